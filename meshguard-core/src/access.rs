@@ -1,0 +1,256 @@
+//! What is asked: who, for which operation, on what, with which evidence.
+
+use std::fmt;
+
+use http::HeaderMap;
+
+use crate::identity::SpiffeId;
+
+/// How complete the delivery of a request's body is proved to be. Ordered: more is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evidence {
+    /// Nothing says how long the body is.
+    #[default]
+    None,
+    /// A `content-length` (RFC 9110 §8.6), held against the body.
+    Length,
+    /// A `content-digest` (RFC 9530 §2), held against the body.
+    Digest,
+    /// Proved to an authenticated end by the delivery protocol.
+    Verified,
+}
+
+impl Evidence {
+    /// The name used in policy documents and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Length => "length",
+            Self::Digest => "digest",
+            Self::Verified => "verified",
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The operation asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation<'a> {
+    /// An HTTP request: method and *raw* path, without the query.
+    Http {
+        /// The method, as it stands in the request.
+        method: &'a str,
+        /// The raw path, still percent-encoded.
+        path: &'a str,
+    },
+    /// A gRPC call. `path` is the raw `:path`, `/package.Service/Method`.
+    Grpc {
+        /// The raw path.
+        path: &'a str,
+    },
+}
+
+/// What is asked of policy. Made once for each request; borrows all that it names.
+///
+/// ```
+/// use meshguard_core::{Access, Evidence, SpiffeId};
+/// const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
+/// let access = Access::http("GET", "/orders/7").by(CHECKOUT).evidence(Evidence::Verified);
+/// assert_eq!(access.principal(), Some(CHECKOUT));
+/// ```
+///
+/// What is left out is unknown, and a condition on something unknown is false.
+#[derive(Clone, Debug)]
+pub struct Access<'a> {
+    operation: Operation<'a>,
+    principal: Option<&'a SpiffeId>,
+    via: Option<&'a SpiffeId>,
+    to: Option<&'a SpiffeId>,
+    evidence: Evidence,
+    direct: bool,
+    headers: Headers<'a>,
+}
+
+impl<'a> Access<'a> {
+    /// An HTTP request for the raw `path`, without its query.
+    #[must_use]
+    pub fn http(method: &'a str, path: &'a str) -> Self {
+        Self::new(Operation::Http { method, path })
+    }
+
+    /// A gRPC call of the raw `path`, as `/shop.v1.Orders/Get`.
+    #[must_use]
+    pub fn grpc(path: &'a str) -> Self {
+        Self::new(Operation::Grpc { path })
+    }
+
+    fn new(operation: Operation<'a>) -> Self {
+        Self {
+            operation,
+            principal: None,
+            via: None,
+            to: None,
+            evidence: Evidence::None,
+            direct: false,
+            headers: Headers::Pairs(Vec::new()),
+        }
+    }
+
+    /// The end-to-end caller.
+    #[must_use]
+    pub fn by(mut self, principal: &'a SpiffeId) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
+    /// The hop that carried the call for its caller; such a call is not direct.
+    #[must_use]
+    pub fn via(mut self, hop: &'a SpiffeId) -> Self {
+        self.via = Some(hop);
+        self.direct = false;
+        self
+    }
+
+    /// The workload that is called.
+    #[must_use]
+    pub fn to(mut self, callee: &'a SpiffeId) -> Self {
+        self.to = Some(callee);
+        self
+    }
+
+    /// How complete the request's delivery is proved to be.
+    #[must_use]
+    pub fn evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = evidence;
+        self
+    }
+
+    /// States that the caller itself holds the other end of the connection.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.direct = true;
+        self
+    }
+
+    /// A header that the caller's proof covers. May be called repeatedly.
+    #[must_use]
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
+        match &mut self.headers {
+            Headers::Pairs(pairs) => pairs.push((name, value)),
+            Headers::Map { .. } => self.headers = Headers::Pairs(vec![(name, value)]),
+        }
+        self
+    }
+
+    /// The request's headers, of which those in `covered` (lower case) were proved by the
+    /// caller. Replaces what [`header`](Self::header) gave.
+    #[must_use]
+    pub fn headers(mut self, map: &'a HeaderMap, covered: &'a [http::HeaderName]) -> Self {
+        self.headers = Headers::Map { map, covered };
+        self
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn operation(&self) -> Operation<'a> {
+        self.operation
+    }
+
+    /// The raw path.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        match self.operation {
+            Operation::Http { path, .. } | Operation::Grpc { path } => path,
+        }
+    }
+
+    /// The end-to-end caller, where known.
+    #[must_use]
+    pub fn principal(&self) -> Option<&'a SpiffeId> {
+        self.principal
+    }
+
+    /// The hop, where there is one.
+    #[must_use]
+    pub fn hop(&self) -> Option<&'a SpiffeId> {
+        self.via
+    }
+
+    /// The workload that is called, where known.
+    #[must_use]
+    pub fn callee(&self) -> Option<&'a SpiffeId> {
+        self.to
+    }
+
+    /// How complete the delivery is proved to be.
+    #[must_use]
+    pub fn proved(&self) -> Evidence {
+        self.evidence
+    }
+
+    /// Whether the caller itself holds the other end of the connection.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Whether any *covered* value of the header `name` satisfies `test`. Values are looked at
+    /// one by one, never joined; a header that no proof covers does not exist here.
+    pub fn any_header(&self, name: &str, mut test: impl FnMut(&[u8]) -> bool) -> bool {
+        match &self.headers {
+            Headers::Pairs(pairs) => {
+                pairs.iter().any(|(n, v)| n.eq_ignore_ascii_case(name) && test(v.trim().as_bytes()))
+            }
+            Headers::Map { map, covered } => {
+                covered.iter().any(|c| c.as_str().eq_ignore_ascii_case(name))
+                    && map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Headers<'a> {
+    Pairs(Vec<(&'a str, &'a str)>),
+    Map { map: &'a HeaderMap, covered: &'a [http::HeaderName] },
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn evidence_is_ordered() {
+        assert!(Evidence::None < Evidence::Length);
+        assert!(Evidence::Length < Evidence::Digest);
+        assert!(Evidence::Digest < Evidence::Verified);
+    }
+
+    #[test]
+    fn a_header_that_is_not_covered_does_not_exist() {
+        let mut map = HeaderMap::new();
+        map.append("x-tenant", HeaderValue::from_static("a"));
+        map.append("x-tenant", HeaderValue::from_static(" b "));
+        let covered = [HeaderName::from_static("x-tenant")];
+        let access = Access::http("GET", "/").headers(&map, &covered);
+        assert!(access.any_header("X-Tenant", |v| v == b"b"));
+        assert!(!access.any_header("x-tenant", |v| v == b"a, b"));
+        let access = Access::http("GET", "/").headers(&map, &[]);
+        assert!(!access.any_header("x-tenant", |_| true));
+    }
+
+    #[test]
+    fn a_call_through_a_hop_is_not_direct() {
+        const HOP: &SpiffeId = &SpiffeId::from_static("spiffe://a/hop");
+        assert!(!Access::http("GET", "/").direct().via(HOP).is_direct());
+    }
+}

@@ -1,0 +1,7 @@
+//! Who: SPIFFE IDs and authenticated peers, parsed once and compared typed.
+
+mod peer;
+mod spiffe_id;
+
+pub use peer::Peer;
+pub use spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
