@@ -1,0 +1,64 @@
+//! The delivery protocol `mg1`: every body is present, verified and accounted for, or the
+//! failure is typed and named.
+//!
+//! What is known when a message head is made is proved *in the head*; what is not travels in
+//! authenticated records to an authenticated end. A body that merely *ended* proves nothing:
+//! an end without its FIN is truncation, whatever the transport says.
+//!
+//! The pieces, from the bottom up:
+//!
+//! - [`SessionKeys`]: the keys of one session, derived from its TLS exporter.
+//! - [`field`]: the one header field, its grammar and its writer.
+//! - [`base`]: the bytes that a head's proof is computed over.
+//! - [`known`]: the digest of a body that is known when its head is made.
+//! - [`Encoder`] and [`Decoder`]: a body as records, and back.
+//! - [`Receipt`]: the receiver's statement of what it got.
+//! - [`Sender`] and [`Receiver`]: what each side of a session keeps for each exchange.
+//! - [`Settings`]: what both sides of a session tell each other first.
+
+pub mod base;
+mod crypto;
+pub mod field;
+pub mod grpc;
+mod keys;
+pub mod known;
+mod outcome;
+mod receipt;
+mod receiver;
+mod record;
+mod sender;
+mod settings;
+mod sid;
+mod suite;
+mod transcript;
+
+pub use crypto::{Aead, AeadError, AeadKey};
+pub use keys::{BodyKey, HeadKey, Proof, ReceiptKey, SessionKeys, context};
+pub use outcome::{Counts, Failure, Outcome, Unknown};
+pub use receipt::{RECEIPT_LEN, Receipt, ReceiptStatus};
+pub use receiver::{Claim, Finding, Receiver, Refusal};
+pub use record::{Decoder, Encoder, Fin, Item, OVERHEAD, RecordError, RecordErrorKind, RecordHead};
+pub use sender::{Admission, Sender, Ticket, WindowFull};
+pub use settings::{Settings, SettingsError};
+pub use sid::Sid;
+pub use suite::{Hash, Suite};
+pub use transcript::Transcript;
+
+/// The path prefix of the protocol's own requests.
+pub const PREFIX: &str = "/.well-known/meshguard/";
+/// The ALPN protocol of a session's own handshake.
+pub const ALPN: &[u8] = b"meshguard/1";
+/// The label under which session keys are exported from TLS (RFC 8446 §7.5).
+pub const EXPORTER: &[u8] = b"EXPORTER-meshguard-mg1";
+/// Seqs that may be under way in one session at a time.
+pub const WINDOW: u64 = 4096;
+/// Payload bytes in one HTTP body record.
+pub const RECORD: usize = 16_384;
+/// Payload bytes in one HTTP body record that settings may at most ask for.
+pub const MAX_RECORD: usize = 1 << 20;
+/// Bytes of a body that is proved in its head rather than in records.
+pub const MAX_KNOWN: usize = 64 * 1024;
+/// Seqs that one request may acknowledge.
+pub const MAX_ACKS: usize = 256;
+/// Numbers in the field are below this: 15 decimal digits.
+pub const MAX_NUMBER: u64 = 1_000_000_000_000_000;

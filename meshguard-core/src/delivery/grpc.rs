@@ -1,0 +1,134 @@
+//! gRPC's framing of messages (gRPC over HTTP/2, "Length-Prefixed-Message"): one record
+//! carries exactly one message, so that message boundaries are verified.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::RecordError;
+use super::record::RecordErrorKind;
+
+const HEADER: usize = 5;
+
+/// Whether a content type is gRPC's.
+#[must_use]
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// The five bytes before a message.
+#[must_use]
+pub fn prefix(flag: u8, length: usize) -> [u8; HEADER] {
+    let l = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+    [flag, l[0], l[1], l[2], l[3]]
+}
+
+/// Cuts a gRPC body into its messages, however the application chunked it.
+pub struct Splitter {
+    limit: usize,
+    whole: Bytes,
+    parts: BytesMut,
+    count: (u64, u64),
+}
+
+impl Splitter {
+    /// A splitter that refuses messages above `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { limit, whole: Bytes::new(), parts: BytesMut::new(), count: (0, 0) }
+    }
+
+    /// Takes bytes of the body. Poll until there is nothing before pushing again.
+    pub fn push(&mut self, bytes: Bytes) {
+        if self.whole.is_empty() {
+            self.whole = bytes;
+        } else {
+            let mut both = BytesMut::from(std::mem::take(&mut self.whole));
+            both.extend_from_slice(&bytes);
+            self.whole = both.freeze();
+        }
+    }
+
+    /// The next whole message and its flag byte.
+    ///
+    /// # Errors
+    /// `Message` where one is above the limit or its flag byte is neither 0 nor 1.
+    pub fn poll(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
+        self.gather(HEADER);
+        let Some(header) = self.parts.first_chunk::<HEADER>().copied() else { return Ok(None) };
+        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+        if header[0] > 1 || length > self.limit {
+            return Err(self.error());
+        }
+        let message = if self.parts.len() == HEADER && self.whole.len() >= length {
+            self.parts.clear();
+            self.whole.split_to(length)
+        } else {
+            self.gather(HEADER + length);
+            if self.parts.len() < HEADER + length {
+                return Ok(None);
+            }
+            self.parts.advance(HEADER);
+            self.parts.split().freeze()
+        };
+        self.count = (self.count.0 + 1, self.count.1 + length as u64);
+        Ok(Some((header[0], message)))
+    }
+
+    /// To be called at the body's end.
+    ///
+    /// # Errors
+    /// `Message` where it ended inside a message.
+    pub fn end(&self) -> Result<(), RecordError> {
+        if self.parts.is_empty() && self.whole.is_empty() { Ok(()) } else { Err(self.error()) }
+    }
+
+    fn gather(&mut self, upto: usize) {
+        let missing = upto.saturating_sub(self.parts.len()).min(self.whole.len());
+        self.parts.extend_from_slice(&self.whole.split_to(missing));
+    }
+
+    fn error(&self) -> RecordError {
+        RecordError::new(RecordErrorKind::Message, self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(body: &[u8], chunk: usize) -> Result<Vec<(u8, Vec<u8>)>, RecordError> {
+        let mut splitter = Splitter::new(8);
+        let mut out = Vec::new();
+        for piece in body.chunks(chunk) {
+            splitter.push(Bytes::copy_from_slice(piece));
+            while let Some((flag, message)) = splitter.poll()? {
+                out.push((flag, message.to_vec()));
+            }
+        }
+        splitter.end().map(|()| out)
+    }
+
+    #[test]
+    fn messages_are_the_same_however_the_body_is_chunked() {
+        let body = b"\0\0\0\0\x03abc\x01\0\0\0\0\0\0\0\0\x01d";
+        let want = vec![(0, b"abc".to_vec()), (1, vec![]), (0, b"d".to_vec())];
+        for chunk in 1..=body.len() {
+            assert_eq!(split(body, chunk).unwrap(), want, "{chunk}");
+        }
+    }
+
+    #[test]
+    fn half_a_message_a_long_one_and_a_strange_flag_are_refused() {
+        for bad in [&b"\0\0\0\0\x03ab"[..], b"\0\0", b"\0\0\0\0\x09abcdefghi", b"\x02\0\0\0\0"] {
+            let error = split(bad, 3).unwrap_err();
+            assert_eq!(error.kind(), RecordErrorKind::Message, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_content_type_decides() {
+        assert!(is_grpc(b"application/grpc") && is_grpc(b"application/grpc+proto"));
+        assert!(!is_grpc(b"application/grpc-web") && !is_grpc(b"application/json"));
+    }
+}

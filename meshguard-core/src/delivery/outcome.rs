@@ -1,0 +1,155 @@
+//! How an exchange ends: exactly one terminal state.
+
+use std::fmt;
+
+use super::ReceiptStatus;
+
+/// The terminal state of one exchange, as its sender knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The receiver confirmed all of the request.
+    Delivered,
+    /// The receiver stopped early and said so, with an answer that is not a success.
+    Rejected,
+    /// The receiver's proven statement contradicts what was sent, or the sender gave up.
+    Failed(Failure),
+    /// Nothing of it can have reached the application; sending again is safe.
+    NotDelivered,
+    /// Nobody can say. Never retried by itself.
+    Indeterminate(Unknown),
+}
+
+/// Why an exchange failed although its answer was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The sender's own body ended with an error, or was dropped.
+    Aborted,
+    /// The receiver got less than was sent.
+    ShortReceipt,
+    /// The receiver's receipt is for something else than what was sent.
+    WrongReceipt,
+    /// The receiver says that what arrived was not what was sent.
+    BadReceipt,
+}
+
+/// Why nobody can say how an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unknown {
+    /// The connection failed, or no answer came.
+    NoAnswer,
+    /// The answer carried no proof.
+    Unproven,
+    /// The answer's proof does not hold.
+    BadProof,
+    /// The answer ended before the receipt that it had promised.
+    NoReceipt,
+    /// The receiver had seen the seq before: somebody on the path repeated it.
+    Duplicate,
+    /// The caller gave up waiting.
+    Dropped,
+}
+
+/// How many exchanges ended how. `begun` is always the sum of all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Exchanges begun.
+    pub begun: u64,
+    /// [`Outcome::Delivered`].
+    pub delivered: u64,
+    /// [`Outcome::Rejected`].
+    pub rejected: u64,
+    /// [`Outcome::Failed`].
+    pub failed: u64,
+    /// [`Outcome::NotDelivered`].
+    pub not_delivered: u64,
+    /// [`Outcome::Indeterminate`].
+    pub indeterminate: u64,
+    /// Not ended yet.
+    pub open: u64,
+}
+
+impl Counts {
+    /// Whether the books balance: begun = delivered + rejected + failed + not delivered +
+    /// indeterminate + open.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let ended = [
+            self.delivered,
+            self.rejected,
+            self.failed,
+            self.not_delivered,
+            self.indeterminate,
+            self.open,
+        ];
+        ended.iter().sum::<u64>() == self.begun
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.begun += 1;
+        self.open += 1;
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        self.open -= 1;
+        *match outcome {
+            Outcome::Delivered => &mut self.delivered,
+            Outcome::Rejected => &mut self.rejected,
+            Outcome::Failed(_) => &mut self.failed,
+            Outcome::NotDelivered => &mut self.not_delivered,
+            Outcome::Indeterminate(_) => &mut self.indeterminate,
+        } += 1;
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.delivered += other.delivered;
+        self.rejected += other.rejected;
+        self.failed += other.failed;
+        self.not_delivered += other.not_delivered;
+        self.indeterminate += other.indeterminate;
+        self.open += other.open;
+    }
+}
+
+impl Outcome {
+    /// The outcome of a request body that went out whole, by the receipt for it.
+    #[must_use]
+    pub fn of_receipt(status: ReceiptStatus, success: bool) -> Self {
+        match status {
+            ReceiptStatus::Consumed | ReceiptStatus::Received => Self::Delivered,
+            ReceiptStatus::Partial if success => Self::Failed(Failure::ShortReceipt),
+            ReceiptStatus::Partial => Self::Rejected,
+            ReceiptStatus::Bad => Self::Failed(Failure::BadReceipt),
+        }
+    }
+
+    /// A short name, for logs and counters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Rejected => "rejected",
+            Self::Failed(Failure::Aborted) => "failed: aborted",
+            Self::Failed(Failure::ShortReceipt) => "failed: short receipt",
+            Self::Failed(Failure::WrongReceipt) => "failed: wrong receipt",
+            Self::Failed(Failure::BadReceipt) => "failed: bad receipt",
+            Self::NotDelivered => "not delivered",
+            Self::Indeterminate(Unknown::NoAnswer) => "indeterminate: no answer",
+            Self::Indeterminate(Unknown::Unproven) => "indeterminate: answer without proof",
+            Self::Indeterminate(Unknown::BadProof) => "indeterminate: answer's proof is bad",
+            Self::Indeterminate(Unknown::NoReceipt) => "indeterminate: no receipt",
+            Self::Indeterminate(Unknown::Duplicate) => "indeterminate: seen before",
+            Self::Indeterminate(Unknown::Dropped) => "indeterminate: caller gave up",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

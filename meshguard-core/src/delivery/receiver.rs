@@ -1,0 +1,334 @@
+//! What the receiver of a session keeps: which seqs it has seen, and which answers are still
+//! to be confirmed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use super::field::{Acks, RequestField};
+use super::{RECEIPT_LEN, Receipt, ReceiptKey, WINDOW};
+use crate::time::Timestamp;
+
+/// What arrives so long after its caller's deadline is refused.
+const GRACE: Duration = Duration::from_secs(30);
+/// Answers whose receipt is awaited, at most; a sender that owes more is refused.
+const MAX_AWAITING: usize = 2 * WINDOW as usize;
+/// Findings that wait to be polled, at most; more are counted.
+const MAX_FINDINGS: usize = 256;
+
+/// The receiver's half of a session: one for each, behind its lock.
+#[derive(Debug)]
+pub struct Receiver {
+    window: u64,
+    low: u64,
+    high: u64,
+    /// Two bits for each seq of the window.
+    states: Box<[u64; WINDOW as usize * 2 / 64]>,
+    awaiting: BTreeMap<u64, Receipt>,
+    findings: VecDeque<Finding>,
+    findings_lost: u64,
+    confirmed: u64,
+}
+
+/// How far an exchange has come: UNKNOWN → HELD → STARTED → SETTLED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unknown = 0,
+    Held = 1,
+    Started = 2,
+    Settled = 3,
+}
+
+/// A seq that was claimed: the step that happens at most once, before policy and before any
+/// answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The exchange's number.
+    pub seq: u64,
+    /// Its attempt.
+    pub att: u8,
+}
+
+/// Why a proven head is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The seq was seen before: a repetition.
+    Duplicate {
+        /// Whether the first one has already been dealt with.
+        settled: bool,
+    },
+    /// The sender has stated that no attempt of this seq would be sent any more.
+    Passed,
+    /// An attempt that no fence allows.
+    Attempt,
+    /// The seq is beyond the window.
+    BeyondWindow,
+    /// `low` is more than a window above the highest seq seen.
+    LowTooHigh,
+    /// It arrived long after its caller's deadline.
+    Late,
+    /// Acknowledges an answer that awaits none, or whose receipt is another.
+    Acks,
+    /// The sender owes too many receipts.
+    Unacknowledged,
+}
+
+/// What the receiver noticed of a session's exchanges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Seqs that their sender counts as sent, and that never arrived.
+    Divergence {
+        /// The first seq.
+        first: u64,
+        /// The last seq.
+        last: u64,
+    },
+    /// An answer that its receiver did not get, or not as it was sent.
+    AnswerNotReceived {
+        /// The exchange's number.
+        seq: u64,
+        /// What the far side got.
+        got: Receipt,
+        /// What was sent: records, bytes.
+        of: (u64, u64),
+    },
+}
+
+impl Receiver {
+    /// A session's receiver, with the window that its settings gave.
+    #[must_use]
+    pub fn new(window: u64) -> Self {
+        Self {
+            window: window.min(WINDOW),
+            low: 1,
+            high: 0,
+            states: Box::new([0; WINDOW as usize * 2 / 64]),
+            awaiting: BTreeMap::new(),
+            findings: VecDeque::new(),
+            findings_lost: 0,
+            confirmed: 0,
+        }
+    }
+
+    /// Claims the seq of a request whose proof holds. All checks come before any change.
+    ///
+    /// # Errors
+    /// Why the request must not be acted on; the seq's state is as it was.
+    pub fn claim(
+        &mut self,
+        field: &RequestField<'_>,
+        key: &ReceiptKey,
+        now: Timestamp,
+    ) -> Result<Claim, Refusal> {
+        if field.low > self.high + self.window {
+            return Err(Refusal::LowTooHigh);
+        }
+        let low = self.low.max(field.low);
+        if field.seq < self.low {
+            return Err(Refusal::Passed);
+        }
+        if field.seq >= low + self.window {
+            return Err(Refusal::BeyondWindow);
+        }
+        match self.state(field.seq) {
+            State::Unknown => {}
+            state => return Err(Refusal::Duplicate { settled: state == State::Settled }),
+        }
+        if field.att != 0 {
+            return Err(Refusal::Attempt);
+        }
+        if field.by.is_some_and(|by| now.since(Timestamp::from_unix_secs(by)) > GRACE) {
+            return Err(Refusal::Late);
+        }
+        if self.awaiting.len() >= MAX_AWAITING {
+            return Err(Refusal::Unacknowledged);
+        }
+        if let Some(acks) = &field.acks {
+            self.acknowledge(acks, key)?;
+        }
+        self.pass(low, field);
+        self.high = self.high.max(field.seq);
+        self.set(field.seq, State::Held);
+        Ok(Claim { seq: field.seq, att: field.att })
+    }
+
+    /// The application is about to be called.
+    pub fn started(&mut self, claim: Claim) {
+        self.set(claim.seq, State::Started);
+    }
+
+    /// The exchange is dealt with.
+    pub fn settled(&mut self, claim: Claim) {
+        self.set(claim.seq, State::Settled);
+    }
+
+    /// An answer has gone out whole; `receipt` is what its receiver must state.
+    pub fn answered(&mut self, claim: Claim, receipt: Receipt) {
+        self.awaiting.insert(claim.seq, receipt);
+    }
+
+    /// Takes receipts that came in a request of their own: `u64 seq ‖ receipt`, repeated.
+    /// Those that await nothing are ignored: they may have come before.
+    ///
+    /// # Errors
+    /// Where the body is not made of such pairs; then none are taken.
+    pub fn receipts(&mut self, body: &[u8]) -> Result<(), Refusal> {
+        let (pairs, rest) = body.as_chunks::<{ 8 + RECEIPT_LEN }>();
+        let parsed: Option<Vec<_>> = pairs.iter().map(pair).collect();
+        let (Some(parsed), true) = (parsed, rest.is_empty()) else { return Err(Refusal::Acks) };
+        for (seq, got) in parsed {
+            let Some(sent) = self.awaiting.remove(&seq) else { continue };
+            if got.status.is_whole() && sent == (Receipt { status: sent.status, ..got }) {
+                self.confirmed += 1;
+            } else {
+                self.found(Finding::AnswerNotReceived { seq, got, of: (sent.n, sent.len) });
+            }
+        }
+        Ok(())
+    }
+
+    /// What was noticed, oldest first.
+    pub fn poll_finding(&mut self) -> Option<Finding> {
+        self.findings.pop_front()
+    }
+
+    /// Whether something waits to be polled.
+    #[must_use]
+    pub fn has_findings(&self) -> bool {
+        !self.findings.is_empty()
+    }
+
+    /// Findings that were dropped because nobody polled.
+    #[must_use]
+    pub fn findings_lost(&self) -> u64 {
+        self.findings_lost
+    }
+
+    /// Answers that their receiver confirmed.
+    #[must_use]
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// Answers whose receipt is still awaited.
+    #[must_use]
+    pub fn unconfirmed(&self) -> usize {
+        self.awaiting.len()
+    }
+
+    fn acknowledge(&mut self, acks: &Acks<'_>, key: &ReceiptKey) -> Result<(), Refusal> {
+        let receipts: Option<Vec<_>> =
+            acks.seqs.iter().map(|seq| Some((seq, self.awaiting.get(&seq)?))).collect();
+        let receipts = receipts.ok_or(Refusal::Acks)?;
+        if key.acks(receipts.iter().copied()) != acks.proof {
+            return Err(Refusal::Acks);
+        }
+        for seq in acks.seqs.iter() {
+            self.awaiting.remove(&seq);
+            self.confirmed += 1;
+        }
+        Ok(())
+    }
+
+    /// Moves `low` up. What it passes must have been seen, or be void.
+    fn pass(&mut self, low: u64, field: &RequestField<'_>) {
+        let mut missing: Option<(u64, u64)> = None;
+        // At most a window, as `low` is at most one above the highest seq.
+        for seq in self.low..low.min(self.low + self.window) {
+            let unseen = self.state(seq) == State::Unknown
+                && !field.void.is_some_and(|v| v.iter().any(|s| s == seq));
+            self.set(seq, State::Unknown);
+            missing = match (missing, unseen) {
+                (Some((first, _)), true) => Some((first, seq)),
+                (None, true) => Some((seq, seq)),
+                (Some((first, last)), false) => {
+                    self.found(Finding::Divergence { first, last });
+                    None
+                }
+                (None, false) => None,
+            };
+        }
+        if let Some((first, last)) = missing {
+            self.found(Finding::Divergence { first, last });
+        }
+        self.low = low;
+    }
+
+    fn found(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push_back(finding);
+        } else {
+            self.findings_lost += 1;
+        }
+    }
+
+    fn state(&self, seq: u64) -> State {
+        let (word, shift) = place(seq);
+        match self.states[word] >> shift & 3 {
+            0 => State::Unknown,
+            1 => State::Held,
+            2 => State::Started,
+            _ => State::Settled,
+        }
+    }
+
+    fn set(&mut self, seq: u64, state: State) {
+        if state != State::Unknown && seq < self.low {
+            return; // passed meanwhile: its place belongs to another seq
+        }
+        let (word, shift) = place(seq);
+        self.states[word] = self.states[word] & !(3 << shift) | (state as u64) << shift;
+    }
+}
+
+fn place(seq: u64) -> (usize, u32) {
+    let slot = seq % WINDOW;
+    ((slot / 32) as usize, (slot % 32) as u32 * 2)
+}
+
+fn pair(bytes: &[u8; 8 + RECEIPT_LEN]) -> Option<(u64, Receipt)> {
+    let (seq, receipt) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*seq), Receipt::from_bytes(receipt.first_chunk()?)?))
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Divergence { first, last } if first == last => {
+                write!(f, "request {first} was sent and never arrived")
+            }
+            Self::Divergence { first, last } => {
+                write!(f, "requests {first} to {last} were sent and never arrived")
+            }
+            Self::AnswerNotReceived { seq, got, of: (n, len) } => write!(
+                f,
+                "the answer to request {seq} was {}: {} of {n} messages ({} of {len} bytes)",
+                got.status.as_str(),
+                got.n,
+                got.len
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Duplicate { .. } => "seen before: somebody on the path repeated it",
+            Self::Passed => "its sender has given it up",
+            Self::Attempt => "an attempt that no fence allows",
+            Self::BeyondWindow => "beyond the window",
+            Self::LowTooHigh => "`low` is more than a window above the highest seq seen",
+            Self::Late => "arrived long after its caller's deadline",
+            Self::Acks => "acknowledges what awaits no receipt, or with a wrong one",
+            Self::Unacknowledged => "the sender owes too many receipts",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests;

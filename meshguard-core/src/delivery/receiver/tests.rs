@@ -1,0 +1,158 @@
+use super::*;
+use crate::delivery::field::{Body, Ranges};
+use crate::delivery::{Proof, ReceiptStatus, SessionKeys, Sid, Suite, known};
+
+const T: Timestamp = Timestamp::from_unix_secs(1_000);
+
+fn keys() -> SessionKeys {
+    SessionKeys::derive(Suite::Mac, &mut [7; 32])
+}
+
+fn field(seq: u64, low: u64) -> RequestField<'static> {
+    RequestField {
+        sid: Sid::from_random([0; 16]),
+        seq,
+        att: 0,
+        low,
+        void: None,
+        body: Body::None,
+        acks: None,
+        by: None,
+        proof: Proof([0; 16]),
+        covered: 0,
+    }
+}
+
+fn receipt(len: u64) -> Receipt {
+    Receipt::known(ReceiptStatus::Consumed, 0, len, known::empty())
+}
+
+fn claim(r: &mut Receiver, f: &RequestField<'_>) -> Result<Claim, Refusal> {
+    r.claim(f, &keys().receipt, T)
+}
+
+#[test]
+fn a_seq_is_claimed_once_whatever_its_state() {
+    let mut r = Receiver::new(WINDOW);
+    let first = claim(&mut r, &field(1, 1)).unwrap();
+    assert_eq!(claim(&mut r, &field(1, 1)), Err(Refusal::Duplicate { settled: false }));
+    r.started(first);
+    assert_eq!(claim(&mut r, &field(1, 1)), Err(Refusal::Duplicate { settled: false }));
+    r.settled(first);
+    assert_eq!(claim(&mut r, &field(1, 1)), Err(Refusal::Duplicate { settled: true }));
+    claim(&mut r, &field(2, 2)).unwrap();
+    assert_eq!(claim(&mut r, &field(1, 1)), Err(Refusal::Passed));
+}
+
+#[test]
+fn the_window_admits_its_last_seq_and_not_the_one_beyond() {
+    for window in [1, 8, WINDOW] {
+        let mut r = Receiver::new(window);
+        claim(&mut r, &field(window, 1)).unwrap();
+        assert_eq!(claim(&mut r, &field(window + 1, 1)), Err(Refusal::BeyondWindow));
+    }
+}
+
+#[test]
+fn low_may_be_a_window_above_the_highest_seq_and_no_more() {
+    let mut r = Receiver::new(8);
+    assert_eq!(claim(&mut r, &field(9, 9)), Err(Refusal::LowTooHigh));
+    claim(&mut r, &field(8, 8)).unwrap();
+    assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 1, last: 7 }));
+}
+
+#[test]
+fn a_seq_passed_unseen_is_a_divergence_unless_it_is_void() {
+    let mut r = Receiver::new(WINDOW);
+    for seq in [1, 2, 5] {
+        claim(&mut r, &field(seq, 1)).unwrap();
+    }
+    let mut next = field(9, 9);
+    next.void = Ranges::parse(b"3,8");
+    claim(&mut r, &next).unwrap();
+    assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 4, last: 4 }));
+    assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 6, last: 7 }));
+    assert_eq!(r.poll_finding(), None);
+}
+
+#[test]
+fn a_seq_can_be_used_again_for_nothing_after_the_ring_has_turned() {
+    let mut r = Receiver::new(4);
+    for seq in 1..=3 * WINDOW {
+        let c = claim(&mut r, &field(seq, seq)).unwrap();
+        r.settled(c);
+        assert!(claim(&mut r, &field(seq, seq)).is_err());
+    }
+    assert_eq!(r.poll_finding(), None);
+}
+
+#[test]
+fn an_attempt_needs_a_fence_and_a_deadline_holds_with_grace() {
+    let mut r = Receiver::new(WINDOW);
+    let mut f = field(1, 1);
+    f.att = 1;
+    assert_eq!(claim(&mut r, &f), Err(Refusal::Attempt));
+    let mut f = field(1, 1);
+    f.by = Some(969);
+    assert_eq!(claim(&mut r, &f), Err(Refusal::Late));
+    f.by = Some(970);
+    claim(&mut r, &f).unwrap();
+}
+
+#[test]
+fn acks_are_taken_only_for_what_awaits_them_and_only_with_its_receipt() {
+    let mut r = Receiver::new(WINDOW);
+    let c = claim(&mut r, &field(1, 1)).unwrap();
+    r.answered(c, receipt(5));
+    let with = |seqs, len| {
+        let acks = [(1, receipt(len))];
+        let proof = keys().receipt.acks(acks.iter().map(|(s, r)| (*s, r)));
+        let mut f = field(2, 1);
+        f.acks = Some(Acks { seqs: Ranges::parse(seqs).unwrap(), proof });
+        f
+    };
+    assert_eq!(claim(&mut r, &with(b"2", 5)), Err(Refusal::Acks));
+    assert_eq!(claim(&mut r, &with(b"1", 4)), Err(Refusal::Acks));
+    claim(&mut r, &with(b"1", 5)).unwrap();
+    assert_eq!((r.confirmed(), r.unconfirmed()), (1, 0));
+}
+
+#[test]
+fn a_receipt_of_less_than_was_sent_is_a_finding() {
+    let mut r = Receiver::new(WINDOW);
+    for seq in 1..=3 {
+        let c = claim(&mut r, &field(seq, 1)).unwrap();
+        r.answered(c, receipt(5));
+    }
+    let body = |seq: u64, receipt: Receipt| [&seq.to_be_bytes()[..], &receipt.to_bytes()].concat();
+    let short = Receipt { status: ReceiptStatus::Partial, n: 0, len: 2, ..receipt(5) };
+    let mut all = body(1, Receipt { status: ReceiptStatus::Received, ..receipt(5) });
+    all.extend(body(2, short));
+    all.extend(body(9, receipt(5)));
+    assert_eq!(r.receipts(&all[1..]), Err(Refusal::Acks));
+    r.receipts(&all).unwrap();
+    let want = Finding::AnswerNotReceived { seq: 2, got: short, of: (1, 5) };
+    assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
+    assert_eq!((r.confirmed(), r.unconfirmed()), (1, 1));
+}
+
+#[test]
+fn a_sender_that_never_acknowledges_is_refused_at_the_bound() {
+    let mut r = Receiver::new(WINDOW);
+    for seq in 1..=MAX_AWAITING as u64 {
+        let c = claim(&mut r, &field(seq, seq)).unwrap();
+        r.answered(c, receipt(1));
+    }
+    let next = MAX_AWAITING as u64 + 1;
+    assert_eq!(claim(&mut r, &field(next, next)), Err(Refusal::Unacknowledged));
+}
+
+#[test]
+fn findings_are_bounded_and_what_is_dropped_is_counted() {
+    let mut r = Receiver::new(WINDOW);
+    for i in 0..=MAX_FINDINGS as u64 {
+        let seq = 2 + 2 * i;
+        claim(&mut r, &field(seq, seq)).unwrap();
+    }
+    assert_eq!(r.findings_lost(), 1);
+}

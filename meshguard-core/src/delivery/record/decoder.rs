@@ -1,0 +1,271 @@
+//! The receiver's half.
+
+use std::mem;
+
+use bytes::{Buf, Bytes, BytesMut};
+use subtle::ConstantTimeEq;
+
+use super::cipher::Cipher;
+use super::fin::MAX_FIN;
+use super::{DATA, FIN, Fin, HEADER, RecordError, RecordErrorKind, TAG};
+use crate::delivery::crypto::Aead;
+use crate::delivery::keys::BodyKey;
+use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript};
+
+/// Turns records back into a body. Push what the transport brings, poll what is verified, and
+/// tell it when the transport ends.
+///
+/// Buffers grow with the bytes that came, never with what a length says.
+pub struct Decoder {
+    cipher: Cipher,
+    suite: Suite,
+    transcript: Transcript,
+    limit: usize,
+    index: u64,
+    len: u64,
+    whole: Bytes,
+    parts: BytesMut,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Open,
+    Finished,
+    Failed(RecordErrorKind),
+}
+
+/// A verified piece of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// One record's payload; gRPC: one message and its original flag byte.
+    Data {
+        /// The original gRPC flag byte, else 0.
+        flag: u8,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The authenticated end: all of it came.
+    Fin(Fin),
+}
+
+impl Decoder {
+    /// The decoder of the body behind the head with this context; `limit` bounds the payload
+    /// of one record, in bytes.
+    #[must_use]
+    pub fn new(
+        suite: Suite,
+        key: &BodyKey,
+        context: &[u8; 32],
+        aead: &dyn Aead,
+        limit: usize,
+    ) -> Self {
+        Self {
+            cipher: Cipher::new(suite, key, context, aead),
+            suite,
+            transcript: Transcript::new(suite.hash(), context),
+            limit,
+            index: 0,
+            len: 0,
+            whole: Bytes::new(),
+            parts: BytesMut::new(),
+            state: State::Open,
+        }
+    }
+
+    /// Takes bytes from the transport. Call [`poll`](Self::poll) until it has no more before
+    /// pushing again; bytes not yet polled are kept, in one copy.
+    pub fn push(&mut self, bytes: Bytes) {
+        if self.whole.is_empty() {
+            self.whole = bytes;
+        } else {
+            let mut both = BytesMut::from(mem::take(&mut self.whole));
+            both.extend_from_slice(&bytes);
+            self.whole = both.freeze();
+        }
+    }
+
+    /// The next verified piece; `None` where more bytes are needed, or after FIN.
+    ///
+    /// # Errors
+    /// What was wrong, and how much was verified before it. Every later call fails alike.
+    pub fn poll(&mut self) -> Result<Option<Item>, RecordError> {
+        match self.state {
+            State::Failed(kind) => Err(self.error(kind)),
+            State::Finished if self.buffered() > 0 => self.fail(RecordErrorKind::BytesAfterFin),
+            State::Finished => Ok(None),
+            State::Open => match self.frame() {
+                Ok(None) => Ok(None),
+                Ok(Some((kind, body))) => self.record(kind, body),
+                Err(kind) => self.fail(kind),
+            },
+        }
+    }
+
+    /// To be called when the transport ends, however it ends.
+    ///
+    /// # Errors
+    /// `Truncated` unless FIN was verified; an earlier failure again.
+    pub fn end(&mut self) -> Result<(), RecordError> {
+        match self.state {
+            State::Finished if self.buffered() == 0 => Ok(()),
+            State::Finished => self.fail(RecordErrorKind::BytesAfterFin),
+            State::Failed(kind) => Err(self.error(kind)),
+            State::Open => self.fail(RecordErrorKind::Truncated),
+        }
+    }
+
+    /// Whether FIN was verified and nothing came behind it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished && self.buffered() == 0
+    }
+
+    /// Records (gRPC: messages) and payload bytes verified so far.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        (self.index, self.len)
+    }
+
+    /// What this receiver states of what it verified.
+    #[must_use]
+    pub fn receipt(&self, status: ReceiptStatus, att: u8) -> Receipt {
+        let digest = self.transcript.value();
+        Receipt { status, att, n: self.index, len: self.len, digest }
+    }
+
+    fn buffered(&self) -> usize {
+        self.whole.len() + self.parts.len()
+    }
+
+    /// Cuts the next frame off: its type, and payload with tag. A frame that lies whole in one
+    /// transport buffer is not copied; one that is spread over several is gathered once.
+    fn frame(&mut self) -> Result<Option<(u8, Bytes)>, RecordErrorKind> {
+        let mut frame = if self.parts.is_empty() {
+            match self.whole.first_chunk::<HEADER>() {
+                Some(header) if self.whole.len() >= HEADER + self.length(header)? => {
+                    let length = self.length(header)?;
+                    self.whole.split_to(HEADER + length)
+                }
+                _ => {
+                    self.gather(usize::MAX);
+                    return Ok(None);
+                }
+            }
+        } else {
+            self.gather(HEADER);
+            let Some(header) = self.parts.first_chunk::<HEADER>() else { return Ok(None) };
+            let end = HEADER + self.length(header)?;
+            self.gather(end);
+            if self.parts.len() < end {
+                return Ok(None);
+            }
+            self.parts.split().freeze()
+        };
+        frame.advance(HEADER);
+        Ok(Some((frame.get_u8(), frame)))
+    }
+
+    /// Moves bytes over from the transport's buffer until `parts` has `upto` of them.
+    fn gather(&mut self, upto: usize) {
+        let missing = upto.saturating_sub(self.parts.len()).min(self.whole.len());
+        self.parts.extend_from_slice(&self.whole.split_to(missing));
+    }
+
+    /// Checks a frame's first five bytes, before anything is kept for it.
+    fn length(&self, header: &[u8; HEADER]) -> Result<usize, RecordErrorKind> {
+        if header[0] != 0 {
+            return Err(RecordErrorKind::NotARecord);
+        }
+        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+        if (1 + TAG..=1 + TAG + self.limit.max(MAX_FIN)).contains(&length) {
+            Ok(length)
+        } else {
+            Err(RecordErrorKind::Length)
+        }
+    }
+
+    fn record(&mut self, kind: u8, mut payload: Bytes) -> Result<Option<Item>, RecordError> {
+        let tag = payload.split_off(payload.len() - TAG);
+        let tag = tag.first_chunk::<TAG>().copied().unwrap_or_default();
+        let result = match (kind & 0xf, kind >> 4) {
+            (DATA, flag @ (0 | 1)) if payload.len() <= self.limit => {
+                self.data(kind, flag, payload, &tag)
+            }
+            (DATA, 0 | 1) => Err(RecordErrorKind::Length),
+            (FIN, 0) => return self.fin(&payload, &tag),
+            _ => Err(RecordErrorKind::NotARecord),
+        };
+        result.map(Some).or_else(|kind| self.fail(kind))
+    }
+
+    fn data(
+        &mut self,
+        kind: u8,
+        flag: u8,
+        payload: Bytes,
+        tag: &[u8; TAG],
+    ) -> Result<Item, RecordErrorKind> {
+        if !self.cipher.allows(self.index, self.len, payload.len()) {
+            return Err(RecordErrorKind::TooLong);
+        }
+        let payload = if self.cipher.seals() { self.unseal(kind, &payload, tag)? } else { payload };
+        let digest = Transcript::digest(self.suite.hash(), &payload);
+        if !self.cipher.seals() && !self.holds(kind, &digest, tag) {
+            return Err(RecordErrorKind::BadTag);
+        }
+        // The limit keeps a payload's length far below 2^32.
+        self.transcript.data(kind, payload.len() as u32, &digest);
+        self.index += 1;
+        self.len += payload.len() as u64;
+        Ok(Item::Data { flag, payload })
+    }
+
+    fn fin(&mut self, payload: &Bytes, tag: &[u8; TAG]) -> Result<Option<Item>, RecordError> {
+        let plain = if self.cipher.seals() {
+            self.unseal(FIN, payload, tag)
+        } else if self.holds(FIN, payload, tag) {
+            Ok(payload.clone())
+        } else {
+            Err(RecordErrorKind::BadTag)
+        };
+        let fin = match plain.map(|p| Fin::parse(&p)) {
+            Ok(Some(fin)) => fin,
+            Ok(None) => return self.fail(RecordErrorKind::MalformedFin),
+            Err(kind) => return self.fail(kind),
+        };
+        let totals = (fin.n, fin.len);
+        let kind = if totals != self.totals() || fin.transcript != self.transcript.value() {
+            RecordErrorKind::WrongTotals
+        } else if fin.aborted {
+            RecordErrorKind::Aborted
+        } else {
+            self.state = State::Finished;
+            return Ok(Some(Item::Fin(fin)));
+        };
+        self.fail::<()>(kind).map(|()| None).map_err(|e| e.of(totals))
+    }
+
+    fn unseal(&self, kind: u8, sealed: &[u8], tag: &[u8; TAG]) -> Result<Bytes, RecordErrorKind> {
+        let mut plain = BytesMut::zeroed(sealed.len());
+        match self.cipher.open(kind, self.index, sealed, tag, &mut plain) {
+            Ok(()) => Ok(plain.freeze()),
+            Err(_) => Err(RecordErrorKind::BadTag),
+        }
+    }
+
+    fn holds(&self, kind: u8, bound: &[u8], tag: &[u8; TAG]) -> bool {
+        self.cipher.mac(kind, self.index, bound).ct_eq(tag).into()
+    }
+
+    fn fail<T>(&mut self, kind: RecordErrorKind) -> Result<T, RecordError> {
+        self.state = State::Failed(kind);
+        self.whole = Bytes::new();
+        self.parts = BytesMut::new();
+        Err(self.error(kind))
+    }
+
+    fn error(&self, kind: RecordErrorKind) -> RecordError {
+        RecordError::new(kind, self.totals())
+    }
+}
