@@ -1,11 +1,14 @@
+//! The pure part of meshguard: identity, policy and the delivery protocol as functions and
 //! sans-IO machines. No sockets, files, threads, logging or clocks; time and randomness are
 //! arguments, so that a whole mesh runs inside one test.
 
 pub mod access;
 pub mod delivery;
 pub mod identity;
+pub mod policy;
 pub mod time;
 
 pub use access::{Access, Evidence};
 pub use identity::{Peer, SpiffeId};
+pub use policy::{Decision, Effect, Policy, PolicyError, Reason};
 pub use time::Timestamp;

@@ -1,0 +1,253 @@
+//! Policy: intent, decided.
+//!
+//! A policy is a TOML document that says who may talk to whom, for what, and under which
+//! conditions. It is read once, refused whole if anything in it is not understood, and then
+//! answers [`Access`]es: [`Policy::decide`] is a pure function that never fails. All that no
+//! rule allows is denied, with its reason.
+//!
+//! ```
+//! use meshguard_core::policy::{Policy, PolicyError, Reason};
+//! use meshguard_core::{Access, SpiffeId};
+//! const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/ns/prod/sa/checkout");
+//!
+//! let policy: Policy = r#"
+//!     mesh = "shop.example"              # the trust domain; callers of another one are denied
+//!     version = 7
+//!     hops = ["edge"]                    # who may carry other peers' calls; absent: nobody
+//!
+//!     [peers]                            # `*` is one path segment, a final `**` one or more
+//!     checkout = "spiffe://shop.example/ns/prod/sa/checkout"
+//!     orders   = "spiffe://shop.example/ns/prod/sa/orders"
+//!     batch    = "spiffe://shop.example/ns/batch/**"
+//!     edge     = "spiffe://shop.example/ns/prod/sa/edge"
+//!
+//!     [[allow]]
+//!     name = "checkout-reads-orders"
+//!     from = ["checkout"]                # absent: every authenticated peer of the mesh
+//!     http = ["GET /orders/{id}"]        # neither `http` nor `grpc`: every operation
+//!     grpc = ["shop.v1.Orders/Get", "shop.v1.Reports/*"]
+//!
+//!     [[allow]]
+//!     name = "checkout-orders"
+//!     from = ["checkout"]
+//!     to   = ["orders"]                  # the callee, which must be known
+//!     http = ["POST /orders"]
+//!     when = { evidence = "verified", direct = true, headers = { x-tenant = "acme-*" } }
+//!
+//!     [[deny]]                           # any deny rule that matches beats every allow rule
+//!     name = "batch-never-admin"
+//!     from = ["batch"]
+//!     via  = ["edge"]                    # only calls through one of these hops
+//!     http = ["* /admin/{**}"]
+//!
+//!     [[delivery]]                       # the first that matches an edge counts
+//!     to = ["orders"]
+//!     mode = "require"                   # the default; or "prefer", "off"
+//!     seal = true
+//!     transcript = "blake3"              # or "sha256", the default
+//! "#.parse()?;
+//!
+//! let read = policy.decide(&Access::http("GET", "/orders/7").by(CHECKOUT)).reason();
+//! assert_eq!(read, Reason::Rule("checkout-reads-orders"));
+//! let delete = policy.decide(&Access::http("DELETE", "/orders/7").by(CHECKOUT)).reason();
+//! assert_eq!(delete, Reason::NoRule);
+//! # Ok::<(), PolicyError>(())
+//! ```
+//!
+//! # What matches
+//! - **Paths** are decoded once and then compared segment by segment. A path that two readers
+//!   could understand differently is denied before any rule is asked, see [`PathError`].
+//! - **Templates** are written decoded. `{id}` is one segment that is not empty; `{**}`, of
+//!   which there may be one, is one or more segments, also in the middle. A trailing slash is a
+//!   last, empty segment: `/orders/` is not `/orders`, and only `{**}` or itself matches it.
+//! - **Methods** are compared exactly; `*` is any. What overrides a method
+//!   ([`METHOD_OVERRIDE_HEADERS`]) is the transport's to refuse.
+//! - **gRPC** calls match `grpc` entries, HTTP requests `http` entries.
+//! - **Header conditions** look at covered values only. There must be one, and every one must
+//!   match; `*` matches any run of bytes.
+//!
+//! # Deny widens, never narrows
+//! A deny rule matches whatever a server could take the access for: an `http` entry with `*` or
+//! `POST` matches the gRPC call of that path, a `grpc` entry the HTTP request of that path, and
+//! `GET` matches `HEAD`.
+//!
+//! # What is not known
+//! Leaving something out of an [`Access`] never turns a denial into an allowance. An allow rule
+//! holds only by what is known. A deny rule holds unless what is known rules it out: one with
+//! `to` counts where the callee is unknown, one with `via` where the call is neither direct nor
+//! through a known hop, and its `when` has nothing but `direct = false`. The one exception is a
+//! hop that `hops` does not name: a transport that knows of a hop must say so.
+
+mod decide;
+mod error;
+mod index;
+mod model;
+mod path;
+mod pattern;
+mod reason;
+mod template;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::str::FromStr;
+
+use http::HeaderName;
+
+pub use self::error::{PolicyError, PolicyErrorKind};
+pub use self::index::MAX_ENTRIES;
+pub use self::model::{DeliveryMode, DeliveryRule, Effect, TranscriptHash};
+pub use self::path::PathError;
+pub use self::reason::{Decision, Reason, Ruling, Unmet};
+pub use self::template::MAX_SEGMENTS;
+pub use self::text::{MAX_DOCUMENT, MAX_RULES};
+
+use self::error::Fault;
+use self::index::Index;
+use self::model::Document;
+use self::reason::UnmetAt;
+use crate::access::{Access, Evidence};
+use crate::identity::{SpiffeId, TrustDomain};
+
+/// Headers, in lower case, by which some servers take one method for another. A transport
+/// refuses requests that have one, since policy decides on the method that it sees.
+pub const METHOD_OVERRIDE_HEADERS: [&str; 3] =
+    ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// A compiled policy: immutable, shared freely between threads.
+///
+/// See [the module](self) for the document. [`Policy::deny_all`] is what holds without one.
+pub struct Policy {
+    /// `None`: no policy is loaded.
+    loaded: Option<Loaded>,
+    covered: Box<[HeaderName]>,
+    /// Of the document's text.
+    fingerprint: u64,
+}
+
+struct Loaded {
+    document: Document,
+    index: Index,
+}
+
+impl Policy {
+    /// What holds where no policy is loaded: every access is denied with
+    /// [`Reason::NoPolicy`].
+    #[must_use]
+    pub fn deny_all() -> Self {
+        Self { loaded: None, covered: Box::default(), fingerprint: 0 }
+    }
+
+    /// Decides. Allocates nothing, unless the path has an escape to decode, or more than ten of
+    /// the document's patterns, or pairs of them that rules name, match the two ends.
+    #[must_use]
+    pub fn decide(&self, access: &Access<'_>) -> Decision<'_> {
+        Decision { policy: self, ruling: self.judge(access) }
+    }
+
+    /// The decision that a ruling of this policy stands for; `None` if another one made it.
+    #[must_use]
+    pub fn decision(&self, ruling: Ruling) -> Option<Decision<'_>> {
+        (ruling.policy == self.fingerprint).then_some(Decision { policy: self, ruling })
+    }
+
+    /// How the edge between two workloads delivers. Where an end is not known, the strictest
+    /// of what may hold for the edge.
+    #[must_use]
+    pub fn delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
+        self.loaded.as_ref().map_or_else(DeliveryRule::default, |l| l.delivery(from, to))
+    }
+
+    /// Whether `id` may carry other peers' calls.
+    #[must_use]
+    pub fn is_hop(&self, id: &SpiffeId) -> bool {
+        self.loaded.as_ref().is_some_and(|l| l.hop(id).is_some())
+    }
+
+    /// The version that the document gives itself; 0 where none is loaded.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.loaded.as_ref().map_or(0, |l| l.document.version)
+    }
+
+    /// The trust domain of the mesh; `None` where no policy is loaded.
+    #[must_use]
+    pub fn trust_domain(&self) -> Option<&TrustDomain> {
+        self.loaded.as_ref().map(|l| &l.document.mesh)
+    }
+
+    /// The headers that conditions look at, sorted, each once: the transport must have the
+    /// caller's proof cover them.
+    #[must_use]
+    pub fn covered_headers(&self) -> &[HeaderName] {
+        &self.covered
+    }
+
+    /// The names of the rules, allow and deny, in the order of the document.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        self.loaded.iter().flat_map(|l| &l.document.rules).map(|rule| &*rule.name)
+    }
+
+    fn load(text: &str) -> Result<Self, Fault> {
+        let document = text::read(text)?;
+        let index = Index::build(&document)?;
+        let conditions = document.rules.iter().flat_map(|rule| &rule.when.headers);
+        let mut covered: Vec<HeaderName> = conditions.map(|c| c.name.clone()).collect();
+        covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        covered.dedup();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let fingerprint = hasher.finish().max(1); // 0 is no policy
+        Ok(Self { loaded: Some(Loaded { document, index }), covered: covered.into(), fingerprint })
+    }
+
+    fn rule(&self, id: u32) -> Option<&model::Rule> {
+        self.loaded.as_ref()?.document.rules.get(id as usize)
+    }
+
+    fn rule_name(&self, id: u32) -> &str {
+        self.rule(id).map_or("", |rule| &rule.name)
+    }
+
+    fn route(&self, id: u32) -> Option<&str> {
+        self.loaded.as_ref()?.document.templates.get(id as usize).map(|t| &*t.route)
+    }
+
+    fn unmet(&self, id: u32, unmet: UnmetAt) -> Unmet<'_> {
+        let when = self.rule(id).map(|rule| &rule.when);
+        let header = |at: u32| when.and_then(|w| w.headers.get(at as usize));
+        let name = |at| header(at).map_or("", |h| h.name.as_str());
+        match unmet {
+            UnmetAt::Direct => Unmet::Direct,
+            UnmetAt::Evidence(has) => {
+                let needs = when.and_then(|w| w.evidence).unwrap_or(Evidence::Verified);
+                Unmet::Evidence { needs, has }
+            }
+            UnmetAt::HeaderUnknown(at) => Unmet::HeaderUnknown { name: name(at) },
+            UnmetAt::HeaderDiffers(at) => {
+                let needs = header(at).map_or("", |h| h.glob.as_str());
+                Unmet::HeaderDiffers { name: name(at), needs }
+            }
+        }
+    }
+}
+
+impl FromStr for Policy {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyError> {
+        Self::load(text).map_err(|fault| fault.locate(text))
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("trust_domain", &self.trust_domain())
+            .field("version", &self.version())
+            .field("rules", &self.rules().count())
+            .finish_non_exhaustive()
+    }
+}

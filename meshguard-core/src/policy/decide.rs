@@ -1,0 +1,254 @@
+//! One access, judged.
+
+use super::index::{ANY, Few, Numbers};
+use super::model::{DeliveryRule, Effect, HeaderCondition, Peers, Rule, RuleId, TemplateId, When};
+use super::path;
+use super::reason::{Finding, Ruling, UnmetAt};
+use super::template::Fit;
+use super::{Loaded, Policy};
+use crate::access::{Access, Evidence};
+use crate::identity::SpiffeId;
+
+impl Policy {
+    pub(super) fn judge(&self, access: &Access<'_>) -> Ruling {
+        let Some(loaded) = &self.loaded else { return self.refuse(Finding::NoPolicy) };
+        let Some(principal) = access.principal() else { return self.refuse(Finding::NoIdentity) };
+        if principal.trust_domain() != loaded.mesh() {
+            return self.refuse(Finding::ForeignTrustDomain);
+        }
+        let via = match access.hop().map(|hop| loaded.hop(hop)) {
+            Some(None) => return self.refuse(Finding::HopNotNamed),
+            Some(via) => via,
+            None => None,
+        };
+        let path = match path::normalize(access.path()) {
+            Ok(path) => path,
+            Err(error) => return self.refuse(Finding::Path(error)),
+        };
+        let from = loaded.index.peers(principal);
+        let to = loaded.index.callee(access.callee(), loaded.mesh());
+        let delivery = match access.callee() {
+            Some(_) => loaded.first_delivery(&from, &to),
+            None => loaded.doubtful_delivery(Some(principal), None),
+        };
+        let facts = Facts { loaded, access, pairs: loaded.index.pairs(&from, &to), via };
+        let found = facts.search(&path);
+        Ruling { finding: found.finding(), route: found.route, delivery, policy: self.fingerprint }
+    }
+
+    fn refuse(&self, finding: Finding) -> Ruling {
+        Ruling { finding, route: None, delivery: DeliveryRule::default(), policy: self.fingerprint }
+    }
+}
+
+impl Loaded {
+    fn mesh(&self) -> &str {
+        self.document.mesh.as_str()
+    }
+
+    /// The patterns that a hop matches, if it is one of `hops`.
+    pub(super) fn hop(&self, hop: &SpiffeId) -> Option<Numbers> {
+        if hop.trust_domain() != self.mesh() {
+            return None;
+        }
+        let numbers = self.index.peers(hop);
+        numbers.meet(&self.document.hops).then_some(numbers)
+    }
+
+    pub(super) fn delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
+        match (from, to) {
+            (Some(from), Some(to)) => {
+                let from = self.index.callee(Some(from), self.mesh());
+                self.first_delivery(&from, &self.index.callee(Some(to), self.mesh()))
+            }
+            _ => self.doubtful_delivery(from, to),
+        }
+    }
+
+    fn first_delivery(&self, from: &Numbers, to: &Numbers) -> DeliveryRule {
+        match self.index.delivery(from, to) {
+            Some(id) => self.document.deliveries[id as usize].rule,
+            None => DeliveryRule::default(),
+        }
+    }
+
+    /// With an end that is not known: the strictest of what may count.
+    fn doubtful_delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
+        let numbers = |id: Option<&SpiffeId>| id.map(|id| self.index.callee(Some(id), self.mesh()));
+        let (from, to) = (numbers(from), numbers(to));
+        let mut doubt: Option<DeliveryRule> = None;
+        for edge in &self.document.deliveries {
+            match (may_match(&edge.from, from.as_ref()), may_match(&edge.to, to.as_ref())) {
+                (Some(false), _) | (_, Some(false)) => {}
+                (Some(true), Some(true)) => {
+                    return doubt.map_or(edge.rule, |d| edge.rule.stricter(d));
+                }
+                _ => doubt = Some(doubt.map_or(edge.rule, |d| d.stricter(edge.rule))),
+            }
+        }
+        let last = DeliveryRule::default();
+        doubt.map_or(last, |d| last.stricter(d))
+    }
+}
+
+/// `None`: not known.
+fn may_match(peers: &Peers, id: Option<&Numbers>) -> Option<bool> {
+    match (peers, id) {
+        (None, _) => Some(true),
+        (Some(peers), Some(id)) => Some(id.meet(peers)),
+        (Some(_), None) => None,
+    }
+}
+
+/// What an access says, in the index's numbers.
+struct Facts<'a, 'v> {
+    loaded: &'a Loaded,
+    access: &'a Access<'v>,
+    /// Of caller and callee.
+    pairs: Few<(u32, u32)>,
+    /// Of the hop, where there is one.
+    via: Option<Numbers>,
+}
+
+/// What the rules say.
+#[derive(Default)]
+struct Found {
+    denied: Option<RuleId>,
+    allowed: Option<RuleId>,
+    nearest: Option<Near>,
+    route: Option<TemplateId>,
+}
+
+/// An allow rule that matches but whose `when` does not hold. Fewer unmet conditions are nearer,
+/// then an earlier rule.
+#[derive(Clone, Copy)]
+struct Near {
+    missing: usize,
+    rule: RuleId,
+    unmet: UnmetAt,
+}
+
+impl Found {
+    fn finding(&self) -> Finding {
+        match (self.denied, self.allowed, self.nearest) {
+            (Some(rule), _, _) => Finding::DenyRule(rule),
+            (_, Some(rule), _) => Finding::Rule(rule),
+            (_, _, Some(Near { rule, unmet, .. })) => Finding::Unmet { rule, unmet },
+            (None, None, None) => Finding::NoRule,
+        }
+    }
+}
+
+impl Facts<'_, '_> {
+    fn search(&self, path: &str) -> Found {
+        let mut found = Found::default();
+        self.ask(ANY, Fit::Every, &mut found);
+        self.loaded.index.templates(path, &mut |id| {
+            let template = &self.loaded.document.templates[id as usize];
+            let Some(fit) = template.fit(self.access.operation()) else { return };
+            if fit == Fit::Every {
+                found.route = Some(found.route.map_or(id, |first| first.min(id)));
+            }
+            self.ask(id, fit, &mut found);
+        });
+        found
+    }
+
+    /// Asks the rules for one template that matches, or those for every operation.
+    fn ask(&self, template: TemplateId, fit: Fit, found: &mut Found) {
+        for (from, to) in self.pairs.as_slice() {
+            let key = [*from, *to, template];
+            self.ask_deny(self.loaded.index.rules(Effect::Deny, key), found);
+            if fit == Fit::Every {
+                self.ask_allow(self.loaded.index.rules(Effect::Allow, key), found);
+            }
+        }
+    }
+
+    fn ask_deny(&self, rules: &[RuleId], found: &mut Found) {
+        for id in rules {
+            if found.denied.is_some_and(|first| first <= *id) {
+                return;
+            }
+            let rule = self.rule(*id);
+            if self.comes_via(rule) && self.deny_holds(&rule.when) {
+                found.denied = Some(*id);
+            }
+        }
+    }
+
+    fn ask_allow(&self, rules: &[RuleId], found: &mut Found) {
+        for id in rules {
+            if found.allowed.is_some_and(|first| first <= *id) {
+                return;
+            }
+            let rule = self.rule(*id);
+            if !self.comes_via(rule) {
+                continue;
+            }
+            match self.unmet(&rule.when) {
+                None => found.allowed = Some(*id),
+                Some((missing, unmet)) => {
+                    let near = Near { missing, rule: *id, unmet };
+                    let nearer = |n: Near| (n.missing, n.rule) <= (near.missing, near.rule);
+                    if !found.nearest.is_some_and(nearer) {
+                        found.nearest = Some(near);
+                    }
+                }
+            }
+        }
+    }
+
+    fn rule(&self, id: RuleId) -> &Rule {
+        &self.loaded.document.rules[id as usize]
+    }
+
+    fn is_direct(&self) -> bool {
+        self.access.is_direct() && self.via.is_none()
+    }
+
+    fn comes_via(&self, rule: &Rule) -> bool {
+        match (&rule.via, &self.via) {
+            (None, _) => true,
+            (Some(hops), Some(via)) => via.meet(hops),
+            // Not direct, and nothing says through whom: a deny rule assumes the worst.
+            (Some(_), None) => rule.effect == Effect::Deny && !self.is_direct(),
+        }
+    }
+
+    /// A deny rule's only condition is `direct = false`.
+    fn deny_holds(&self, when: &When) -> bool {
+        when.direct.is_none_or(|direct| direct == self.is_direct())
+    }
+
+    /// How many conditions of an allow rule do not hold, and the first of them.
+    fn unmet(&self, when: &When) -> Option<(usize, UnmetAt)> {
+        let mut count = 0;
+        let mut first = None;
+        let mut missing = |unmet| {
+            count += 1;
+            first.get_or_insert(unmet);
+        };
+        if when.direct.is_some_and(|direct| direct != self.is_direct()) {
+            missing(UnmetAt::Direct);
+        }
+        let has = self.access.proved();
+        if when.evidence.is_some_and(|needs: Evidence| has < needs) {
+            missing(UnmetAt::Evidence(has));
+        }
+        for (at, condition) in (0..).zip(&when.headers) {
+            if !self.access.any_header(condition.name.as_str(), |_| true) {
+                missing(UnmetAt::HeaderUnknown(at));
+            } else if self.differs(condition) {
+                missing(UnmetAt::HeaderDiffers(at));
+            }
+        }
+        first.map(|first| (count, first))
+    }
+
+    /// One value that does not match is enough: which of several a handler reads, nobody knows.
+    fn differs(&self, condition: &HeaderCondition) -> bool {
+        let differs = |value: &[u8]| !condition.glob.matches(value);
+        self.access.any_header(condition.name.as_str(), differs)
+    }
+}

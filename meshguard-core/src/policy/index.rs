@@ -1,0 +1,219 @@
+//! From an access to the few rules that can speak of it.
+//!
+//! An access is first turned into three short lists of numbers: the peers' patterns its caller
+//! matches, those its callee matches, and the templates its operation matches. A rule is filed
+//! under every triple of its lists, so that each triple of the access is one look-up.
+
+mod filed;
+mod mixer;
+mod numbers;
+mod trie;
+
+use std::collections::{HashMap, HashSet};
+
+use self::filed::{Filed, Key};
+use self::mixer::Unkeyed;
+pub(super) use self::numbers::{Few, Numbers};
+use self::trie::Trie;
+use super::error::{Fault, PolicyErrorKind as Kind};
+use super::model::{Document, Effect, PatternId, Peers, Rule, RuleId, TemplateId};
+use super::pattern::Pattern;
+use super::template::Segment;
+use crate::identity::SpiffeId;
+
+/// The most combinations of caller, callee and template under which a policy's rules are filed.
+pub const MAX_ENTRIES: usize = 4_000_000;
+
+/// Stands for every peer, or every operation, in a key.
+pub(super) const ANY: u32 = u32::MAX;
+/// Stands for a callee that is not known.
+const UNKNOWN: u32 = u32::MAX - 1;
+
+type Map<K, V> = HashMap<K, V, Unkeyed>;
+
+/// Caller and callee.
+type Pair = (u32, u32);
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    exact: Map<Box<str>, PatternId>,
+    wild: Trie,
+    paths: Trie,
+    allow: Filed,
+    deny: Filed,
+    /// Under which `allow` or `deny` has anything.
+    pairs: HashSet<Pair, Unkeyed>,
+    delivery: Filed,
+}
+
+impl Index {
+    pub(super) fn build(document: &Document) -> Result<Self, Fault> {
+        let mut index = Self::default();
+        for (id, pattern) in (0..).zip(&document.patterns) {
+            index.add_pattern(id, pattern);
+        }
+        for (id, template) in (0..).zip(&document.templates) {
+            index.paths.insert(&template.segments, id);
+        }
+        index.file_rules(document)
+    }
+
+    fn add_pattern(&mut self, id: PatternId, pattern: &Pattern) {
+        if pattern.is_exact() {
+            self.exact.insert(pattern.text.clone(), id);
+        } else {
+            self.wild.insert(&pattern.segments, id);
+        }
+    }
+
+    fn file_rules(mut self, document: &Document) -> Result<Self, Fault> {
+        check_count(document)?;
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for (id, rule) in (0..).zip(&document.rules) {
+            let filed = if rule.effect == Effect::Deny { &mut deny } else { &mut allow };
+            for key in keys(rule) {
+                filed.push((key, id));
+            }
+        }
+        let mut delivery = Vec::new();
+        for (id, edge) in (0..).zip(&document.deliveries) {
+            delivery.extend(pairs(&edge.from, &edge.to).map(|(from, to)| ([from, to, ANY], id)));
+        }
+        self.allow = Filed::new(allow);
+        self.deny = Filed::new(deny);
+        let keys = self.allow.keys().chain(self.deny.keys());
+        self.pairs = keys.map(|[from, to, _]| (from, to)).collect();
+        self.delivery = Filed::new(delivery);
+        Ok(self)
+    }
+
+    /// The patterns of the document that `id`, which is of the mesh, matches; `ANY` last.
+    pub(super) fn peers(&self, id: &SpiffeId) -> Numbers {
+        let mut numbers = Numbers::default();
+        if let Some(pattern) = self.exact.get(id.as_str()) {
+            numbers.push(*pattern);
+        }
+        self.wild.find(id.path(), &mut |pattern| numbers.push(pattern));
+        numbers.push(ANY);
+        numbers
+    }
+
+    /// As `peers`, of the callee.
+    pub(super) fn callee(&self, id: Option<&SpiffeId>, mesh: &str) -> Numbers {
+        match id {
+            Some(id) if id.trust_domain() == mesh => self.peers(id),
+            Some(_) => Few::one(ANY),
+            None => {
+                let mut numbers = Few::one(UNKNOWN);
+                numbers.push(ANY);
+                numbers
+            }
+        }
+    }
+
+    /// The pairs of a caller's and a callee's patterns under which there are rules.
+    pub(super) fn pairs(&self, from: &Numbers, to: &Numbers) -> Few<Pair> {
+        let mut pairs = Few::default();
+        for from in from.as_slice() {
+            for to in to.as_slice() {
+                if self.pairs.contains(&(*from, *to)) {
+                    pairs.push((*from, *to));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// Calls `found` for every template whose path matches.
+    pub(super) fn templates(&self, path: &str, found: &mut impl FnMut(TemplateId)) {
+        self.paths.find(path, found);
+    }
+
+    /// The rules of this effect filed under one triple, in the order of the document.
+    pub(super) fn rules(&self, effect: Effect, key: Key) -> &[RuleId] {
+        match effect {
+            Effect::Allow => self.allow.get(key),
+            Effect::Deny => self.deny.get(key),
+        }
+    }
+
+    /// The first delivery rule that matches both ends.
+    pub(super) fn delivery(&self, from: &Numbers, to: &Numbers) -> Option<u32> {
+        let pairs =
+            from.as_slice().iter().flat_map(|f| to.as_slice().iter().map(|t| [*f, *t, ANY]));
+        pairs.filter_map(|key| self.delivery.get(key).first().copied()).min()
+    }
+}
+
+/// The keys of a rule. A deny rule that names its callee counts for an unknown one, too: what is
+/// not known must not spare a call.
+fn keys(rule: &Rule) -> impl Iterator<Item = Key> {
+    let templates = rule.templates.as_deref().unwrap_or(&[ANY]);
+    let unknown = rule.effect == Effect::Deny && rule.to.is_some();
+    let froms = rule.from.as_deref().unwrap_or(&[ANY]);
+    let unknowns = froms.iter().filter(move |_| unknown).map(|from| (*from, UNKNOWN));
+    let pairs = pairs(&rule.from, &rule.to).chain(unknowns);
+    pairs.flat_map(move |(from, to)| templates.iter().map(move |t| [from, to, *t]))
+}
+
+fn pairs(from: &Peers, to: &Peers) -> impl Iterator<Item = Pair> {
+    let to = to.as_deref().unwrap_or(&[ANY]);
+    let from = from.as_deref().unwrap_or(&[ANY]);
+    from.iter().flat_map(move |f| to.iter().map(move |t| (*f, *t)))
+}
+
+fn check_count(document: &Document) -> Result<(), Fault> {
+    let many = |peers: &Peers| peers.as_ref().map_or(1, |p| p.len());
+    let mut count = 0_usize;
+    for rule in &document.rules {
+        let callees = many(&rule.to).saturating_add(1);
+        let pairs = many(&rule.from).saturating_mul(callees);
+        let templates = rule.templates.as_ref().map_or(1, |t| t.len());
+        count = count.saturating_add(pairs.saturating_mul(templates));
+        if count > MAX_ENTRIES {
+            return Err(too_many(&rule.name));
+        }
+    }
+    for edge in &document.deliveries {
+        count = count.saturating_add(many(&edge.from).saturating_mul(many(&edge.to)));
+    }
+    if count > MAX_ENTRIES { Err(too_many("delivery")) } else { Ok(()) }
+}
+
+fn too_many(rule: &str) -> Fault {
+    let message = format!("with `{rule}` the rules have more than {MAX_ENTRIES} combinations");
+    Fault::new(Kind::TooManyCombinations, 0, message)
+        .hint("name many peers by one pattern, or many operations by one template")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_and_a_literal_of_one_shape_are_both_found() {
+        let mut trie = Trie::default();
+        let literal = |s: &str| Segment::Literal(s.into());
+        trie.insert(&[literal("a"), Segment::Many, literal("z")], 1);
+        trie.insert(&[literal("a"), Segment::One, literal("z")], 2);
+        trie.insert(&[literal("a"), Segment::Many], 3);
+        trie.insert(&[Segment::Many, Segment::One], 4);
+        trie.insert(&[literal("a"), literal("")], 5);
+        for (path, want) in [
+            ("/a/b/z", vec![1, 2, 3, 4]),
+            ("/a/b/c/z", vec![1, 3, 4]),
+            ("/a/z", vec![3, 4]),
+            ("/a/", vec![3, 5]),
+            ("/a", vec![]),
+            ("/", vec![]),
+            ("", vec![]),
+            ("/b/c", vec![4]),
+            ("/b/", vec![]),
+        ] {
+            let mut found = Vec::new();
+            trie.find(path, &mut |n| found.push(n));
+            found.sort_unstable();
+            assert_eq!(found, want, "{path}");
+        }
+    }
+}

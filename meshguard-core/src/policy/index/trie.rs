@@ -1,0 +1,97 @@
+//! Templates and patterns by their segments.
+
+use super::{Map, Segment};
+
+/// A tree of segments. Every node is looked at once for a path at the most, and the depth is
+/// at most [`MAX_SEGMENTS`](super::super::template::MAX_SEGMENTS), so neither work nor stack
+/// can be driven up by a path.
+#[derive(Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: Map<Box<str>, u32>,
+    one: Option<u32>,
+    /// The root of what follows a `Many` here, read from the end of the path backwards.
+    many: Option<u32>,
+    ends: Vec<u32>,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+}
+
+impl Trie {
+    /// Files `number` under segments of which at most one is `Many`.
+    pub(super) fn insert(&mut self, segments: &[Segment], number: u32) {
+        let split = segments.iter().position(|s| *s == Segment::Many);
+        let (head, tail) = segments.split_at(split.unwrap_or(segments.len()));
+        let mut at = head.iter().fold(0, |at, segment| self.child(at, segment));
+        if let [Segment::Many, tail @ ..] = tail {
+            let new = self.nodes.len() as u32; // bounded by the document's bytes
+            let root = *self.nodes[at as usize].many.get_or_insert(new);
+            if root == new {
+                self.nodes.push(Node::default());
+            }
+            at = tail.iter().rev().fold(root, |at, segment| self.child(at, segment));
+        }
+        self.nodes[at as usize].ends.push(number);
+    }
+
+    fn child(&mut self, at: u32, segment: &Segment) -> u32 {
+        let new = self.nodes.len() as u32;
+        let node = &mut self.nodes[at as usize];
+        let child = match segment {
+            Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(new),
+            Segment::One | Segment::Many => *node.one.get_or_insert(new),
+        };
+        if child == new {
+            self.nodes.push(Node::default());
+        }
+        child
+    }
+
+    /// Calls `found` for everything filed under segments that match `path`, which begins with
+    /// a slash or is empty.
+    pub(super) fn find(&self, path: &str, found: &mut impl FnMut(u32)) {
+        self.forward(0, path.strip_prefix('/'), found);
+    }
+
+    /// `rest` is what is left of the path: `None` is nothing, `Some("")` one empty segment.
+    fn forward(&self, at: u32, rest: Option<&str>, found: &mut impl FnMut(u32)) {
+        let node = &self.nodes[at as usize];
+        let Some(rest) = rest else {
+            return node.ends.iter().copied().for_each(found);
+        };
+        let (first, after) = match rest.split_once('/') {
+            Some((first, after)) => (first, Some(after)),
+            None => (rest, None),
+        };
+        if let Some(next) = node.literals.get(first) {
+            self.forward(*next, after, found);
+        }
+        if let Some(next) = node.one.filter(|_| !first.is_empty()) {
+            self.forward(next, after, found);
+        }
+        if let Some(next) = node.many {
+            self.backward(next, rest, found);
+        }
+    }
+
+    /// `left` is one segment or more, all of which a `Many` may take.
+    fn backward(&self, at: u32, left: &str, found: &mut impl FnMut(u32)) {
+        let node = &self.nodes[at as usize];
+        node.ends.iter().copied().for_each(&mut *found);
+        let Some((left, last)) = left.rsplit_once('/') else { return };
+        if let Some(next) = node.literals.get(last) {
+            self.backward(*next, left, found);
+        }
+        if let Some(next) = node.one.filter(|_| !last.is_empty()) {
+            self.backward(next, left, found);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The one strict reading of a path, on what a backend could read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a raw path is refused before any rule is asked.
+///
+/// Every one of these is a path that two readers could take for two different things: the
+/// framework routes on the raw path, a backend behind it may decode or resolve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PathError {
+    /// It does not begin with `/`.
+    NotAbsolute,
+    /// A raw `?` or `#`: the query is no part of an [`Access`](crate::Access)'s path.
+    QueryOrFragment,
+    /// A raw `\`, which some readers take for `/`.
+    Backslash,
+    /// An escape that hides a separator: `%2F` or `%5C`.
+    EncodedSeparator,
+    /// `%25` before something that a second decoding would make a separator, a dot or a control
+    /// character: `%252F`, `%252e`.
+    DoubleEncoding,
+    /// A `%` that two hexadecimal digits do not follow (RFC 3986 §2.1).
+    BadEscape,
+    /// A control character, raw or encoded; `%00` among them.
+    Control,
+    /// The decoded path is not UTF-8.
+    NotUtf8,
+    /// An empty segment other than the last: `//`.
+    EmptySegment,
+    /// A segment `.` or `..`, raw or encoded (RFC 3986 §5.2.4).
+    DotSegment,
+    /// A dot segment or an empty one that hides behind parameters: `..;/`, `/;x/`.
+    DotParameters,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAbsolute => "does not begin with /",
+            Self::QueryOrFragment => "contains ? or #",
+            Self::Backslash => "contains a backslash",
+            Self::EncodedSeparator => "contains an encoded slash or backslash",
+            Self::DoubleEncoding => "encodes a separator or dot twice",
+            Self::BadEscape => "has a malformed percent escape",
+            Self::Control => "contains a control character",
+            Self::NotUtf8 => "is not UTF-8 once decoded",
+            Self::EmptySegment => "has an empty segment",
+            Self::DotSegment => "has a dot segment",
+            Self::DotParameters => "has a dot segment with parameters",
+        })
+    }
+}
+
+/// The path with its escapes decoded once. Borrows where there is no `%`.
+pub(super) fn normalize(raw: &str) -> Result<Cow<'_, str>, PathError> {
+    if !raw.starts_with('/') {
+        return Err(PathError::NotAbsolute);
+    }
+    let mut escaped = false;
+    for byte in raw.bytes() {
+        match byte {
+            b'?' | b'#' => return Err(PathError::QueryOrFragment),
+            b'\\' => return Err(PathError::Backslash),
+            b'%' => escaped = true,
+            _ => {}
+        }
+    }
+    let path = if escaped { Cow::Owned(decode(raw)?) } else { Cow::Borrowed(raw) };
+    if path.chars().any(char::is_control) {
+        return Err(PathError::Control);
+    }
+    check_segments(&path)?;
+    Ok(path)
+}
+
+/// What holds for every segment of a decoded path, which begins with `/`.
+fn check_segments(path: &str) -> Result<(), PathError> {
+    if path.contains("//") {
+        return Err(PathError::EmptySegment);
+    }
+    for segment in path.split('/') {
+        if matches!(segment, "." | "..") {
+            return Err(PathError::DotSegment);
+        }
+        if let Some((".." | "." | "", _)) = segment.split_once(';') {
+            return Err(PathError::DotParameters);
+        }
+    }
+    Ok(())
+}
+
+fn decode(raw: &str) -> Result<String, PathError> {
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let (byte, after) = escape(rest).ok_or(PathError::BadEscape)?;
+        match byte {
+            b'/' | b'\\' => return Err(PathError::EncodedSeparator),
+            b'%' if hides(after) => return Err(PathError::DoubleEncoding),
+            _ => bytes.push(byte),
+        }
+        rest = after;
+    }
+    String::from_utf8(bytes).map_err(|_| PathError::NotUtf8)
+}
+
+/// The byte that two hexadecimal digits stand for, and what follows them.
+fn escape(rest: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, after) = rest.split_first_chunk::<2>()?;
+    let value = |d: u8| char::from(d).to_digit(16).and_then(|v| u8::try_from(v).ok());
+    Some((value(digits[0])? * 16 + value(digits[1])?, after))
+}
+
+/// Whether `rest`, which follows a `%25`, would be a separator, a dot or a control character if
+/// it were decoded again, however often. Its digits may be written encoded themselves.
+fn hides(mut rest: &[u8]) -> bool {
+    while let Some((high, after)) = digit(rest) {
+        let Some((low, after)) = digit(after) else { return false };
+        match high * 16 + low {
+            b'%' => rest = after,
+            byte => return b"/\\.;?#".contains(&byte) || byte.is_ascii_control(),
+        }
+    }
+    false
+}
+
+/// A hexadecimal digit that stands raw or escaped.
+fn digit(rest: &[u8]) -> Option<(u8, &[u8])> {
+    let (&first, after) = rest.split_first()?;
+    let (byte, after) = if first == b'%' { escape(after)? } else { (first, after) };
+    let value = char::from(byte).to_digit(16)?;
+    Some((u8::try_from(value).ok()?, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_path_is_read_as_it_stands_and_borrowed() {
+        for path in ["/", "/orders", "/orders/", "/a/b.c/d..e/...", "/a;v=1/b", "/é", "/a b"] {
+            assert!(matches!(normalize(path), Ok(Cow::Borrowed(p)) if p == path), "{path}");
+        }
+    }
+
+    #[test]
+    fn escapes_of_ordinary_characters_are_decoded_once() {
+        for (raw, want) in [
+            ("/orders/%37", "/orders/7"),
+            ("/a%20b", "/a b"),
+            ("/%C3%A9", "/é"),
+            ("/100%25", "/100%"),
+            ("/100%25/x", "/100%/x"),
+            ("/a%2eb", "/a.b"),
+            ("/%2541", "/%41"),
+            ("/a%3Fb%23c", "/a?b#c"),
+        ] {
+            assert_eq!(normalize(raw).as_deref(), Ok(want), "{raw}");
+        }
+    }
+
+    #[test]
+    fn each_ambiguity_has_its_own_refusal() {
+        use PathError::*;
+        for (raw, want) in [
+            ("", NotAbsolute),
+            ("*", NotAbsolute),
+            ("orders", NotAbsolute),
+            ("http://shop.example/orders", NotAbsolute),
+            ("%2forders", NotAbsolute),
+            ("/orders?x=1", QueryOrFragment),
+            ("/orders#x", QueryOrFragment),
+            ("/admin\\users", Backslash),
+            ("/..\\admin", Backslash),
+            ("/a%2Fb", EncodedSeparator),
+            ("/a%2fb", EncodedSeparator),
+            ("/a%5Cb", EncodedSeparator),
+            ("/a%5cb", EncodedSeparator),
+            ("/a/%252f", DoubleEncoding),
+            ("/a/%252F..", DoubleEncoding),
+            ("/a/%252e%252e/b", DoubleEncoding),
+            ("/a/%25252e", DoubleEncoding),
+            ("/a/%255c", DoubleEncoding),
+            ("/a/%2500", DoubleEncoding),
+            ("/a/..%253b/b", DoubleEncoding),
+            ("/a/%25%32%66", DoubleEncoding),
+            ("/a/%25%32e", DoubleEncoding),
+            ("/a/%2", BadEscape),
+            ("/a/%", BadEscape),
+            ("/a/%zz", BadEscape),
+            ("/a/%u002e", BadEscape),
+            ("/a/%+1", BadEscape),
+            ("/a\0", Control),
+            ("/a\r\n", Control),
+            ("/a\u{7f}", Control),
+            ("/a%00", Control),
+            ("/a%0d%0a", Control),
+            ("/a%7F", Control),
+            ("/a%C2%85", Control),
+            ("/a%ff", NotUtf8),
+            ("/%c0%ae%c0%ae/", NotUtf8),
+            ("//", EmptySegment),
+            ("//admin", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("/a//", EmptySegment),
+            ("/.", DotSegment),
+            ("/..", DotSegment),
+            ("/./a", DotSegment),
+            ("/admin/../public/x", DotSegment),
+            ("/a/%2e%2e/b", DotSegment),
+            ("/a/%2E./b", DotSegment),
+            ("/a/.%2e", DotSegment),
+            ("/a/..;/b", DotParameters),
+            ("/a/..;x=1", DotParameters),
+            ("/a/.;/b", DotParameters),
+            ("/a/%2e%2e;/b", DotParameters),
+            ("/a/..%3b/b", DotParameters),
+            ("/;/admin", DotParameters),
+        ] {
+            assert_eq!(normalize(raw), Err(want), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_depend_on_how_deep_the_encoding_goes() {
+        let deep = format!("/a/%{}2e", "25".repeat(1_000_000));
+        assert_eq!(normalize(&deep), Err(PathError::DoubleEncoding));
+    }
+}

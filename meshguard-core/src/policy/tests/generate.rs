@@ -1,0 +1,251 @@
+//! Documents and accesses from a seed, of a world so small that they meet often.
+
+use std::fmt::Write as _;
+
+use crate::identity::SpiffeId;
+use crate::{Access, Evidence};
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+pub(super) struct Seeded(pub(super) u64);
+
+impl Seeded {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
+        (0..1 + self.below(3)).map(|_| self.pick(from)).collect()
+    }
+}
+
+const PEERS: [(&str, &str); 10] = [
+    ("x", "spiffe://m/ns/a/sa/x"),
+    ("y", "spiffe://m/ns/a/sa/y"),
+    ("z", "spiffe://m/ns/b/sa/z"),
+    ("again", "spiffe://m/ns/a/sa/x"),
+    ("in_a", "spiffe://m/ns/a/sa/*"),
+    ("named_x", "spiffe://m/ns/*/sa/x"),
+    ("below_a", "spiffe://m/ns/a/**"),
+    ("all", "spiffe://m/**"),
+    ("two", "spiffe://m/*/*/**"),
+    ("short", "spiffe://m/*"),
+];
+const IDS: [SpiffeId; 8] = [
+    SpiffeId::from_static("spiffe://m/ns/a/sa/x"),
+    SpiffeId::from_static("spiffe://m/ns/a/sa/y"),
+    SpiffeId::from_static("spiffe://m/ns/b/sa/z"),
+    SpiffeId::from_static("spiffe://m/ns/b/sa/x"),
+    SpiffeId::from_static("spiffe://m/ns/a/sa/deep/er"),
+    SpiffeId::from_static("spiffe://m/short"),
+    SpiffeId::from_static("spiffe://m"),
+    SpiffeId::from_static("spiffe://foreign/ns/a/sa/x"),
+];
+const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "PURGE", "*"];
+
+/// A document that loads: its rules are random, its peers those that the rules use.
+pub(super) fn document(random: &mut Seeded) -> String {
+    let names: Vec<&str> = PEERS.iter().map(|(name, _)| *name).collect();
+    let hops = random.some(&names);
+    let mut text = String::new();
+    for i in 0..random.below(12) {
+        let deny = random.chance(30);
+        let _ = write!(text, "[[{}]]\nname='r{i}'\n", if deny { "deny" } else { "allow" });
+        let mut lists = vec![("from", names.as_slice()), ("to", names.as_slice())];
+        let via = random.chance(15);
+        if via {
+            let _ = writeln!(text, "via={:?}", random.some(&hops));
+        }
+        lists.retain(|_| random.chance(45));
+        for (key, from) in lists {
+            let _ = writeln!(text, "{key}={:?}", random.some(from));
+        }
+        operations(random, &mut text);
+        conditions(random, deny, via, &mut text);
+    }
+    for _ in 0..random.below(4) {
+        delivery(random, &names, &mut text);
+    }
+    let mut head = format!("mesh='m'\nversion=1\nhops={hops:?}\n[peers]\n");
+    for (name, pattern) in PEERS {
+        if hops.contains(&name) || text.contains(&format!("{name:?}")) {
+            let _ = writeln!(head, "{name}='{pattern}'");
+        }
+    }
+    head + &text
+}
+
+fn operations(random: &mut Seeded, text: &mut String) {
+    if random.chance(60) {
+        let count = 1 + random.below(3);
+        let http: Vec<String> =
+            (0..count).map(|_| format!("{} {}", random.pick(&METHODS), template(random))).collect();
+        let _ = writeln!(text, "http={http:?}");
+    }
+    if random.chance(25) {
+        let grpc = random.some(&["s.A/Get", "s.A/Put", "s.A/*", "s.B/Get", "s.B/*"]);
+        let _ = writeln!(text, "grpc={grpc:?}");
+    }
+}
+
+fn template(random: &mut Seeded) -> String {
+    let mut text = String::new();
+    let mut many = false;
+    for _ in 0..1 + random.below(4) {
+        let mut segment = random.pick(&["a", "b", "{id}", "{id}", "{**}", "s.A", "Get"]);
+        if segment == "{**}" && std::mem::replace(&mut many, true) {
+            segment = "c";
+        }
+        text.push('/');
+        text.push_str(segment);
+    }
+    if random.chance(15) { text + "/" } else { text }
+}
+
+fn conditions(random: &mut Seeded, deny: bool, via: bool, text: &mut String) {
+    if !random.chance(50) {
+        return;
+    }
+    if deny {
+        text.push_str("when={direct=false}\n");
+        return;
+    }
+    let mut when = Vec::new();
+    if random.chance(50) {
+        let evidence = random.pick(&["none", "length", "digest", "verified"]);
+        when.push(format!("evidence='{evidence}'"));
+    }
+    if random.chance(40) && !via {
+        when.push("direct=true".to_owned());
+    }
+    for header in ["x-t", "X-U"] {
+        if random.chance(25) {
+            let glob = random.pick(&["acme-*", "acme-1", "*", "*-*1", ""]);
+            when.push(format!("headers.{header}='{glob}'"));
+        }
+    }
+    let _ = writeln!(text, "when={{{}}}", when.join(", "));
+}
+
+fn delivery(random: &mut Seeded, names: &[&str], text: &mut String) {
+    text.push_str("[[delivery]]\n");
+    for key in ["from", "to"] {
+        if random.chance(50) {
+            let _ = writeln!(text, "{key}={:?}", random.some(names));
+        }
+    }
+    let _ = writeln!(text, "mode='{}'", random.pick(&["require", "prefer", "off"]));
+    if random.chance(50) {
+        let _ = writeln!(text, "seal={}", random.chance(50));
+    }
+}
+
+/// An access in pieces, so that one can be left out.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    method: Option<&'static str>,
+    path: String,
+    pub(super) by: Option<&'static SpiffeId>,
+    pub(super) via: Option<&'static SpiffeId>,
+    pub(super) to: Option<&'static SpiffeId>,
+    evidence: Evidence,
+    direct: bool,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+const EVIDENCE: [Evidence; 4] =
+    [Evidence::None, Evidence::Length, Evidence::Digest, Evidence::Verified];
+
+impl Ask {
+    pub(super) fn random(random: &mut Seeded) -> Self {
+        const KNOWN: &[SpiffeId; 8] = &IDS;
+        let id = |random: &mut Seeded| &KNOWN[random.below(KNOWN.len())];
+        let via = random.chance(20).then(|| id(random));
+        Self {
+            method: random.chance(70).then(|| random.pick(&METHODS)),
+            path: path(random),
+            by: random.chance(97).then(|| id(random)),
+            via,
+            to: random.chance(80).then(|| id(random)),
+            evidence: random.pick(&EVIDENCE),
+            direct: via.is_none() && random.chance(60),
+            headers: (0..random.below(4))
+                .map(|_| {
+                    let value = random.pick(&["acme-1", "acme-2", "acme", "other", ""]);
+                    (random.pick(&["x-t", "X-T", "x-u"]), value)
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn access(&self) -> Access<'_> {
+        let mut access = match self.method {
+            Some(method) => Access::http(method, &self.path),
+            None => Access::grpc(&self.path),
+        };
+        if self.direct {
+            access = access.direct();
+        }
+        if let Some(id) = self.by {
+            access = access.by(id);
+        }
+        if let Some(id) = self.via {
+            access = access.via(id);
+        }
+        if let Some(id) = self.to {
+            access = access.to(id);
+        }
+        self.headers.iter().fold(access.evidence(self.evidence), |a, (n, v)| a.header(n, v))
+    }
+
+    /// The same with one or more things left out that it says. A header is covered or not as a
+    /// whole.
+    pub(super) fn with_less(&self, random: &mut Seeded) -> Self {
+        let mut less = self.clone();
+        for _ in 0..1 + random.below(3) {
+            match random.below(6) {
+                0 if random.chance(20) => less.by = None,
+                0 => {}
+                1 => less.via = None,
+                2 => less.to = None,
+                3 => less.evidence = less.evidence.min(random.pick(&EVIDENCE)),
+                4 => less.direct = false,
+                _ => {
+                    let gone = random.pick(&["x-t", "x-u"]);
+                    less.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(gone));
+                }
+            }
+        }
+        less
+    }
+}
+
+fn path(random: &mut Seeded) -> String {
+    if random.chance(2) {
+        return random.pick(&["", "a", "/a?b", "/a\\b"]).to_owned();
+    }
+    let mut text = String::new();
+    for _ in 0..1 + random.below(4) {
+        let odd = random.chance(2);
+        text.push('/');
+        text.push_str(match odd {
+            true => random.pick(&["..", "", "%2e", "%2f", "%252f", "%ff", "..;", "%00", "%"]),
+            false => random.pick(&["a", "b", "c", "%61", "s.A", "s.B", "Get", "Put", "é%20"]),
+        });
+    }
+    if random.chance(10) { text + "/" } else { text }
+}
