@@ -1,1 +1,46 @@
-//! placeholder
+//! meshguard's tower layers: a security loop for service-to-service traffic that lives inside
+//! the service.
+//!
+//! A [`Mesh`] is a service's identity, policy and sessions. [`Mesh::inbound`] is a layer for
+//! what calls the service, [`Mesh::channel`] a client for what it calls, [`Mesh::listen`] the
+//! socket between. The crates `meshguard-axum` and `meshguard-tonic` put them into those
+//! frameworks.
+
+mod aead;
+mod body;
+mod channel;
+pub mod connection;
+mod decision;
+#[cfg(feature = "dev")]
+pub mod dev;
+mod error;
+mod inbound;
+mod io;
+pub mod limits;
+pub mod listener;
+mod mesh;
+mod pool;
+pub mod probe;
+pub mod serve;
+mod session;
+mod sink;
+mod timeout;
+pub mod tls;
+
+#[cfg(test)]
+mod rig;
+
+pub use channel::{AnswerBody, CallError, CallErrorKind, Channel, ChannelBody, ChannelError};
+pub use connection::Connection;
+pub use decision::{Decision, DecisionId, Explanation};
+pub use error::{BoxError, DeliveryError, DeliveryErrorKind};
+pub use inbound::{Delivery, Inbound, InboundFuture, InboundLayer, RequestBody, ResponseBody};
+pub use mesh::{
+    BuildError, Listener, MESSAGE_LIMIT, Mesh, MeshBuilder, PolicyStatus, RELOAD_EVERY, ReloadError,
+};
+pub use meshguard_core as core;
+pub use meshguard_core::delivery::{Counts, Failure, Outcome, RecordErrorKind, Unknown};
+pub use meshguard_core::{Access, Evidence, Peer, Policy, PolicyError, Reason, SpiffeId};
+pub use pool::ConnectError;
+pub use session::{SessionError, SessionRefusal};
+pub use sink::{Call, Direction, Edge, Finding, Sink};

@@ -1,0 +1,102 @@
+//! Bodies on their way in and out.
+//!
+//! [`Outgoing`] makes of an application's body what goes on the wire; [`Incoming`] makes of
+//! what came an application's body. Both serve requests and answers alike: what differs is who
+//! wants to know how it ended, and that is their hook.
+
+mod eager;
+mod hold;
+mod incoming;
+mod outgoing;
+mod plain;
+
+pub(crate) use eager::{Eager, eager};
+pub(crate) use hold::{Hold, HoldError};
+pub(crate) use incoming::Incoming;
+pub(crate) use incoming::{InHook, Rest, Unread};
+pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Framing, OutHook};
+pub(crate) use plain::{Plain, evidence, stated_length};
+
+use http::{HeaderMap, HeaderValue, header};
+use meshguard_core::delivery::grpc;
+
+/// A message that an application sends is in its memory already: whoever receives it limits it.
+pub(crate) const ANY_MESSAGE: usize = u32::MAX as usize;
+
+/// Whether a head says that gRPC messages follow.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|v| grpc::is_grpc(v.as_bytes()))
+}
+
+/// Marks an HTTP body as records: the innermost content coding (RFC 9110 §8.4), which nothing
+/// between may transform (§7.7), and whose length is no longer the application's.
+pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool) {
+    headers.remove(header::CONTENT_LENGTH);
+    if sealed {
+        headers.remove("content-digest"); // a hash of what is sealed betrays it
+    }
+    if is_grpc(headers) {
+        return;
+    }
+    let coding = match headers.get(header::CONTENT_ENCODING) {
+        None => HeaderValue::from_static("mg1"),
+        Some(v) => HeaderValue::from_bytes(&[v.as_bytes(), b", mg1"].concat())
+            .unwrap_or_else(|_| HeaderValue::from_static("mg1")),
+    };
+    headers.insert(header::CONTENT_ENCODING, coding);
+    headers.append(header::CACHE_CONTROL, HeaderValue::from_static("no-transform"));
+}
+
+/// Undoes [`mark_records`]; `false` where the mark is missing.
+pub(crate) fn unmark_records(headers: &mut HeaderMap) -> bool {
+    headers.remove(header::CONTENT_LENGTH);
+    if is_grpc(headers) {
+        return true;
+    }
+    let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return false };
+    let Some(rest) = coding.as_bytes().strip_suffix(b"mg1") else { return false };
+    match rest.trim_ascii_end().strip_suffix(b",") {
+        None if rest.is_empty() => {
+            headers.remove(header::CONTENT_ENCODING);
+            true
+        }
+        None => false,
+        Some(others) => match HeaderValue::from_bytes(others.trim_ascii()) {
+            Ok(others) => {
+                headers.insert(header::CONTENT_ENCODING, others);
+                true
+            }
+            Err(_) => false,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_comes_off_as_it_went_on() {
+        for coding in [None, Some("gzip"), Some("gzip, br")] {
+            let mut headers = HeaderMap::new();
+            if let Some(c) = coding {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(c));
+            }
+            mark_records(&mut headers, true);
+            assert!(unmark_records(&mut headers));
+            let left = headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap());
+            assert_eq!(left, coding);
+        }
+    }
+
+    #[test]
+    fn a_missing_mark_is_noticed() {
+        for coding in ["gzip", "xmg1", "mg1, gzip"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            assert!(!unmark_records(&mut headers), "{coding}");
+        }
+        assert!(!unmark_records(&mut HeaderMap::new()));
+    }
+}

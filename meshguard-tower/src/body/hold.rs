@@ -1,0 +1,243 @@
+//! A known body: held until all of it is there and is what its head was proved with.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use meshguard_core::delivery::{MAX_KNOWN, known};
+use tokio::time::Sleep;
+
+use super::eager::join;
+use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+
+/// A known body has so long to come.
+pub(crate) const HOLD_TIME: Duration = Duration::from_secs(10);
+
+/// Gathers one known body.
+pub(crate) struct Hold<B> {
+    body: B,
+    digest: [u8; 32],
+    /// What `content-length` says, to name a shortfall with.
+    length: Option<u64>,
+    chunks: VecDeque<Bytes>,
+    got: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+    reserved: Vec<Arc<AtomicUsize>>,
+}
+
+/// Why a body is not held to its end.
+pub(crate) enum HoldError {
+    /// It is not, or not all, what its head was proved with.
+    Body(DeliveryError),
+    /// So many are held already that this one is not waited for.
+    Full,
+}
+
+impl<B> Hold<B> {
+    pub(crate) fn new(body: B, digest: [u8; 32], length: Option<u64>) -> Self {
+        Self {
+            body,
+            digest,
+            length,
+            chunks: VecDeque::new(),
+            got: 0,
+            timer: None,
+            reserved: Vec::new(),
+        }
+    }
+
+    /// Has to find room before it waits: `limits` are what is taken and the most there is.
+    fn reserve(&mut self, limits: &[(&Arc<AtomicUsize>, usize)]) -> bool {
+        for (taken, most) in limits {
+            let before = taken.fetch_add(MAX_KNOWN, Ordering::Relaxed);
+            self.reserved.push(Arc::clone(taken));
+            if before + MAX_KNOWN > *most {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Bytes that came so far.
+    pub(crate) fn got(&self) -> usize {
+        self.got
+    }
+
+    fn error(&self, kind: DeliveryErrorKind) -> HoldError {
+        HoldError::Body(DeliveryError::new(kind, self.got as u64, self.length))
+    }
+}
+
+impl<B> Hold<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// The whole body and its trailers, once they are verified.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: &[(&Arc<AtomicUsize>, usize)],
+    ) -> Poll<Result<(Bytes, Option<HeaderMap>), HoldError>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return self.poll_wait(cx, limits),
+                Poll::Ready(None) => return Poll::Ready(self.verify(None)),
+                Poll::Ready(Some(Err(e))) => {
+                    let error = DeliveryError::transport(self.got as u64, self.length, e.into());
+                    return Poll::Ready(Err(HoldError::Body(error)));
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        self.got += data.len();
+                        if self.got > MAX_KNOWN {
+                            return Poll::Ready(Err(self.error(DeliveryErrorKind::Long)));
+                        }
+                        self.chunks.push_back(data);
+                    }
+                    Err(frame) => return Poll::Ready(self.verify(frame.into_trailers().ok())),
+                },
+            }
+        }
+    }
+
+    fn poll_wait<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: &[(&Arc<AtomicUsize>, usize)],
+    ) -> Poll<Result<T, HoldError>> {
+        if self.timer.is_none() {
+            if !self.reserve(limits) {
+                return Poll::Ready(Err(HoldError::Full));
+            }
+            self.timer = Some(Box::pin(tokio::time::sleep(HOLD_TIME)));
+        }
+        let late = self.timer.as_mut().is_some_and(|t| t.as_mut().poll(cx).is_ready());
+        if late { Poll::Ready(Err(self.error(DeliveryErrorKind::Timeout))) } else { Poll::Pending }
+    }
+
+    fn verify(
+        &mut self,
+        trailers: Option<HeaderMap>,
+    ) -> Result<(Bytes, Option<HeaderMap>), HoldError> {
+        let body = join(std::mem::take(&mut self.chunks), self.got);
+        if known::digest(&body, trailers.as_ref()) == self.digest {
+            return Ok((body, trailers));
+        }
+        let short = self.length.is_some_and(|l| (self.got as u64) < l);
+        Err(self.error(if short { DeliveryErrorKind::Short } else { DeliveryErrorKind::Digest }))
+    }
+}
+
+impl<B> Drop for Hold<B> {
+    fn drop(&mut self) {
+        for taken in &self.reserved {
+            taken.fetch_sub(MAX_KNOWN, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http_body_util::channel::{Channel, Sender};
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    type Piecewise = Channel<Bytes, std::io::Error>;
+
+    fn hold<B: Body>(body: B, whole: &[u8]) -> Hold<B> {
+        Hold::new(body, known::digest(whole, None), Some(whole.len() as u64))
+    }
+
+    async fn held<B>(mut hold: Hold<B>) -> Result<Bytes, DeliveryErrorKind>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        match poll_fn(|cx| hold.poll(cx, &[])).await {
+            Ok((data, _)) => Ok(data),
+            Err(HoldError::Body(error)) => Err(error.kind()),
+            Err(HoldError::Full) => panic!("nothing limits it"),
+        }
+    }
+
+    /// Polls once, with room for `most` bytes of which `taken` are taken.
+    async fn waits(
+        body: Piecewise,
+        taken: &Arc<AtomicUsize>,
+        most: usize,
+    ) -> Option<Hold<Piecewise>> {
+        let mut hold = hold(body, b"x");
+        let polled = poll_fn(|cx| Poll::Ready(hold.poll(cx, &[(taken, most)]))).await;
+        polled.is_pending().then_some(hold)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_in_pieces_is_handed_on_in_one() {
+        let (mut sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
+        let sending = async {
+            for piece in ["he", "ll", "o"] {
+                sender.send_data(piece.into()).await.unwrap();
+            }
+            drop(sender);
+        };
+        let (held, ()) = tokio::join!(held(hold(body, b"hello")), sending);
+        assert_eq!(held.unwrap(), "hello");
+    }
+
+    #[tokio::test]
+    async fn at_its_longest_a_body_is_held_and_beyond_it_is_not() {
+        let longest = vec![1; MAX_KNOWN];
+        let full = Full::new(Bytes::from(longest.clone()));
+        assert_eq!(held(hold(full, &longest)).await.unwrap(), longest);
+        let longer = vec![1; MAX_KNOWN + 1];
+        let full = Full::new(Bytes::from(longer.clone()));
+        assert_eq!(held(hold(full, &longer)).await, Err(DeliveryErrorKind::Long));
+    }
+
+    #[tokio::test]
+    async fn short_and_changed_bodies_are_told_apart() {
+        let full = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes()));
+        assert_eq!(held(hold(full("hell"), b"hello")).await, Err(DeliveryErrorKind::Short));
+        assert_eq!(held(hold(full("hallo"), b"hello")).await, Err(DeliveryErrorKind::Digest));
+        let mut trailers = HeaderMap::new();
+        trailers.insert("a", http::HeaderValue::from_static("b"));
+        let more = full("hello").with_trailers(std::future::ready(Some(Ok(trailers))));
+        assert_eq!(held(hold(more, b"hello")).await, Err(DeliveryErrorKind::Digest));
+    }
+
+    #[tokio::test]
+    async fn the_last_place_is_taken_and_given_back_and_one_beyond_is_refused() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let most = 2 * MAX_KNOWN;
+        let bodies: Vec<_> = (0..3).map(|_| Piecewise::new(1)).collect();
+        let mut bodies = bodies.into_iter().map(|(sender, body)| {
+            std::mem::forget(sender); // stays open
+            body
+        });
+        let mut next = || bodies.next().unwrap();
+        let first = waits(next(), &taken, most).await;
+        let second = waits(next(), &taken, most).await;
+        assert!(first.is_some() && second.is_some());
+        assert!(waits(next(), &taken, most).await.is_none(), "there is no third place");
+        drop((first, second));
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_waited_for_so_long_and_no_longer() {
+        let (_sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
+        let began = tokio::time::Instant::now();
+        assert_eq!(held(hold(body, b"x")).await, Err(DeliveryErrorKind::Timeout));
+        assert_eq!(began.elapsed().as_secs(), HOLD_TIME.as_secs());
+    }
+}

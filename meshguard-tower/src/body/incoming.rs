@@ -1,0 +1,337 @@
+//! A body on its way to the application.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use meshguard_core::delivery::{Decoder, Fin, Item, grpc, known};
+
+use super::Plain;
+use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+
+/// Messages below this are put behind their gRPC prefix by copying.
+const COPY_BELOW: usize = 4096;
+
+/// Wants to know how an incoming body ended.
+pub trait InHook: Unpin {
+    /// The application has polled the body to its verified end; `fin` where it had records.
+    ///
+    /// # Errors
+    /// Where the end says that something else went wrong: the application gets it instead.
+    fn consumed(
+        &mut self,
+        decoder: Option<&Decoder>,
+        fin: Option<&Fin>,
+    ) -> Result<(), DeliveryError>;
+
+    /// The body failed.
+    fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>);
+
+    /// The application dropped the body before its end.
+    fn dropped(&mut self, unread: Unread);
+}
+
+/// What the application did not read.
+pub enum Unread {
+    /// A body that was verified before the application saw it.
+    Held,
+    /// Records, as far as they were verified.
+    Records(Box<dyn Rest>),
+    /// A body that nothing proves.
+    Plain,
+}
+
+/// The rest of a body in records, whatever brings it.
+pub trait Rest: Send {
+    /// The next verified frame; `None` at the verified end.
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Frame<Bytes>>, DeliveryError>>;
+
+    /// What was verified so far.
+    fn decoder(&self) -> &Decoder;
+
+    /// The authenticated end, once it came.
+    fn fin(&self) -> Option<&Fin>;
+}
+
+/// A body on its way to the application: nothing of it is passed on before it is verified.
+pub struct Incoming<B, H: InHook> {
+    kind: Kind<B>,
+    hook: Option<H>,
+}
+
+enum Kind<B> {
+    /// Nothing, or nothing any more.
+    Done,
+    /// No body, and yet an error.
+    Failed(DeliveryError),
+    Held(Bytes, Option<HeaderMap>),
+    Records(Box<Opener<B>>),
+    Plain(Plain<B>),
+    /// A body that another layer guards already.
+    Through(B),
+}
+
+/// Opens records.
+pub(crate) struct Opener<B> {
+    inner: B,
+    decoder: Decoder,
+    grpc: bool,
+    /// The payload behind a gRPC prefix that was just passed on.
+    payload: Option<Bytes>,
+    fin: Option<Fin>,
+    trailers: Option<HeaderMap>,
+    /// Forgets the type: `drop` has no bounds of its own.
+    erase: fn(Box<Opener<B>>) -> Box<dyn Rest>,
+}
+
+impl<B, H: InHook> Incoming<B, H> {
+    /// No body.
+    pub(crate) fn empty(mut hook: H) -> Self {
+        match hook.consumed(None, None) {
+            Ok(()) => Self::nothing(),
+            Err(error) => Self { kind: Kind::Failed(error), hook: None },
+        }
+    }
+
+    /// Nothing, which nobody waits for.
+    pub(crate) fn nothing() -> Self {
+        Self { kind: Kind::Done, hook: None }
+    }
+
+    /// A body that was verified already.
+    pub(crate) fn held(data: Bytes, trailers: Option<HeaderMap>, hook: H) -> Self {
+        if data.is_empty() && trailers.is_none() {
+            return Self::empty(hook);
+        }
+        Self { kind: Kind::Held(data, trailers), hook: Some(hook) }
+    }
+
+    pub(crate) fn records(inner: B, decoder: Decoder, grpc: bool, hook: H) -> Self
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let erase = |opener: Box<Opener<B>>| -> Box<dyn Rest> { opener };
+        let opener =
+            Opener { inner, decoder, grpc, payload: None, fin: None, trailers: None, erase };
+        Self { kind: Kind::Records(Box::new(opener)), hook: Some(hook) }
+    }
+
+    /// Passes on what another layer guards already.
+    pub(crate) fn through(inner: B) -> Self {
+        Self { kind: Kind::Through(inner), hook: None }
+    }
+
+    pub(crate) fn plain(inner: Plain<B>, hook: H) -> Self {
+        Self { kind: Kind::Plain(inner), hook: Some(hook) }
+    }
+
+    fn consumed(&mut self) -> Result<(), DeliveryError> {
+        let kind = std::mem::replace(&mut self.kind, Kind::Done);
+        match (self.hook.take(), &kind) {
+            (None, _) => Ok(()),
+            (Some(mut hook), Kind::Records(o)) => hook.consumed(Some(&o.decoder), o.fin.as_ref()),
+            (Some(mut hook), _) => hook.consumed(None, None),
+        }
+    }
+
+    fn failed(&mut self, error: &DeliveryError) {
+        if let Some(mut hook) = self.hook.take() {
+            match &self.kind {
+                Kind::Records(o) => hook.failed(error, Some(&o.decoder)),
+                _ => hook.failed(error, None),
+            }
+        }
+    }
+}
+
+impl<B> Opener<B> {
+    fn pass_on(&mut self, flag: u8, payload: Bytes) -> Bytes {
+        if !self.grpc {
+            return payload;
+        }
+        let prefix = grpc::prefix(flag, payload.len());
+        if payload.len() < COPY_BELOW {
+            let mut message = BytesMut::with_capacity(prefix.len() + payload.len());
+            message.extend_from_slice(&prefix);
+            message.extend_from_slice(&payload);
+            message.freeze()
+        } else {
+            self.payload = Some(payload);
+            Bytes::copy_from_slice(&prefix)
+        }
+    }
+
+    /// What FIN says of trailers, against those that came.
+    fn check_trailers(&self) -> Result<(), DeliveryError> {
+        let promised = self.fin.as_ref().and_then(|f| f.trailers);
+        let came = self.trailers.as_ref().map(known::trailer_digest);
+        if promised == came {
+            return Ok(());
+        }
+        let (_, len) = self.decoder.totals();
+        Err(DeliveryError::new(DeliveryErrorKind::Trailers, len, Some(len)))
+    }
+}
+
+impl<B> Opener<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, DeliveryError>> {
+        loop {
+            if let Some(payload) = self.payload.take() {
+                return Poll::Ready(Ok(Some(Frame::data(payload))));
+            }
+            match self.decoder.poll()? {
+                Some(Item::Data { flag, payload }) => {
+                    return Poll::Ready(Ok(Some(Frame::data(self.pass_on(flag, payload)))));
+                }
+                Some(Item::Fin(fin)) => self.fin = Some(fin),
+                None if self.trailers.is_some() => {
+                    self.decoder.end()?;
+                    self.check_trailers()?;
+                    return Poll::Ready(Ok(self.trailers.take().map(Frame::trailers)));
+                }
+                None => match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => self.decoder.push(data),
+                        Err(frame) => self.trailers = frame.into_trailers().ok(),
+                    },
+                    Some(Err(error)) => return Poll::Ready(self.broken(error.into())),
+                    None => return Poll::Ready(self.ended()),
+                },
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Result<Option<Frame<Bytes>>, DeliveryError> {
+        self.decoder.end()?;
+        self.check_trailers().map(|()| None)
+    }
+
+    /// The transport failed. Behind the verified end that is no loss.
+    fn broken(&mut self, error: BoxError) -> Result<Option<Frame<Bytes>>, DeliveryError> {
+        match self.decoder.end() {
+            Ok(()) => self.check_trailers().map(|()| None),
+            Err(short) => Err(DeliveryError::records(short, Some(error))),
+        }
+    }
+}
+
+impl<B> Rest for Opener<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send,
+    B::Error: Into<BoxError>,
+{
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Frame<Bytes>>, DeliveryError>> {
+        self.poll(cx)
+    }
+
+    fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    fn fin(&self) -> Option<&Fin> {
+        self.fin.as_ref()
+    }
+}
+
+impl<B, H> Body for Incoming<B, H>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+    H: InHook,
+{
+    type Data = Bytes;
+    type Error = DeliveryError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.kind {
+            Kind::Done => return Poll::Ready(None),
+            Kind::Failed(error) => {
+                let error = error.clone();
+                this.kind = Kind::Done;
+                return Poll::Ready(Some(Err(error)));
+            }
+            Kind::Held(data, trailers) => {
+                let frame = if data.is_empty() {
+                    trailers.take().map(Frame::trailers)
+                } else {
+                    Some(Frame::data(std::mem::take(data)))
+                };
+                if data.is_empty() && trailers.is_none() {
+                    // A sized body need not be polled to its `None`.
+                    return Poll::Ready(match this.consumed() {
+                        Ok(()) => frame.map(Ok),
+                        Err(error) => Some(Err(error)),
+                    });
+                }
+                return Poll::Ready(frame.map(Ok));
+            }
+            Kind::Records(opener) => ready!(opener.poll(cx)).transpose(),
+            Kind::Plain(plain) => ready!(plain.poll(cx)),
+            Kind::Through(inner) => {
+                let polled = ready!(Pin::new(inner).poll_frame(cx));
+                return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));
+            }
+        };
+        let ended = match &polled {
+            None => this.consumed(),
+            Some(Ok(frame)) if frame.is_trailers() => this.consumed(),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => {
+                this.failed(error);
+                Ok(())
+            }
+        };
+        Poll::Ready(match ended {
+            Ok(()) => polled,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Done => true,
+            Kind::Failed(_) | Kind::Held(..) | Kind::Records(_) => false,
+            Kind::Plain(plain) => plain.is_end_stream(),
+            Kind::Through(inner) => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Done => SizeHint::with_exact(0),
+            Kind::Held(data, _) => SizeHint::with_exact(data.len() as u64),
+            Kind::Failed(_) | Kind::Records(_) => SizeHint::default(),
+            Kind::Plain(plain) => plain.inner().size_hint(),
+            Kind::Through(inner) => inner.size_hint(),
+        }
+    }
+}
+
+impl<B, H: InHook> Drop for Incoming<B, H> {
+    fn drop(&mut self) {
+        let Some(mut hook) = self.hook.take() else { return };
+        match std::mem::replace(&mut self.kind, Kind::Done) {
+            Kind::Done | Kind::Failed(_) | Kind::Through(_) => {}
+            Kind::Held(..) => hook.dropped(Unread::Held),
+            Kind::Records(opener) => hook.dropped(Unread::Records((opener.erase)(opener))),
+            Kind::Plain(_) => hook.dropped(Unread::Plain),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A body on its way to the wire.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use meshguard_core::delivery::{Encoder, RecordError, grpc, known};
+
+use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+
+/// Payloads from this size on are sent where they lie, their header and tag around them. Below,
+/// one copy costs less than the two small HTTP/2 frames that it saves, at both ends.
+const COPY_BELOW: usize = 64 * 1024;
+
+/// Wants to know how an outgoing body ended.
+pub(crate) trait OutHook: Unpin {
+    /// A receipt to put into FIN, once it is known.
+    fn poll_receipt(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<meshguard_core::delivery::Receipt>>;
+
+    /// FIN is out: all of the body is.
+    fn finished(&mut self, encoder: &Encoder);
+
+    /// The application's body failed: FIN says that what came is not all.
+    fn aborted(&mut self, encoder: &Encoder);
+}
+
+/// A body on its way to the wire: as it is, or as records.
+pub struct Outgoing<B, H>(Kind<B, H>);
+
+enum Kind<B, H> {
+    Empty,
+    Known(Bytes, Option<HeaderMap>),
+    Plain(B),
+    Records(Box<Records<B, H>>),
+}
+
+struct Records<B, H> {
+    /// What was polled before the head was made.
+    first: VecDeque<Bytes>,
+    inner: Option<B>,
+    encoder: Encoder,
+    framing: Framing,
+    ready: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    error: Option<BoxError>,
+    hook: H,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Body,
+    Fin,
+    Trailers,
+    Done,
+}
+
+/// How payloads become records.
+pub(crate) enum Framing {
+    /// As the application chunked them, cut at this many bytes.
+    Http(usize),
+    /// One record for each message.
+    Grpc(grpc::Splitter),
+}
+
+impl<B, H> Outgoing<B, H> {
+    pub(crate) fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    pub(crate) fn known(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self(Kind::Known(data, trailers))
+    }
+
+    pub(crate) fn plain(inner: B) -> Self {
+        Self(Kind::Plain(inner))
+    }
+
+    /// `first` and `trailers` were polled from the body already; `inner` is the rest, if any.
+    pub(crate) fn records(
+        encoder: Encoder,
+        framing: Framing,
+        first: VecDeque<Bytes>,
+        inner: Option<B>,
+        end: Option<Result<HeaderMap, BoxError>>,
+        hook: H,
+    ) -> Self {
+        let mut records = Records {
+            first,
+            inner,
+            encoder,
+            framing,
+            ready: VecDeque::new(),
+            trailers: None,
+            error: None,
+            hook,
+            stage: Stage::Body,
+        };
+        match end {
+            None => {}
+            Some(Ok(trailers)) => records.trailers = Some(trailers),
+            Some(Err(error)) => records.error = Some(error),
+        }
+        if records.trailers.is_some() || records.error.is_some() {
+            records.inner = None;
+        }
+        Self(Kind::Records(Box::new(records)))
+    }
+}
+
+impl<B, H> Records<B, H>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+    H: OutHook,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            match self.stage {
+                Stage::Body => match ready!(self.poll_chunk(cx)) {
+                    Some(chunk) => {
+                        if let Err(error) = self.encode(chunk) {
+                            self.abort(error.into());
+                        }
+                    }
+                    None => self.stage = Stage::Fin,
+                },
+                Stage::Fin => ready!(self.poll_fin(cx)),
+                Stage::Trailers => {
+                    self.stage = Stage::Done;
+                    if let Some(trailers) = self.trailers.take() {
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
+                Stage::Done => return Poll::Ready(self.error.take().map(failed).map(Err)),
+            }
+        }
+    }
+
+    /// The next piece of the application's body; `None` at its end, however it ended.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(chunk) = self.first.pop_front() {
+            return Poll::Ready(Some(chunk));
+        }
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        match ready!(Pin::new(inner).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => return Poll::Ready(Some(data)),
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            },
+            Some(Err(error)) => self.error = Some(error.into()),
+            None => {}
+        }
+        self.inner = None;
+        Poll::Ready(None)
+    }
+
+    fn encode(&mut self, mut chunk: Bytes) -> Result<(), RecordError> {
+        match &mut self.framing {
+            Framing::Http(record) => {
+                let record = *record;
+                while chunk.len() > record {
+                    let piece = chunk.split_to(record);
+                    self.record(0, piece)?;
+                }
+                self.record(0, chunk)
+            }
+            Framing::Grpc(splitter) => {
+                splitter.push(chunk);
+                while let Some((flag, message)) = self.message()? {
+                    self.record(flag, message)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn message(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
+        match &mut self.framing {
+            Framing::Grpc(splitter) => splitter.poll(),
+            Framing::Http(_) => Ok(None),
+        }
+    }
+
+    fn record(&mut self, flag: u8, payload: Bytes) -> Result<(), RecordError> {
+        if self.encoder.seals() || payload.len() < COPY_BELOW {
+            let mut out = BytesMut::new();
+            self.encoder.data(flag, &payload, &mut out)?;
+            self.ready.push_back(out.freeze());
+        } else {
+            let around = self.encoder.around(flag, &payload)?;
+            self.ready.push_back(Bytes::copy_from_slice(&around.header));
+            self.ready.push_back(payload);
+            self.ready.push_back(Bytes::copy_from_slice(&around.tag));
+        }
+        Ok(())
+    }
+
+    fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Framing::Grpc(splitter) = &self.framing
+            && self.error.is_none()
+            && let Err(error) = splitter.end()
+        {
+            self.error = Some(error.into());
+        }
+        let receipt = ready!(self.hook.poll_receipt(cx));
+        let aborted = self.error.is_some();
+        let trailers = self.trailers.as_ref().filter(|_| !aborted).map(known::trailer_digest);
+        match self.encoder.fin(aborted, trailers, receipt) {
+            Ok(fin) => self.ready.push_back(fin),
+            Err(error) => self.error = Some(error.into()),
+        }
+        if self.error.is_some() {
+            self.hook.aborted(&self.encoder);
+        } else {
+            self.hook.finished(&self.encoder);
+        }
+        self.stage = if self.error.is_some() { Stage::Done } else { Stage::Trailers };
+        Poll::Ready(())
+    }
+
+    fn abort(&mut self, error: BoxError) {
+        self.error = Some(error);
+        self.inner = None;
+        self.first.clear();
+        self.stage = Stage::Fin;
+    }
+}
+
+impl<B, H> Body for Outgoing<B, H>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+    H: OutHook,
+{
+    type Data = Bytes;
+    type Error = DeliveryError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Known(data, trailers) => Poll::Ready(if data.is_empty() {
+                trailers.take().map(|t| Ok(Frame::trailers(t)))
+            } else {
+                Some(Ok(Frame::data(std::mem::take(data))))
+            }),
+            Kind::Plain(inner) => {
+                Pin::new(inner).poll_frame(cx).map(|f| f.map(|f| f.map_err(|e| failed(e.into()))))
+            }
+            Kind::Records(records) => records.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Known(data, trailers) => data.is_empty() && trailers.is_none(),
+            Kind::Plain(inner) => inner.is_end_stream(),
+            // FIN goes out before the end; trailers, where there are any, after FIN.
+            Kind::Records(r) => {
+                r.ready.is_empty()
+                    && r.error.is_none()
+                    && (r.stage == Stage::Done
+                        || (r.stage == Stage::Trailers && r.trailers.is_none()))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Known(data, _) => SizeHint::with_exact(data.len() as u64),
+            Kind::Plain(inner) => inner.size_hint(),
+            Kind::Records(_) => SizeHint::default(),
+        }
+    }
+}
+
+fn failed(error: BoxError) -> DeliveryError {
+    DeliveryError::caused(DeliveryErrorKind::Transport, 0, error)
+}

@@ -1,0 +1,239 @@
+//! An answer, held against its request.
+
+use std::sync::Arc;
+
+use http::response::Parts;
+use http::{Response, StatusCode};
+use meshguard_core::Evidence;
+use meshguard_core::delivery::base::{Cover, ResponseHead};
+use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
+use meshguard_core::delivery::{
+    Decoder, Failure, Outcome, Proof, RECORD, Receipt, ReceiptStatus, Unknown, context, known,
+};
+
+use super::call::Failed;
+use super::exchange::{Open, unknown};
+use super::reply::ReplyHook;
+use super::request::{Sent, SentState};
+use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
+use crate::aead::AWS_LC;
+use crate::body::{Hold, HoldError, Incoming, is_grpc, stated_length, unmark_records};
+use crate::error::DeliveryError;
+use crate::inbound::{strip_answer, with_scratch};
+use crate::pool::Reply;
+use crate::session::SESSION;
+use crate::tls::now;
+
+/// What an answer is held against.
+pub(super) struct Verified {
+    pub(super) proof: Proof,
+    pub(super) sent: Sent,
+    /// The request was a HEAD.
+    pub(super) head: bool,
+}
+
+/// Verifies an answer's head, its receipt, and its body where that is known with the head.
+pub(super) async fn take(
+    mut open: Open,
+    request: Verified,
+    response: Response<Reply>,
+) -> Result<Response<ChannelBody>, Failed> {
+    let (mut parts, body) = response.into_parts();
+    let status = parts.status;
+    let (field, context) = match verify(&open, &request.proof, &parts) {
+        Ok(verified) => verified,
+        Err(None) if renews(&parts) => {
+            // On a direct connection the callee itself says that it did not act.
+            let direct = open.shared.config.via.is_none();
+            open.end(if direct { Outcome::NotDelivered } else { unknown(Unknown::Unproven) });
+            return Err(Failed::Renew);
+        }
+        Err(None) => {
+            let outcome = open.end(unknown(Unknown::Unproven));
+            return Err(CallError::new(CallErrorKind::Unproven(status), outcome).into());
+        }
+        Err(Some(detail)) => {
+            let outcome = open.end(unknown(Unknown::BadProof));
+            let kind = CallErrorKind::BadProof(status);
+            return Err(CallError::caused(kind, outcome, detail).into());
+        }
+    };
+    open.head_proven();
+    if field.dup {
+        let outcome = open.end(unknown(Unknown::Duplicate));
+        return Err(CallError::new(CallErrorKind::Duplicate, outcome).into());
+    }
+    let outcome = match judge_now(&open, &field, &request.sent, &parts) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            if *error.kind() != CallErrorKind::NotAdmitted {
+                unread(&open, &field);
+            }
+            open.end(error.outcome());
+            return Err(error.into());
+        }
+    };
+    strip_answer(&mut parts.headers);
+    open.shared.called(status, open.since, Evidence::Verified, outcome);
+    parts.extensions.insert(super::Shared::peer(&open.session));
+    if field.body == Body::Records && !unmark_records(&mut parts.headers) {
+        let outcome = open.end(outcome.unwrap_or(unknown(Unknown::NoReceipt)));
+        let detail = "records without their content coding";
+        return Err(CallError::caused(CallErrorKind::BadProof(status), outcome, detail).into());
+    }
+    let length = if request.head { None } else { stated_length(&parts.headers) };
+    let (session, shared) = (Arc::clone(&open.session), Arc::clone(&open.shared));
+    let hook = ReplyHook::proven(open, outcome, request.sent, succeeded(&parts));
+    let body = match field.body {
+        Body::None => hold(body, known::empty(), None, hook).await?,
+        Body::Known(digest) => hold(body, digest, length, hook).await?,
+        Body::Records => {
+            let grpc = is_grpc(&parts.headers);
+            let limit = if grpc { shared.mesh.message_limit() } else { RECORD };
+            let keys = &session.keys;
+            let decoder = Decoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC, limit);
+            Incoming::records(AnswerBody(body), decoder, grpc, hook)
+        }
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The callee awaits a receipt of its answer, of which the caller gets to see nothing.
+fn unread(open: &Open, field: &ResponseField) {
+    if open.is_own() {
+        return;
+    }
+    let receipt = Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty());
+    let mut sender = open.session.sender();
+    if field.body == Body::None {
+        sender.consumed(field.seq, receipt, now());
+    } else {
+        let receipt = Receipt { status: ReceiptStatus::Partial, ..receipt };
+        sender.not_consumed(field.seq, receipt, now());
+    }
+    open.session.owes.notify_one();
+}
+
+/// The field and the context of an answer whose proof holds. `Err(None)`: it carries none.
+fn verify(
+    open: &Open,
+    request: &Proof,
+    parts: &Parts,
+) -> Result<(ResponseField, [u8; 32]), Option<String>> {
+    let mut fields = parts.headers.get_all(field::NAME).iter();
+    let value = fields.next().ok_or(None)?;
+    if fields.next().is_some() {
+        return Err(Some("more than one meshguard field".into()));
+    }
+    let field = ResponseField::parse(value.as_bytes()).map_err(|e| Some(e.to_string()))?;
+    let plain = &value.as_bytes()[..field.covered];
+    let head = ResponseHead { status: parts.status, headers: &parts.headers, request };
+    let (proof, context) = with_scratch(|s| {
+        head.write(&Cover::default(), plain, &mut s.base);
+        (open.session.keys.response_head.prove(&s.base), context(&s.base))
+    });
+    if proof != field.proof {
+        return Err(Some("its head is not what the callee proved".into()));
+    }
+    if field.seq != open.seq() {
+        return Err(Some("it answers another request".into()));
+    }
+    Ok((field, context))
+}
+
+fn renews(parts: &Parts) -> bool {
+    parts.status == StatusCode::UNAUTHORIZED
+        && parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
+}
+
+/// The request's outcome, where the answer's head tells it; `None`: its FIN will.
+fn judge_now(
+    open: &Open,
+    field: &ResponseField,
+    sent: &Sent,
+    parts: &Parts,
+) -> Result<Option<Outcome>, CallError> {
+    let Rcpt::Now { status: stated, got, proof } = &field.rcpt else { return Ok(None) };
+    let sent = sent.state();
+    let outcome = match proof {
+        _ if sent.aborted => Outcome::Failed(Failure::Aborted),
+        Some(t) => match sent.whole {
+            Some(whole) => {
+                let whole = Receipt { status: *stated, ..whole };
+                if open.session.keys.receipt.receipt(open.seq(), &whole) == *t {
+                    Outcome::Delivered
+                } else {
+                    Outcome::Failed(Failure::WrongReceipt)
+                }
+            }
+            None => Outcome::Failed(Failure::WrongReceipt),
+        },
+        None => Outcome::of_receipt(*stated, succeeded(parts)),
+    };
+    match outcome {
+        Outcome::Failed(failure) if failure != Failure::Aborted => {
+            Err(not_confirmed(failure, *got, &sent))
+        }
+        // The callee's own refusal: its window, its clock, its books. An application's answer
+        // never says that nothing of its request was taken.
+        Outcome::Rejected
+            if parts.status == StatusCode::CONFLICT
+                && field.body == Body::None
+                && *got == Some((0, 0)) =>
+        {
+            Err(CallError::new(CallErrorKind::NotAdmitted, outcome))
+        }
+        outcome => Ok(Some(outcome)),
+    }
+}
+
+pub(super) fn not_confirmed(
+    failure: Failure,
+    got: Option<(u64, u64)>,
+    sent: &SentState,
+) -> CallError {
+    let kind = CallErrorKind::NotConfirmed { failure, got, of: sent.totals };
+    CallError::new(kind, Outcome::Failed(failure))
+}
+
+/// Whether an answer's head says that all is well; gRPC says so in a field of its own.
+fn succeeded(parts: &Parts) -> bool {
+    parts.status.is_success() && parts.headers.get("grpc-status").is_none_or(|s| s == "0")
+}
+
+/// The outcome by a receipt that came in FIN.
+pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, success: bool) -> Outcome {
+    if sent.aborted {
+        return Outcome::Failed(Failure::Aborted);
+    }
+    match (receipt.status.is_whole(), sent.whole) {
+        (true, Some(whole)) if *receipt == (Receipt { status: receipt.status, ..whole }) => {
+            Outcome::Delivered
+        }
+        (true, _) => Outcome::Failed(Failure::WrongReceipt),
+        (false, _) => Outcome::of_receipt(receipt.status, success),
+    }
+}
+
+/// Waits for a body that is known with its head.
+async fn hold(
+    body: Reply,
+    digest: [u8; 32],
+    length: Option<u64>,
+    mut hook: ReplyHook,
+) -> Result<ChannelBody, Failed> {
+    let mut hold = Hold::new(AnswerBody(body), digest, length);
+    match std::future::poll_fn(|cx| hold.poll(cx, &[])).await {
+        Ok((data, trailers)) => {
+            let status = ReceiptStatus::Consumed;
+            hook.expect(Receipt::known(status, 0, data.len() as u64, digest));
+            Ok(Incoming::held(data, trailers, hook))
+        }
+        Err(HoldError::Body(error)) => Err(hook.answer_failed(&error, now()).into()),
+        // Nothing limits it here.
+        Err(HoldError::Full) => {
+            let error = DeliveryError::new(crate::error::DeliveryErrorKind::Timeout, 0, length);
+            Err(hook.answer_failed(&error, now()).into())
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One call: from a request to an answer whose head is verified.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use meshguard_core::delivery::{Admission, Outcome, Unknown};
+use meshguard_core::policy::{DeliveryMode, DeliveryRule};
+use meshguard_core::{Evidence, Peer};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::answer::{self, Verified};
+use super::exchange::{Open, unknown};
+use super::reply::ReplyHook;
+use super::request::{Source, prove};
+use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Shared};
+use crate::body::{Incoming, Plain, is_grpc};
+use crate::error::BoxError;
+use crate::inbound::{strip, strip_answer};
+use crate::pool::SendError;
+use crate::session::{AFFINITY, ClientSession, SessionError};
+use crate::sink::{Call, Direction, Edge};
+use crate::timeout::grpc_timeout;
+use crate::tls::now;
+
+/// Through a hop, a session is given up for a hint at most so often.
+const RENEW_AT_MOST: Duration = Duration::from_secs(1);
+
+/// How an attempt failed.
+pub(super) enum Failed {
+    /// For good.
+    Call(CallError),
+    /// The session is not known to whoever answered.
+    Renew,
+}
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+pub(super) async fn call<B>(
+    shared: Arc<Shared>,
+    place: Option<OwnedSemaphorePermit>,
+    request: Request<B>,
+) -> Result<Response<ChannelBody>, CallError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut parts, body) = request.into_parts();
+    strip(&mut parts.headers);
+    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    parts.uri = shared.absolute(path)?;
+    let grpc = is_grpc(&parts.headers);
+    let limit = if grpc { grpc_timeout(&parts.headers) } else { None };
+    let source = Source::of(body).await;
+    let work = settle(&shared, place, parts, source, limit);
+    match limit {
+        None => work.await,
+        Some(limit) => match timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Ok(expired()),
+        },
+    }
+}
+
+/// With a session or without, as the edge's delivery says.
+async fn settle(
+    shared: &Arc<Shared>,
+    place: Option<OwnedSemaphorePermit>,
+    parts: Parts,
+    source: Source,
+    limit: Option<Duration>,
+) -> Result<Response<ChannelBody>, CallError> {
+    let config = &shared.config;
+    let policy = shared.mesh.policy();
+    let rule = policy.delivery(Some(shared.mesh.id()), Some(&config.callee));
+    if rule.mode == DeliveryMode::Off {
+        return plain(shared, parts, source).await;
+    }
+    let result = match shared.session(rule).await {
+        Ok(session) => proven(shared, session, place, parts, source, limit, rule).await,
+        Err(error) => {
+            let absent = matches!(error.kind(), CallErrorKind::Session(SessionError::NotSpoken(_)));
+            if rule.mode != DeliveryMode::Prefer || !absent {
+                Err(error)
+            } else if shared.mesh.pins().contains(&config.callee) {
+                Err(CallError::new(CallErrorKind::Downgrade, Outcome::NotDelivered))
+            } else {
+                return plain(shared, parts, source).await;
+            }
+        }
+    };
+    result.inspect_err(|error| shared.found(error.kind().as_str(), error))
+}
+
+/// In a session; once more in another where the first is not known, and that is safe.
+async fn proven(
+    shared: &Arc<Shared>,
+    session: Arc<ClientSession>,
+    place: Option<OwnedSemaphorePermit>,
+    parts: Parts,
+    source: Source,
+    limit: Option<Duration>,
+    rule: DeliveryRule,
+) -> Result<Response<ChannelBody>, CallError> {
+    let config = &shared.config;
+    // A hint proves nothing. On a direct connection it is the callee's own word; else only what
+    // may be done twice is sent twice.
+    let repeatable = config.via.is_none() || config.idempotent || parts.method.is_safe();
+    let again = source.again().filter(|_| repeatable).map(|s| (parts.clone(), s));
+    let (session, open) = begin(shared, session, place, rule).await?;
+    match attempt(open, parts, source, limit).await {
+        Ok(response) => Ok(response),
+        Err(Failed::Call(error)) => Err(error),
+        Err(Failed::Renew) => {
+            let direct = config.via.is_none();
+            let outcome = if direct { Outcome::NotDelivered } else { unknown(Unknown::Unproven) };
+            let unproven = CallErrorKind::Unproven(StatusCode::UNAUTHORIZED);
+            let hinted = || CallError::new(unproven.clone(), outcome);
+            if !shared.heeds_hint(&session) {
+                return Err(hinted());
+            }
+            shared.forget(&session);
+            let (parts, source) = again.ok_or_else(hinted)?;
+            let session = shared.session(rule).await?;
+            let (_, open) = begin(shared, session, None, rule).await?;
+            attempt(open, parts, source, limit).await.map_err(|failed| match failed {
+                Failed::Call(error) => error,
+                Failed::Renew => hinted(),
+            })
+        }
+    }
+}
+
+/// Begins an exchange; in another session where one call that is not answered holds up the
+/// window of this one.
+async fn begin(
+    shared: &Arc<Shared>,
+    session: Arc<ClientSession>,
+    place: Option<OwnedSemaphorePermit>,
+    rule: DeliveryRule,
+) -> Result<(Arc<ClientSession>, (Open, Admission)), CallError> {
+    if session.sender().has_room() {
+        let open = Open::begin(shared, &session, place, false)?;
+        return Ok((session, open));
+    }
+    shared.forget(&session);
+    let session = shared.session(rule).await?;
+    let open = Open::begin(shared, &session, place, false)?;
+    Ok((session, open))
+}
+
+/// Sends a request once and verifies its answer's head.
+pub(super) async fn attempt(
+    (open, admission): (Open, Admission),
+    mut parts: Parts,
+    source: Source,
+    limit: Option<Duration>,
+) -> Result<Response<ChannelBody>, Failed> {
+    if let Some(affinity) = &open.session.affinity {
+        parts.headers.insert(AFFINITY, affinity.clone());
+    }
+    let head = parts.method == http::Method::HEAD;
+    // The caller's deadline, rounded up to the second that it ends in.
+    let by = limit.map(|d| (now() + d).as_unix_secs() + 1);
+    let request = Request::from_parts(parts, ());
+    let Some(ticket) = open.ticket.as_ref() else {
+        return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered).into());
+    };
+    let Some(proved) = prove(&open.session, ticket, admission, request, source, by) else {
+        open.end_unsent();
+        let kind = CallErrorKind::Request("its head has no proof");
+        return Err(CallError::new(kind, Outcome::NotDelivered).into());
+    };
+    match open.shared.pool.send(proved.request).await {
+        Ok(response) => {
+            let verified = Verified { proof: proved.proof, sent: proved.sent, head };
+            answer::take(open, verified, response).await
+        }
+        Err(SendError::NotSent { error, .. }) => {
+            open.end_unsent();
+            Err(CallError::from(error).into())
+        }
+        Err(SendError::Lost { error }) => {
+            let outcome = open.end(unknown(Unknown::NoAnswer));
+            Err(CallError::caused(CallErrorKind::NoAnswer, outcome, error).into())
+        }
+    }
+}
+
+/// Without a session: as far as the connection's identity goes, and no further.
+async fn plain(
+    shared: &Arc<Shared>,
+    parts: Parts,
+    source: Source,
+) -> Result<Response<ChannelBody>, CallError> {
+    let since = Instant::now();
+    let head = parts.method == http::Method::HEAD;
+    let request = Request::from_parts(parts, source.plain());
+    let response = shared.pool.send(request).await.map_err(|e| match e {
+        SendError::NotSent { error, .. } => CallError::from(error),
+        SendError::Lost { error } => {
+            let outcome = unknown(Unknown::NoAnswer);
+            CallError::caused(CallErrorKind::NoAnswer, outcome, error)
+        }
+    })?;
+    let evidence = crate::body::evidence(response.headers());
+    shared.called(response.status(), since, evidence, None);
+    let (mut parts, body) = response.into_parts();
+    strip_answer(&mut parts.headers);
+    let framed = !head
+        && !parts.status.is_informational()
+        && parts.status != StatusCode::NO_CONTENT
+        && parts.status != StatusCode::NOT_MODIFIED;
+    let body = Plain::new(AnswerBody(body), &parts.headers, framed);
+    Ok(Response::from_parts(parts, Incoming::plain(body, ReplyHook::plain(shared))))
+}
+
+/// The caller's deadline has passed: gRPC's way of saying so.
+fn expired() -> Response<ChannelBody> {
+    let mut response = Response::new(Incoming::nothing());
+    let headers = response.headers_mut();
+    let value = http::HeaderValue::from_static;
+    headers.insert(http::header::CONTENT_TYPE, value("application/grpc"));
+    headers.insert("grpc-status", value("4"));
+    headers.insert("grpc-message", value("deadline exceeded"));
+    response
+}
+
+impl Shared {
+    /// Whether a hint ends a session: through a hop, whoever hints does so again and again.
+    pub(super) fn heeds_hint(&self, session: &ClientSession) -> bool {
+        self.config.via.is_none() || !session.is_younger_than(RENEW_AT_MOST)
+    }
+
+    /// The URI on the wire: this channel's authority, and the request's path.
+    pub(super) fn absolute(&self, path: &str) -> Result<Uri, CallError> {
+        let builder = Uri::builder().scheme(Scheme::HTTPS);
+        let uri = builder.authority(self.config.authority.clone()).path_and_query(path).build();
+        uri.map_err(|_| {
+            CallError::new(CallErrorKind::Request("no such path"), Outcome::NotDelivered)
+        })
+    }
+
+    pub(super) fn edge(&self) -> Edge<'_> {
+        let via = self.config.via.as_ref();
+        Edge { from: Some(self.mesh.id()), to: &self.config.callee, via }
+    }
+
+    pub(super) fn found(&self, name: &str, detail: &dyn std::fmt::Display) {
+        self.mesh.found(Direction::Outbound, self.edge(), name, detail);
+    }
+
+    pub(super) fn called(
+        &self,
+        status: StatusCode,
+        since: Instant,
+        evidence: Evidence,
+        outcome: Option<Outcome>,
+    ) {
+        self.mesh.called(&Call {
+            direction: Direction::Outbound,
+            edge: self.edge(),
+            route: None,
+            status,
+            latency: since.elapsed(),
+            evidence,
+            outcome,
+        });
+    }
+
+    /// The callee as a response's extensions show it.
+    pub(super) fn peer(session: &ClientSession) -> Peer {
+        session.peer.clone()
+    }
+}

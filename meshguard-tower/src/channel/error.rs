@@ -1,0 +1,216 @@
+//! Why a call failed.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use http::StatusCode;
+use meshguard_core::delivery::{Failure, Outcome};
+
+use crate::error::{BoxError, DeliveryError};
+use crate::pool::ConnectError;
+use crate::session::SessionError;
+
+/// A call that failed, and what is known of its request. Cloning is cheap.
+#[derive(Clone)]
+pub struct CallError(Arc<Inner>);
+
+struct Inner {
+    kind: CallErrorKind,
+    outcome: Outcome,
+    source: Option<BoxError>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallErrorKind {
+    /// There is no connection. Nothing was sent.
+    Connect,
+    /// There is no session with the callee. Nothing was sent.
+    Session(SessionError),
+    /// The callee has spoken the delivery protocol before, and now does not. Nothing was sent.
+    Downgrade,
+    /// The request cannot be sent: its URI or its body.
+    Request(&'static str),
+    /// The connection was lost before an answer came.
+    NoAnswer,
+    /// The answer carries no proof: the callee, a hop, or anybody on the path may have made it.
+    Unproven(StatusCode),
+    /// The answer's proof does not hold: it was changed, or answers something else.
+    BadProof(StatusCode),
+    /// The callee has seen this request before: somebody on the path repeated it.
+    Duplicate,
+    /// The callee refused the exchange: its window, its clock or its books.
+    NotAdmitted,
+    /// The callee answered, and its receipt says that it did not get what was sent.
+    NotConfirmed {
+        /// How.
+        failure: Failure,
+        /// Records and payload bytes that the callee got, where it says so.
+        got: Option<(u64, u64)>,
+        /// Records and payload bytes that were sent.
+        of: Option<(u64, u64)>,
+    },
+    /// The answer's body failed.
+    Answer(DeliveryError),
+    /// The caller's deadline has passed.
+    Deadline,
+}
+
+impl PartialEq for DeliveryError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind(), self.got(), self.expected()) == (other.kind(), other.got(), other.expected())
+    }
+}
+
+impl Eq for DeliveryError {}
+
+impl CallErrorKind {
+    /// A short name, for logs and counters.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Session(_) => "session",
+            Self::Downgrade => "downgrade",
+            Self::Request(_) => "request",
+            Self::NoAnswer => "no-answer",
+            Self::Unproven(_) => "unproven",
+            Self::BadProof(_) => "bad-proof",
+            Self::Duplicate => "duplicate",
+            Self::NotAdmitted => "not-admitted",
+            Self::NotConfirmed { .. } => "not-confirmed",
+            Self::Answer(error) => error.kind().as_str(),
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+impl CallError {
+    pub(crate) fn new(kind: CallErrorKind, outcome: Outcome) -> Self {
+        Self(Arc::new(Inner { kind, outcome, source: None }))
+    }
+
+    pub(crate) fn caused(
+        kind: CallErrorKind,
+        outcome: Outcome,
+        source: impl Into<BoxError>,
+    ) -> Self {
+        Self(Arc::new(Inner { kind, outcome, source: Some(source.into()) }))
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> &CallErrorKind {
+        &self.0.kind
+    }
+
+    /// What is known of the request: only [`Outcome::NotDelivered`] says that sending it again
+    /// is safe whatever it does.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.kind {
+            CallErrorKind::Connect => f.write_str("there is no connection")?,
+            CallErrorKind::Session(error) => error.fmt(f)?,
+            CallErrorKind::Downgrade => {
+                f.write_str(
+                    "the callee has spoken the delivery protocol before, and now does not",
+                )?;
+            }
+            CallErrorKind::Request(what) => write!(f, "the request cannot be sent: {what}")?,
+            CallErrorKind::NoAnswer => f.write_str("no answer came")?,
+            CallErrorKind::Unproven(s) => write!(f, "the answer ({s}) carries no proof")?,
+            CallErrorKind::BadProof(s) => write!(f, "the proof of the answer ({s}) does not hold")?,
+            CallErrorKind::Duplicate => f.write_str(
+                "the callee has seen this request before: somebody on the path repeated it",
+            )?,
+            CallErrorKind::NotAdmitted => f.write_str("the callee did not admit the request")?,
+            CallErrorKind::NotConfirmed { got, of, .. } => not_confirmed(f, *got, *of)?,
+            CallErrorKind::Answer(error) => write!(f, "the answer: {error}")?,
+            CallErrorKind::Deadline => f.write_str("the deadline has passed")?,
+        }
+        if let Some(source) = &self.0.source {
+            write!(f, " ({source})")?;
+        }
+        write!(f, "; the request is {}", self.0.outcome)
+    }
+}
+
+fn not_confirmed(
+    f: &mut fmt::Formatter<'_>,
+    got: Option<(u64, u64)>,
+    of: Option<(u64, u64)>,
+) -> fmt::Result {
+    f.write_str("the callee did not get what was sent")?;
+    match (got, of) {
+        (Some((n, len)), Some((of_n, of_len))) => {
+            write!(f, ": it got {n} of {of_n} messages ({len} of {of_len} bytes)")
+        }
+        (Some((n, len)), None) => write!(f, ": it got {n} messages ({len} bytes)"),
+        (None, _) => f.write_str(": its receipt is for something else"),
+    }
+}
+
+impl fmt::Debug for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallError")
+            .field("kind", &self.0.kind)
+            .field("outcome", &self.0.outcome)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for CallError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match (&self.0.kind, &self.0.source) {
+            (CallErrorKind::Answer(error), _) => Some(error),
+            (CallErrorKind::Session(error), _) => Some(error),
+            (_, Some(source)) => Some(&**source),
+            (_, None) => None,
+        }
+    }
+}
+
+impl From<ConnectError> for CallError {
+    fn from(error: ConnectError) -> Self {
+        Self::caused(CallErrorKind::Connect, Outcome::NotDelivered, error)
+    }
+}
+
+impl From<SessionError> for CallError {
+    fn from(error: SessionError) -> Self {
+        Self::new(CallErrorKind::Session(error), Outcome::NotDelivered)
+    }
+}
+
+/// Why a channel was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// Not a URI with a host.
+    Uri(String),
+    /// A scheme other than `https`.
+    Scheme(String),
+    /// The callee's name is not a SPIFFE ID.
+    Callee(String),
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uri(uri) => write!(f, "not a URI with a host: {uri:?}"),
+            Self::Scheme(uri) => write!(f, "the scheme must be https: {uri:?}"),
+            Self::Callee(error) => write!(f, "the callee: {error}"),
+        }
+    }
+}
+
+impl StdError for ChannelError {}

@@ -1,0 +1,230 @@
+//! An answer's body on its way to the caller, and what its end says of the exchange.
+
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use meshguard_core::Timestamp;
+use meshguard_core::delivery::{
+    Decoder, Failure, Fin, MAX_KNOWN, Outcome, Receipt, ReceiptStatus, Unknown, known,
+};
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::answer::{judge_later, not_confirmed};
+use super::exchange::{Open, unknown};
+use super::request::Sent;
+use super::{CallError, CallErrorKind, Shared};
+use crate::body::{InHook, Rest, Unread};
+use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::session::ClientSession;
+use crate::tls::now;
+
+/// The end of an answer that its caller dropped is waited for so long.
+const READ_ON: Duration = Duration::from_secs(2);
+
+/// An answer's body tells its exchange how it ended.
+pub struct ReplyHook(Kind);
+
+enum Kind {
+    Proven(Box<Proven>),
+    Plain(Arc<Shared>),
+    /// Somebody else reads on.
+    Gone,
+}
+
+struct Proven {
+    /// `None` once the exchange has ended in the books.
+    open: Option<Open>,
+    shared: Arc<Shared>,
+    session: Arc<ClientSession>,
+    seq: u64,
+    own: bool,
+    sent: Sent,
+    /// What its head says of the answer.
+    success: bool,
+    /// What the receipt of a body without records states.
+    expect: Option<Receipt>,
+}
+
+impl ReplyHook {
+    /// `outcome` is the request's, where it is known by now.
+    pub(super) fn proven(open: Open, outcome: Option<Outcome>, sent: Sent, success: bool) -> Self {
+        let (shared, session) = (Arc::clone(&open.shared), Arc::clone(&open.session));
+        let (seq, own) = (open.seq(), open.is_own());
+        let open = match outcome {
+            Some(outcome) => {
+                open.end(outcome);
+                None
+            }
+            None => Some(open),
+        };
+        let proven = Proven { open, shared, session, seq, own, sent, success, expect: None };
+        Self(Kind::Proven(Box::new(proven)))
+    }
+
+    pub(super) fn plain(shared: &Arc<Shared>) -> Self {
+        Self(Kind::Plain(Arc::clone(shared)))
+    }
+
+    /// What the receipt of a body that is held must state.
+    pub(super) fn expect(&mut self, receipt: Receipt) {
+        if let Kind::Proven(proven) = &mut self.0 {
+            proven.expect = Some(receipt);
+        }
+    }
+
+    fn take_proven(&mut self) -> Option<Box<Proven>> {
+        match std::mem::replace(&mut self.0, Kind::Gone) {
+            Kind::Proven(proven) => Some(proven),
+            _ => None,
+        }
+    }
+
+    /// A known body failed before the caller saw anything of it.
+    pub(super) fn answer_failed(self, error: &DeliveryError, now: Timestamp) -> CallError {
+        let kind = CallErrorKind::Answer(error.clone());
+        let Kind::Proven(mut proven) = self.0 else {
+            return CallError::new(kind, unknown(Unknown::NoReceipt));
+        };
+        let receipt = Receipt::known(ReceiptStatus::Bad, 0, error.got(), known::empty());
+        proven.owe(receipt, now);
+        let outcome = match proven.open.take() {
+            Some(open) => open.end(unknown(Unknown::NoReceipt)),
+            None => Outcome::Delivered,
+        };
+        CallError::new(kind, outcome)
+    }
+}
+
+impl Proven {
+    /// Owes a receipt of anything but a body consumed whole.
+    fn owe(&self, receipt: Receipt, now: Timestamp) {
+        if !self.own {
+            self.session.sender().not_consumed(self.seq, receipt, now);
+            self.session.owes.notify_one();
+        }
+    }
+
+    fn consumed(&mut self, receipt: Receipt, fin: Option<&Fin>) -> Result<(), DeliveryError> {
+        if !self.own {
+            self.session.sender().consumed(self.seq, receipt, now());
+            self.session.owes.notify_one();
+        }
+        self.judge(fin, receipt.len)
+    }
+
+    /// The answer was dropped, and nobody reads on.
+    fn abandon(mut self: Box<Self>, rest: &dyn Rest) {
+        self.owe(rest.decoder().receipt(ReceiptStatus::Partial, 0), now());
+        if let Some(open) = self.open.take() {
+            open.end(unknown(Unknown::Dropped));
+        }
+    }
+
+    /// Ends the exchange by the receipt in FIN, if it has not ended; `len` bytes of answer came.
+    fn judge(&mut self, fin: Option<&Fin>, len: u64) -> Result<(), DeliveryError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let sent = self.sent.state();
+        let Some(stated) = fin.and_then(|f| f.receipt) else {
+            open.end(unknown(Unknown::NoReceipt));
+            self.shared.found("no-receipt", &"the answer ended without the promised receipt");
+            return Err(DeliveryError::new(DeliveryErrorKind::NoReceipt, len, Some(len)));
+        };
+        let outcome = open.end(judge_later(&sent, &stated, self.success));
+        let Outcome::Failed(failure) = outcome else { return Ok(()) };
+        let error = not_confirmed(failure, Some((stated.n, stated.len)), &sent);
+        self.shared.found(error.kind().as_str(), &error);
+        // The callee may end a stream that it has read enough of; it may not state another one.
+        match failure {
+            Failure::BadReceipt | Failure::WrongReceipt => {
+                Err(DeliveryError::caused(DeliveryErrorKind::NoReceipt, len, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl InHook for ReplyHook {
+    fn consumed(
+        &mut self,
+        decoder: Option<&Decoder>,
+        fin: Option<&Fin>,
+    ) -> Result<(), DeliveryError> {
+        let Kind::Proven(proven) = &mut self.0 else { return Ok(()) };
+        let status = ReceiptStatus::Consumed;
+        let receipt = match (decoder, proven.expect) {
+            (Some(decoder), _) => decoder.receipt(status, 0),
+            (None, Some(expected)) => expected,
+            (None, None) => Receipt::known(status, 0, 0, known::empty()),
+        };
+        proven.consumed(receipt, fin)
+    }
+
+    fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>) {
+        match &mut self.0 {
+            Kind::Proven(proven) => {
+                if let Some(decoder) = decoder {
+                    proven.owe(decoder.receipt(ReceiptStatus::Bad, 0), now());
+                }
+                if let Some(open) = proven.open.take() {
+                    open.end(unknown(Unknown::NoReceipt));
+                }
+                proven.shared.found(error.kind().as_str(), error);
+            }
+            Kind::Plain(shared) => shared.found(error.kind().as_str(), error),
+            Kind::Gone => {}
+        }
+    }
+
+    fn dropped(&mut self, unread: Unread) {
+        let Kind::Proven(proven) = &mut self.0 else { return };
+        match (unread, proven.expect) {
+            (Unread::Records(rest), _) => {
+                let Some(proven) = self.take_proven() else { return };
+                read_on(proven, rest);
+            }
+            (Unread::Held, Some(expected)) => {
+                proven.owe(Receipt { status: ReceiptStatus::Received, ..expected }, now());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The caller wants no more of an answer, but its end may hold the receipt of the request.
+fn read_on(proven: Box<Proven>, rest: Box<dyn Rest>) {
+    let owes_outcome = proven.open.is_some();
+    match Handle::try_current() {
+        Ok(runtime) if owes_outcome => {
+            runtime.spawn(read_to_fin(proven, rest));
+        }
+        _ => proven.abandon(&*rest),
+    }
+}
+
+async fn read_to_fin(mut proven: Box<Proven>, mut rest: Box<dyn Rest>) {
+    let mut budget = MAX_KNOWN;
+    let reading = std::future::poll_fn(|cx| {
+        loop {
+            match ready!(rest.poll_rest(cx)) {
+                Ok(Some(frame)) => {
+                    let read = frame.data_ref().map_or(0, bytes::Bytes::len);
+                    match budget.checked_sub(read) {
+                        Some(left) => budget = left,
+                        None => return Poll::Ready(false),
+                    }
+                }
+                Ok(None) => return Poll::Ready(true),
+                Err(_) => return Poll::Ready(false),
+            }
+        }
+    });
+    if !timeout(READ_ON, reading).await.unwrap_or(false) {
+        return proven.abandon(&*rest);
+    }
+    proven.owe(rest.decoder().receipt(ReceiptStatus::Received, 0), now());
+    // Whoever would get the error has gone; it is counted and told as a finding.
+    let _ = proven.judge(rest.fin(), rest.decoder().totals().1);
+}

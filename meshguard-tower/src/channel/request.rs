@@ -1,0 +1,274 @@
+//! A request on its way: what stands in its head, what was sent of its body.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use meshguard_core::delivery::base::RequestHead;
+use meshguard_core::delivery::field::{self, Body, RequestField, put_proof};
+use meshguard_core::delivery::grpc::Splitter;
+use meshguard_core::delivery::{
+    Admission, Encoder, Proof, Receipt, ReceiptStatus, Ticket, context, known,
+};
+
+use super::WireBody;
+use crate::aead::AWS_LC;
+use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
+use crate::error::{BoxError, DeliveryError};
+use crate::inbound::with_scratch;
+use crate::session::ClientSession;
+
+/// A body, as far as it is known before the head is made.
+pub(super) enum Source {
+    /// All of it: it can be sent again.
+    Known(Bytes, Option<HeaderMap>),
+    /// The beginning of more.
+    Stream {
+        first: VecDeque<Bytes>,
+        end: Option<Result<HeaderMap, DeliveryError>>,
+        rest: UnsyncBoxBody<Bytes, DeliveryError>,
+    },
+}
+
+impl Source {
+    /// Polls a body without waiting.
+    pub(super) async fn of<B>(mut body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let found = std::future::poll_fn(|cx| Poll::Ready(eager(&mut body, cx))).await;
+        match found {
+            Eager::All(data, trailers) => Self::Known(data, trailers),
+            Eager::Some(first, end) => {
+                let passed = |e: B::Error| DeliveryError::passed(e.into());
+                let end = end.map(|e| e.map_err(passed));
+                Self::Stream { first, end, rest: body.map_err(passed).boxed_unsync() }
+            }
+        }
+    }
+
+    /// The same again, if it can be.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Known(data, trailers) => Some(Self::Known(data.clone(), trailers.clone())),
+            Self::Stream { .. } => None,
+        }
+    }
+
+    /// As it is, where the edge's delivery is off.
+    pub(super) fn plain(self) -> WireBody {
+        match self {
+            Self::Known(data, None) if data.is_empty() => Outgoing::empty(),
+            Self::Known(data, trailers) => Outgoing::known(data, trailers),
+            Self::Stream { first, end, rest } => Outgoing::plain(replay(first, end, rest)),
+        }
+    }
+}
+
+/// What was polled, and then the rest.
+fn replay(
+    first: VecDeque<Bytes>,
+    end: Option<Result<HeaderMap, DeliveryError>>,
+    rest: UnsyncBoxBody<Bytes, DeliveryError>,
+) -> UnsyncBoxBody<Bytes, DeliveryError> {
+    Replay { first, end, rest: Some(rest) }.boxed_unsync()
+}
+
+struct Replay {
+    first: VecDeque<Bytes>,
+    end: Option<Result<HeaderMap, DeliveryError>>,
+    rest: Option<UnsyncBoxBody<Bytes, DeliveryError>>,
+}
+
+impl http_body::Body for Replay {
+    type Data = Bytes;
+    type Error = DeliveryError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, DeliveryError>>> {
+        if let Some(data) = self.first.pop_front() {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(data))));
+        }
+        if let Some(end) = self.end.take() {
+            self.rest = None;
+            return Poll::Ready(Some(end.map(http_body::Frame::trailers)));
+        }
+        match &mut self.rest {
+            Some(rest) => std::pin::Pin::new(rest).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty()
+            && self.end.is_none()
+            && self.rest.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+}
+
+/// What was sent of a request's body, as its receipt must state it.
+#[derive(Clone, Default)]
+pub(super) struct Sent(Arc<Mutex<SentState>>);
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct SentState {
+    /// Set once all of it is out.
+    pub(super) whole: Option<Receipt>,
+    /// The application's body failed.
+    pub(super) aborted: bool,
+    /// Records and bytes so far, where the body has ended.
+    pub(super) totals: Option<(u64, u64)>,
+}
+
+impl Sent {
+    pub(super) fn state(&self) -> SentState {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, state: SentState) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+/// A request's body tells what was sent of it.
+pub(super) struct SendHook {
+    sent: Sent,
+    att: u8,
+}
+
+impl OutHook for SendHook {
+    fn poll_receipt(&mut self, _: &mut Context<'_>) -> Poll<Option<Receipt>> {
+        Poll::Ready(None)
+    }
+
+    fn finished(&mut self, encoder: &Encoder) {
+        let whole = Some(encoder.receipt(ReceiptStatus::Consumed, self.att));
+        let totals = Some(encoder.totals());
+        self.sent.set(SentState { whole, aborted: false, totals });
+    }
+
+    fn aborted(&mut self, encoder: &Encoder) {
+        let totals = Some(encoder.totals());
+        self.sent.set(SentState { whole: None, aborted: true, totals });
+    }
+}
+
+/// A request with its proof, and what its answer will be held against.
+pub(super) struct Proved {
+    pub(super) request: Request<WireBody>,
+    pub(super) proof: Proof,
+    pub(super) sent: Sent,
+}
+
+/// Proves a request: its head is complete but for the `meshguard` field, its URI absolute.
+pub(super) fn prove(
+    session: &ClientSession,
+    ticket: &Ticket,
+    admission: Admission,
+    request: Request<()>,
+    source: Source,
+    by: Option<u64>,
+) -> Option<Proved> {
+    let (mut parts, ()) = request.into_parts();
+    let suite = session.keys.suite();
+    let grpc = is_grpc(&parts.headers);
+    let sent = Sent::default();
+    let known = |data: &Bytes, d| {
+        let whole = Receipt::known(ReceiptStatus::Consumed, admission.att, data.len() as u64, d);
+        let totals = Some((whole.n, whole.len));
+        sent.set(SentState { whole: Some(whole), aborted: false, totals });
+    };
+    let kind = match &source {
+        Source::Known(data, None) if data.is_empty() => {
+            known(data, known::empty());
+            Body::None
+        }
+        Source::Known(data, trailers) if !suite.is_sealed() => {
+            let digest = known::digest(data, trailers.as_ref());
+            known(data, digest);
+            Body::Known(digest)
+        }
+        _ => {
+            mark_records(&mut parts.headers, suite.is_sealed());
+            Body::Records
+        }
+    };
+    let acks: Vec<u64> = ticket.acks().iter().map(|(seq, _)| *seq).collect();
+    let acked = (!acks.is_empty()).then(|| {
+        (&acks[..], session.keys.receipt.acks(ticket.acks().iter().map(|(s, r)| (*s, r))))
+    });
+    let numbers = (admission.seq, admission.att, admission.low);
+    let (value, proof, context) = with_scratch(|s| {
+        let void = ticket.void();
+        RequestField::write(&mut s.field, &session.sid, numbers, void, &kind, acked, by);
+        let head = RequestHead {
+            method: &parts.method,
+            authority: parts.uri.authority().map_or("", http::uri::Authority::as_str),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+        };
+        head.write(&session.cover, &s.field, &mut s.base);
+        let proof = session.keys.request_head.prove(&s.base);
+        put_proof(&mut s.field, &proof);
+        (HeaderValue::from_bytes(&s.field), proof, context(&s.base))
+    });
+    let mut value = value.ok()?;
+    value.set_sensitive(true); // never repeats: not for HPACK's table
+    parts.headers.insert(field::NAME, value);
+    let body = encode(
+        session,
+        kind,
+        source,
+        &context,
+        grpc,
+        SendHook { sent: sent.clone(), att: admission.att },
+    );
+    Some(Proved { request: Request::from_parts(parts, body), proof, sent })
+}
+
+/// The body behind a head with this context.
+fn encode(
+    session: &ClientSession,
+    kind: Body,
+    source: Source,
+    context: &[u8; 32],
+    grpc: bool,
+    hook: SendHook,
+) -> WireBody {
+    match (kind, source) {
+        (Body::None, _) => Outgoing::empty(),
+        (Body::Known(_), Source::Known(data, trailers)) => Outgoing::known(data, trailers),
+        (_, source) => {
+            let key = &session.keys.request_body;
+            let encoder = Encoder::new(session.keys.suite(), key, context, &AWS_LC);
+            let framing = if grpc {
+                Framing::Grpc(Splitter::new(ANY_MESSAGE))
+            } else {
+                Framing::Http(session.record)
+            };
+            records(encoder, framing, source, hook)
+        }
+    }
+}
+
+fn records(encoder: Encoder, framing: Framing, source: Source, hook: SendHook) -> WireBody {
+    match source {
+        Source::Known(data, trailers) => {
+            Outgoing::records(encoder, framing, [data].into(), None, trailers.map(Ok), hook)
+        }
+        Source::Stream { first, end, rest } => {
+            let rest = (!rest.is_end_stream()).then_some(rest);
+            let end = end.map(|e| e.map_err(Into::into));
+            Outgoing::records(encoder, framing, first, rest, end, hook)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The connection that a request came over.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use meshguard_core::Peer;
+use tokio_util::sync::CancellationToken;
+
+/// The live connection that a request came over: in every request's extensions. Cloning is cheap.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    peer: Peer,
+    remote_addr: SocketAddr,
+    protocol: Protocol,
+    end: CancellationToken,
+}
+
+/// The HTTP version of a connection, as agreed by ALPN (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2.
+    H2,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: u64,
+        peer: Peer,
+        remote_addr: SocketAddr,
+        protocol: Protocol,
+        end: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Inner { id, peer, remote_addr, protocol, end }))
+    }
+
+    /// Who the other end of this connection is: the caller itself, or the last hop before us.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// The other end's address.
+    #[must_use]
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.0.remote_addr
+    }
+
+    /// The HTTP version.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.0.protocol
+    }
+
+    /// A number that no other connection of this process's listeners has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Ends the connection now, with every stream on it; answers under way are cut off.
+    pub fn close(&self) {
+        self.0.end.cancel();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.0.id)
+            .field("peer", self.0.peer.id())
+            .field("remote_addr", &self.0.remote_addr)
+            .field("protocol", &self.0.protocol)
+            .finish_non_exhaustive()
+    }
+}

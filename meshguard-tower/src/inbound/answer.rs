@@ -1,0 +1,197 @@
+//! Answers, proved: the receipt of the request, and a body that its caller can verify.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use meshguard_core::delivery::base::ResponseHead;
+use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof};
+use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
+use tokio::time::Sleep;
+
+use super::exchange::{Exchange, Proven};
+use super::{ResponseBody, strip, with_scratch};
+use crate::aead::AWS_LC;
+use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
+use crate::error::BoxError;
+
+/// An answer's FIN waits so long for the end of a request that its application does not read.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// What became of a response.
+pub(super) enum Protected<R> {
+    Ready(Response<ResponseBody<R>>),
+    /// It may have no body, and must wait for the request's end to state a receipt.
+    Settle(Parts),
+}
+
+/// Proves an answer. `head` says that the request was a HEAD.
+pub(super) fn protect<R>(
+    exchange: &Arc<Exchange>,
+    proven: &Proven,
+    head: bool,
+    response: Response<R>,
+    cx: &mut Context<'_>,
+) -> Protected<R>
+where
+    R: http_body::Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    let (mut parts, mut body) = response.into_parts();
+    strip(&mut parts.headers);
+    let now = proven.rcpt_now();
+    if head || bodyless(parts.status) {
+        let Some(rcpt) = now else { return Protected::Settle(parts) };
+        return Protected::Ready(without_body(exchange, parts, &rcpt));
+    }
+    let sealed = proven.session.keys.suite().is_sealed();
+    let (first, end, inner) = match (now, sealed) {
+        (Some(rcpt), _) if body.is_end_stream() => {
+            return Protected::Ready(without_body(exchange, parts, &rcpt));
+        }
+        (Some(rcpt), false) => match eager(&mut body, cx) {
+            Eager::All(data, None) if data.is_empty() => {
+                return Protected::Ready(without_body(exchange, parts, &rcpt));
+            }
+            Eager::All(data, trailers) => {
+                return Protected::Ready(with_known(exchange, parts, &rcpt, data, trailers));
+            }
+            Eager::Some(first, end) => (first, end.map(|e| e.map_err(Into::into)), Some(body)),
+        },
+        _ => (Default::default(), None, Some(body)),
+    };
+    let rcpt = now.unwrap_or(Rcpt::Later);
+    mark_records(&mut parts.headers, sealed);
+    let framing = framing(&parts, proven.session.record);
+    let mut response = Response::from_parts(parts, ());
+    let Some(context) = prove(exchange, &mut response, &Body::Records, &rcpt, false) else {
+        return Protected::Ready(response.map(|()| Outgoing::empty()));
+    };
+    let keys = &proven.session.keys;
+    let encoder = Encoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC);
+    let hook =
+        AnswerHook { exchange: Arc::clone(exchange), later: rcpt == Rcpt::Later, patience: None };
+    let body = Outgoing::records(encoder, framing, first, inner, end, hook);
+    Protected::Ready(response.map(|()| body))
+}
+
+/// An answer that was waiting for its request's end.
+pub(super) fn settle<R>(
+    exchange: &Arc<Exchange>,
+    parts: Parts,
+    receipt: &Receipt,
+    proven: &Proven,
+) -> Response<ResponseBody<R>> {
+    proven.set_receipt(*receipt);
+    let rcpt = proven.rcpt_now().unwrap_or(Rcpt::short(ReceiptStatus::Partial, 0, 0));
+    without_body(exchange, parts, &rcpt)
+}
+
+/// Puts the `meshguard` field into a response's head; returns what its records are keyed by.
+/// `None` where the exchange is not proven, and nothing was done.
+pub(super) fn prove(
+    exchange: &Exchange,
+    response: &mut Response<()>,
+    body: &Body,
+    rcpt: &Rcpt,
+    dup: bool,
+) -> Option<[u8; 32]> {
+    let proven = exchange.proven.as_ref()?;
+    let (value, context) = with_scratch(|s| {
+        ResponseField::write(&mut s.field, proven.claim.seq, body, rcpt, dup);
+        let head = ResponseHead {
+            status: response.status(),
+            headers: response.headers(),
+            request: &proven.proof,
+        };
+        head.write(&proven.session.answer_cover, &s.field, &mut s.base);
+        put_proof(&mut s.field, &proven.session.keys.response_head.prove(&s.base));
+        (HeaderValue::from_bytes(&s.field), context(&s.base))
+    });
+    // The field's text is ASCII throughout.
+    let mut value = value.ok()?;
+    value.set_sensitive(true); // never repeats: not for HPACK's table
+    response.headers_mut().insert(field::NAME, value);
+    Some(context)
+}
+
+fn bodyless(status: StatusCode) -> bool {
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+}
+
+fn framing(parts: &Parts, record: usize) -> Framing {
+    if is_grpc(&parts.headers) {
+        Framing::Grpc(grpc::Splitter::new(ANY_MESSAGE))
+    } else {
+        Framing::Http(record.min(MAX_RECORD))
+    }
+}
+
+fn without_body<R>(exchange: &Exchange, parts: Parts, rcpt: &Rcpt) -> Response<ResponseBody<R>> {
+    let mut response = Response::from_parts(parts, ());
+    prove(exchange, &mut response, &Body::None, rcpt, false);
+    answered(exchange, 0, known::empty());
+    response.map(|()| Outgoing::empty())
+}
+
+fn with_known<R>(
+    exchange: &Exchange,
+    parts: Parts,
+    rcpt: &Rcpt,
+    data: Bytes,
+    trailers: Option<http::HeaderMap>,
+) -> Response<ResponseBody<R>> {
+    let digest = known::digest(&data, trailers.as_ref());
+    let mut response = Response::from_parts(parts, ());
+    prove(exchange, &mut response, &Body::Known(digest), rcpt, false);
+    answered(exchange, data.len(), digest);
+    response.map(|()| Outgoing::known(data, trailers))
+}
+
+/// The answer is complete with its head: its receipt is awaited.
+pub(super) fn answered(exchange: &Exchange, len: usize, digest: [u8; 32]) {
+    if let Some(proven) = exchange.proven.as_ref().filter(|p| p.is_claimed()) {
+        let att = proven.claim.att;
+        let receipt = Receipt::known(ReceiptStatus::Consumed, att, len as u64, digest);
+        proven.session.receiver().answered(proven.claim, receipt);
+    }
+}
+
+/// An answer's body tells its exchange how it ended, and carries the request's receipt.
+pub struct AnswerHook {
+    exchange: Arc<Exchange>,
+    later: bool,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl OutHook for AnswerHook {
+    fn poll_receipt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Receipt>> {
+        let Some(proven) = self.exchange.proven.as_ref().filter(|_| self.later) else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(receipt) = proven.poll_receipt(cx) {
+            return Poll::Ready(Some(receipt));
+        }
+        let patience =
+            self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(DRAIN_TIME)));
+        ready!(patience.as_mut().poll(cx));
+        Poll::Ready(Some(proven.give_up()))
+    }
+
+    fn finished(&mut self, encoder: &Encoder) {
+        if let Some(proven) = &self.exchange.proven {
+            let receipt = encoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
+            proven.session.receiver().answered(proven.claim, receipt);
+        }
+    }
+
+    fn aborted(&mut self, _encoder: &Encoder) {
+        // The caller learns it from FIN; there is no receipt to await.
+    }
+}

@@ -1,0 +1,158 @@
+//! Whether a request's head is its caller's, and new.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use http::StatusCode;
+use http::request::Parts;
+use meshguard_core::delivery::base::RequestHead;
+use meshguard_core::delivery::field::{self, Body, Rcpt, RequestField};
+use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, Refusal, context, known};
+use meshguard_core::{Evidence, Policy, Timestamp};
+
+use super::exchange::{Exchange, Proven};
+use super::refuse::Refused;
+use super::with_scratch;
+use crate::connection::Connection;
+use crate::mesh::Mesh;
+use crate::session::ServerSession;
+use crate::sink::{Direction, Edge};
+
+/// What to do with its body.
+pub(super) enum BodyPlan {
+    None,
+    Known([u8; 32]),
+    Records([u8; 32]),
+    Plain,
+}
+
+/// A head whose proof held, its seq claimed.
+pub(super) struct Proved {
+    pub(super) session: Arc<ServerSession>,
+    pub(super) claim: Claim,
+    pub(super) proof: Proof,
+    pub(super) body: BodyPlan,
+}
+
+/// Checks the proof and claims the seq. `None`: the request carries no proof.
+pub(super) fn prove(
+    mesh: &Mesh,
+    connection: &Connection,
+    policy: &Policy,
+    parts: &Parts,
+    authority: &str,
+    now: Timestamp,
+) -> Result<Option<Proved>, Refused> {
+    let mut fields = parts.headers.get_all(field::NAME).iter();
+    let Some(value) = fields.next() else { return Ok(None) };
+    let outer = Edge { from: None, to: mesh.id(), via: Some(connection.peer().id()) };
+    let unproven = |name, detail: &dyn fmt::Display, text| {
+        mesh.found(Direction::Inbound, outer, name, detail);
+        Refused::new(StatusCode::UNAUTHORIZED, text)
+    };
+    if fields.next().is_some() {
+        return Err(unproven("field", &"more than one meshguard field", "malformed proof"));
+    }
+    let field = RequestField::parse(value.as_bytes())
+        .map_err(|e| unproven("field", &e, "malformed proof"))?;
+    let Some(session) = mesh.sessions().get(&field.sid).filter(|s| s.is_open(now)) else {
+        return Err(Refused::renew());
+    };
+    let plain = &value.as_bytes()[..field.covered];
+    let head = RequestHead {
+        method: &parts.method,
+        authority,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+    };
+    let plan = with_scratch(|s| {
+        head.write(&session.cover, plain, &mut s.base);
+        (session.keys.request_head.prove(&s.base) == field.proof).then(|| match field.body {
+            Body::None => BodyPlan::None,
+            Body::Known(digest) => BodyPlan::Known(digest),
+            Body::Records => BodyPlan::Records(context(&s.base)),
+        })
+    });
+    let Some(body) = plan else {
+        let detail = "the request's head is not what its caller proved";
+        return Err(unproven("bad-proof", &detail, "the proof does not hold"));
+    };
+    may_carry(connection, policy, mesh, &session)
+        .map_err(|text| unproven("hop", &text, "this hop may not carry it"))?;
+    let (claimed, noticed) = {
+        let mut receiver = session.receiver();
+        let claimed = receiver.claim(&field, &session.keys.receipt, now);
+        (claimed, receiver.has_findings())
+    };
+    if noticed {
+        mesh.notice(&session, edge(mesh, connection, &session));
+    }
+    match claimed {
+        Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),
+        Err(refusal) => Err(not_claimed(mesh, connection, session, &field, refusal)),
+    }
+}
+
+/// Whether the connection's peer may carry this session's requests.
+fn may_carry(
+    connection: &Connection,
+    policy: &Policy,
+    mesh: &Mesh,
+    session: &ServerSession,
+) -> Result<(), &'static str> {
+    let (outer, caller) = (connection.peer().id(), session.peer.id());
+    if outer == caller {
+        return Ok(());
+    }
+    if !policy.is_hop(outer) {
+        return Err("the connection's peer is not the caller, nor a hop that policy names");
+    }
+    let sealed = session.keys.suite().is_sealed();
+    if sealed || policy.delivery(Some(caller), Some(mesh.id())).seal == Some(false) {
+        Ok(())
+    } else {
+        Err("a session that is not sealed came through a hop")
+    }
+}
+
+fn edge<'a>(mesh: &'a Mesh, connection: &'a Connection, session: &'a ServerSession) -> Edge<'a> {
+    let (caller, outer) = (session.peer.id(), connection.peer().id());
+    Edge { from: Some(caller), to: mesh.id(), via: (caller != outer).then_some(outer) }
+}
+
+/// Answers a proven head whose seq was not to be claimed, with proof.
+fn not_claimed(
+    mesh: &Mesh,
+    connection: &Connection,
+    session: Arc<ServerSession>,
+    field: &RequestField<'_>,
+    refusal: Refusal,
+) -> Refused {
+    let name = match refusal {
+        Refusal::Duplicate { .. } => "duplicate",
+        Refusal::Passed => "given-up",
+        Refusal::Late => "late",
+        _ => "not-admitted",
+    };
+    let claim = Claim { seq: field.seq, att: field.att };
+    let (rcpt, dup) = match refusal {
+        Refusal::Duplicate { settled: true } => (Rcpt::of(ReceiptStatus::Consumed), true),
+        Refusal::Duplicate { settled: false } => (Rcpt::Later, true),
+        _ => (Rcpt::short(ReceiptStatus::Partial, 0, 0), false),
+    };
+    let empty = Receipt::known(ReceiptStatus::Received, field.att, 0, known::empty());
+    let proven = Proven::answering(session, claim, field.proof, empty);
+    let principal = proven.session.peer.clone();
+    let via = (principal.id() != connection.peer().id()).then(|| connection.peer().clone());
+    let exchange = Exchange {
+        mesh: mesh.clone(),
+        principal,
+        via,
+        evidence: Evidence::Verified,
+        failure: OnceLock::new(),
+        proven: Some(proven),
+    };
+    mesh.found(Direction::Inbound, exchange.edge(), name, &refusal);
+    Refused::new(StatusCode::CONFLICT, "not admitted").stating(Arc::new(exchange), rcpt, dup)
+}

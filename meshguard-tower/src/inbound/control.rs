@@ -1,0 +1,183 @@
+//! The protocol's own requests: handshakes, and receipts that found nothing to ride on.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use meshguard_core::delivery::field::Rcpt;
+use meshguard_core::delivery::{
+    Decoder, MAX_ACKS, PREFIX, RECEIPT_LEN, Receipt, ReceiptStatus, known,
+};
+use tokio::time::timeout;
+
+use super::admit::{Admitted, admit_own};
+use super::claim::BodyPlan;
+use super::exchange::Proven;
+use super::refuse::Refused;
+use crate::aead::AWS_LC;
+use crate::body::{Hold, HoldError, Incoming, stated_length, unmark_records};
+use crate::connection::Connection;
+use crate::error::BoxError;
+use crate::inbound::RequestHook;
+use crate::mesh::Mesh;
+use crate::session::{
+    HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, RECEIPTS, SESSION, SessionRefusal, Step,
+    named_sid, sid_value,
+};
+use crate::sink::{Direction, Edge};
+use crate::tls::now;
+
+/// An answer to one of the protocol's own requests. Boxed: none of them is an application's.
+pub(super) type Answer = Pin<Box<dyn Future<Output = (Response<()>, Bytes)> + Send>>;
+
+const MAX_RECEIPTS: usize = MAX_ACKS * (8 + RECEIPT_LEN);
+
+pub(super) fn control<B>(mesh: &Mesh, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mesh = mesh.clone();
+    let (parts, body) = request.into_parts();
+    let name = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    Box::pin(async move {
+        if parts.method != Method::POST {
+            return Refused::new(StatusCode::METHOD_NOT_ALLOWED, "POST only").into_response();
+        }
+        match name.as_str() {
+            HANDSHAKE => handshake(&mesh, &parts, body).await,
+            RECEIPTS => receipts(&mesh, parts, body).await,
+            _ => Refused::new(StatusCode::NOT_FOUND, "no such endpoint").into_response(),
+        }
+    })
+}
+
+async fn handshake<B>(mesh: &Mesh, parts: &Parts, body: B) -> (Response<()>, Bytes)
+where
+    B: Body<Data = Bytes> + Unpin + Send,
+    B::Error: Into<BoxError>,
+{
+    let Some(connection) = parts.extensions.get::<Connection>() else {
+        return Refused::new(StatusCode::FORBIDDEN, "no identity").into_response();
+    };
+    let outer = connection.peer();
+    let read = timeout(HANDSHAKE_TIME, read(body, MAX_HANDSHAKE)).await;
+    let step = match read {
+        Ok(Some(body)) => {
+            let policy = mesh.policy();
+            let (named, now) = (named_sid(&parts.headers), now());
+            let fresh = || mesh.fresh_sid();
+            mesh.sessions().handshake(named, fresh, outer, &policy, &body, now)
+        }
+        Ok(None) => Err((SessionRefusal::TooLarge, Vec::new())),
+        Err(_) => Err((SessionRefusal::Protocol("the body did not come in time"), Vec::new())),
+    };
+    let mut response = Response::new(());
+    response.headers_mut().insert(header::CONTENT_TYPE, MEDIA_TYPE);
+    match step {
+        Ok(Step { sid, answer, opened }) => {
+            if let Some(session) = &opened {
+                mesh.pins().add(session.peer.id());
+            }
+            response.headers_mut().insert(SESSION, sid_value(&sid));
+            (response, answer.into())
+        }
+        Err((refusal, alert)) => {
+            let edge = Edge { from: None, to: mesh.id(), via: Some(outer.id()) };
+            mesh.found(Direction::Inbound, edge, refusal.as_str(), &refusal);
+            *response.status_mut() = refusal.status();
+            let refused = HeaderValue::from_static("refused");
+            response.headers_mut().insert(SESSION, refused);
+            (response, alert.into())
+        }
+    }
+}
+
+async fn receipts<B>(mesh: &Mesh, mut parts: Parts, body: B) -> (Response<()>, Bytes)
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let admitted = match admit_own(mesh, &parts) {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused.into_response(),
+    };
+    let length = stated_length(&parts.headers);
+    unmark_records(&mut parts.headers);
+    let exchange = Arc::clone(&admitted.exchange);
+    let Some(proven) = &exchange.proven else {
+        return Refused::new(StatusCode::UNAUTHORIZED, "receipts need proof").into_response();
+    };
+    let taken = match take(&admitted, proven, body, length).await {
+        Some(body) => proven.session.receiver().receipts(&body).is_ok(),
+        None => false,
+    };
+    mesh.notice(&proven.session, exchange.edge());
+    let status = if taken { StatusCode::NO_CONTENT } else { StatusCode::BAD_REQUEST };
+    let rcpt = proven.rcpt_now().unwrap_or(Rcpt::short(ReceiptStatus::Bad, 0, 0));
+    let refused = Refused::new(status, "").stating(Arc::clone(&exchange), rcpt, false);
+    refused.into_response()
+}
+
+/// The whole verified body of one of our own requests, if it is one.
+async fn take<B>(
+    admitted: &Admitted,
+    proven: &Proven,
+    body: B,
+    length: Option<u64>,
+) -> Option<Bytes>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match admitted.body {
+        BodyPlan::Known(digest) => {
+            let mut hold = Hold::new(body, digest, length);
+            let (body, _) = std::future::poll_fn(|cx| hold.poll(cx, &[]))
+                .await
+                .map_err(|e| match e {
+                    HoldError::Body(error) => admitted.exchange.fail(&error),
+                    HoldError::Full => {}
+                })
+                .ok()?;
+            let consumed = ReceiptStatus::Consumed;
+            proven.set_receipt(Receipt::known(consumed, 0, body.len() as u64, digest));
+            Some(body)
+        }
+        BodyPlan::Records(context) => {
+            let keys = &proven.session.keys;
+            let suite = keys.suite();
+            let decoder = Decoder::new(suite, &keys.request_body, &context, &AWS_LC, MAX_RECEIPTS);
+            let hook = RequestHook(Arc::clone(&admitted.exchange));
+            read(Incoming::records(body, decoder, false, hook), MAX_RECEIPTS).await
+        }
+        BodyPlan::None | BodyPlan::Plain => {
+            proven.set_receipt(Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty()));
+            None
+        }
+    }
+}
+
+/// Reads a body of at most so many bytes; `None` where it is longer or fails.
+async fn read<B>(mut body: B, most: usize) -> Option<Bytes>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut all = BytesMut::new();
+    loop {
+        match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            None => return Some(all.freeze()),
+            Some(Err(_)) => return None,
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                if all.len() + data.len() > most {
+                    return None;
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! One request under way at its receiver: what its body came to, and who wants to know.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use meshguard_core::delivery::field::Rcpt;
+use meshguard_core::delivery::{
+    Claim, Decoder, Fin, MAX_KNOWN, Proof, Receipt, ReceiptStatus, known,
+};
+use meshguard_core::{Evidence, Peer};
+
+use crate::body::{InHook, Rest, Unread};
+use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::mesh::Mesh;
+use crate::session::ServerSession;
+use crate::sink::{Direction, Edge};
+
+/// How a request was delivered: in its extensions. Cloning is cheap.
+#[derive(Clone)]
+pub struct Delivery(pub(crate) Arc<Exchange>);
+
+impl Delivery {
+    /// How complete the request's delivery is proved to be; a failure ends its body with an
+    /// error, whatever this says.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        self.0.evidence
+    }
+
+    /// Why the request's body failed, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<DeliveryError> {
+        self.0.failure.get().cloned()
+    }
+
+    /// The hop that carried the request, if its caller did not itself.
+    #[must_use]
+    pub fn via(&self) -> Option<&Peer> {
+        self.0.via.as_ref()
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("evidence", &self.evidence())
+            .field("failure", &self.failure())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Exchange {
+    pub(crate) mesh: Mesh,
+    pub(crate) principal: Peer,
+    pub(crate) via: Option<Peer>,
+    pub(crate) evidence: Evidence,
+    pub(crate) failure: OnceLock<DeliveryError>,
+    pub(crate) proven: Option<Proven>,
+}
+
+/// What only a proven request has.
+pub(crate) struct Proven {
+    pub(crate) session: Arc<ServerSession>,
+    pub(crate) claim: Claim,
+    pub(crate) proof: Proof,
+    /// Whether the seq is this request's own.
+    claimed: bool,
+    request: Mutex<RequestState>,
+}
+
+struct RequestState {
+    kind: RequestKind,
+    receipt: Option<Receipt>,
+    /// What the application did not read, to be drained.
+    unread: Option<Left>,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum RequestKind {
+    /// None or known: the answer's proof binds the request's, so its receipt needs none.
+    InHead,
+    Records,
+}
+
+impl Proven {
+    /// A request without records, of which this is the receipt unless the application reads it.
+    pub(crate) fn in_head(
+        session: Arc<ServerSession>,
+        claim: Claim,
+        proof: Proof,
+        receipt: Receipt,
+    ) -> Self {
+        Self::new(session, claim, proof, RequestKind::InHead, Some(receipt))
+    }
+
+    /// A request whose body comes in records.
+    pub(crate) fn records(session: Arc<ServerSession>, claim: Claim, proof: Proof) -> Self {
+        Self::new(session, claim, proof, RequestKind::Records, None)
+    }
+
+    /// A request that was not admitted, to be answered with proof. Its seq is another's.
+    pub(crate) fn answering(
+        session: Arc<ServerSession>,
+        claim: Claim,
+        proof: Proof,
+        receipt: Receipt,
+    ) -> Self {
+        let mut new = Self::in_head(session, claim, proof, receipt);
+        new.claimed = false;
+        new
+    }
+
+    fn new(
+        session: Arc<ServerSession>,
+        claim: Claim,
+        proof: Proof,
+        kind: RequestKind,
+        receipt: Option<Receipt>,
+    ) -> Self {
+        let request = Mutex::new(RequestState { kind, receipt, unread: None, waker: None });
+        Self { session, claim, proof, claimed: true, request }
+    }
+
+    /// Whether the seq is this request's own: else it is not this answer that is confirmed.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed
+    }
+
+    /// What the answer's head can say now; `None` where the request has not ended yet.
+    pub(crate) fn rcpt_now(&self) -> Option<Rcpt> {
+        let state = self.state();
+        state.receipt.as_ref().map(|r| self.rcpt(state.kind, r))
+    }
+
+    fn rcpt(&self, kind: RequestKind, receipt: &Receipt) -> Rcpt {
+        if !receipt.status.is_whole() {
+            return Rcpt::short(receipt.status, receipt.n, receipt.len);
+        }
+        let proof = (kind == RequestKind::Records)
+            .then(|| self.session.keys.receipt.receipt(self.claim.seq, receipt));
+        Rcpt::Now { status: receipt.status, got: None, proof }
+    }
+
+    /// Waits until the request has ended, and reads on where the application did not.
+    pub(crate) fn poll_receipt(&self, cx: &mut Context<'_>) -> Poll<Receipt> {
+        let mut state = self.state();
+        if let Some(mut unread) = state.unread.take() {
+            match unread.poll_drain(cx, self.claim.att) {
+                Poll::Ready(receipt) => state.receipt = Some(receipt),
+                Poll::Pending => state.unread = Some(unread),
+            }
+        }
+        match state.receipt {
+            Some(receipt) => Poll::Ready(receipt),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waited long enough: whatever has come is what there is.
+    pub(crate) fn give_up(&self) -> Receipt {
+        let mut state = self.state();
+        let (n, len) = state.unread.take().map_or((0, 0), |u| u.rest.decoder().totals());
+        let att = self.claim.att;
+        let partial =
+            Receipt { status: ReceiptStatus::Partial, att, n, len, digest: known::empty() };
+        *state.receipt.get_or_insert(partial)
+    }
+
+    /// The request has ended, for the receipt.
+    pub(crate) fn set_receipt(&self, receipt: Receipt) {
+        let waker = {
+            let mut state = self.state();
+            state.receipt = Some(receipt);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn set_unread(&self, unread: Left) {
+        let waker = {
+            let mut state = self.state();
+            state.unread = Some(unread);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, RequestState> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Proven {
+    /// However the exchange ended here, its seq is dealt with.
+    fn drop(&mut self) {
+        if self.claimed {
+            self.session.receiver().settled(self.claim);
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn edge(&self) -> Edge<'_> {
+        Edge {
+            from: Some(self.principal.id()),
+            to: self.mesh.id(),
+            via: self.via.as_ref().map(Peer::id),
+        }
+    }
+
+    pub(crate) fn fail(&self, error: &DeliveryError) {
+        if self.failure.set(error.clone()).is_ok() {
+            let name = error.kind().as_str();
+            self.mesh.found(Direction::Inbound, self.edge(), name, error);
+        }
+    }
+}
+
+/// A request's body tells its exchange how it ended.
+pub struct RequestHook(pub(crate) Arc<Exchange>);
+
+impl InHook for RequestHook {
+    fn consumed(
+        &mut self,
+        decoder: Option<&Decoder>,
+        _fin: Option<&Fin>,
+    ) -> Result<(), DeliveryError> {
+        let Some(proven) = &self.0.proven else { return Ok(()) };
+        match decoder {
+            Some(decoder) => {
+                let receipt = decoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
+                proven.set_receipt(receipt);
+            }
+            None => {
+                if let Some(receipt) = &mut proven.state().receipt {
+                    receipt.status = ReceiptStatus::Consumed;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>) {
+        self.0.fail(error);
+        if let (Some(proven), Some(decoder)) = (&self.0.proven, decoder) {
+            proven.set_receipt(decoder.receipt(ReceiptStatus::Bad, proven.claim.att));
+        }
+    }
+
+    fn dropped(&mut self, unread: Unread) {
+        if let (Some(proven), Unread::Records(rest)) = (&self.0.proven, unread) {
+            proven.set_unread(Left { rest, exchange: Arc::downgrade(&self.0), budget: MAX_KNOWN });
+        }
+    }
+}
+
+/// The rest of a body that the application did not read.
+struct Left {
+    rest: Box<dyn Rest>,
+    exchange: Weak<Exchange>,
+    budget: usize,
+}
+
+impl Left {
+    /// Reads on, up to the budget: received if that is all of it, else partial.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, att: u8) -> Poll<Receipt> {
+        let status = loop {
+            match ready!(self.rest.poll_rest(cx)) {
+                Ok(None) => break ReceiptStatus::Received,
+                Ok(Some(frame)) => {
+                    let read = frame.data_ref().map_or(0, Bytes::len);
+                    match self.budget.checked_sub(read) {
+                        Some(left) => self.budget = left,
+                        None => break ReceiptStatus::Partial,
+                    }
+                }
+                Err(error) => {
+                    if let Some(exchange) = self.exchange.upgrade() {
+                        exchange.fail(&error);
+                    }
+                    break ReceiptStatus::Bad;
+                }
+            }
+        };
+        Poll::Ready(self.rest.decoder().receipt(status, att))
+    }
+}
+
+/// The failure of a body that did not come in time.
+pub(super) fn timed_out(got: usize) -> DeliveryError {
+    DeliveryError::new(DeliveryErrorKind::Timeout, got as u64, None)
+}

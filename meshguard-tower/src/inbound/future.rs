@@ -1,0 +1,362 @@
+//! What becomes of one request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use meshguard_core::delivery::field::Rcpt;
+use meshguard_core::delivery::{Decoder, PREFIX, RECORD, Receipt, ReceiptStatus, known};
+use pin_project::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+use super::admit::{Admitted, admit};
+use super::answer::{Protected, protect, settle};
+use super::claim::BodyPlan;
+use super::control::{Answer, control};
+use super::exchange::{Delivery, Proven, RequestHook, timed_out};
+use super::refuse::{Refused, trailers_only};
+use super::{RequestBody, ResponseBody, strip};
+use crate::aead::AWS_LC;
+use crate::body::{Hold, HoldError, Incoming, Outgoing, Plain, stated_length, unmark_records};
+use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+use crate::mesh::{HELD, Mesh};
+use crate::session::MAX_HELD_PER_SESSION;
+use crate::sink::{Call, Direction};
+
+/// The future of an [`Inbound`](super::Inbound) service. Nothing in it is boxed on the way of
+/// an allowed call.
+#[pin_project]
+pub struct InboundFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    #[pin]
+    state: State<S, B, S::Future>,
+}
+
+#[pin_project(project = StateProj)]
+#[allow(clippy::large_enum_variant)] // boxing would cost every allowed call an allocation
+enum State<S, B, F> {
+    /// Another layer guards this request already.
+    Through(#[pin] F),
+    /// One of the protocol's own requests.
+    Control(Answer),
+    /// A known body is still coming; the application is not called.
+    Hold(Option<Held<S, B>>),
+    Run {
+        #[pin]
+        future: F,
+        #[pin]
+        deadline: Option<Sleep>,
+        admitted: Option<Admitted>,
+    },
+    /// The answer has no body to carry the receipt, and the request has not ended.
+    Settle(Option<(http::response::Parts, Admitted)>),
+    Refused(Option<Refused>),
+}
+
+struct Held<S, B> {
+    hold: Hold<B>,
+    service: S,
+    parts: Parts,
+    admitted: Admitted,
+}
+
+impl<S, B> InboundFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>> + Clone,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(mesh: &Mesh, inner: &mut S, request: Request<B>) -> Self {
+        if request.extensions().get::<Delivery>().is_some() {
+            return Self { state: State::Through(inner.call(request.map(Incoming::through))) };
+        }
+        if request.uri().path().starts_with(PREFIX) {
+            return Self { state: State::Control(control(mesh, request)) };
+        }
+        let (mut parts, body) = request.into_parts();
+        let state = match admit(mesh, &parts) {
+            Err(refused) => State::Refused(Some(refused)),
+            Ok(admitted) => {
+                let length = stated_length(&parts.headers);
+                let marked = prepare(&mut parts, &admitted);
+                match admitted.body {
+                    BodyPlan::Known(digest) => {
+                        let hold = Hold::new(body, digest, length);
+                        let service = inner.clone();
+                        // The clone stays behind: the one that is ready goes along.
+                        let service = std::mem::replace(inner, service);
+                        State::Hold(Some(Held { hold, service, parts, admitted }))
+                    }
+                    BodyPlan::Records(_) if !marked => unmarked(admitted),
+                    _ => run(inner, parts, body, admitted),
+                }
+            }
+        };
+        Self { state }
+    }
+}
+
+/// Makes a head what the application may see of it; whether records were marked as such.
+fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
+    strip(&mut parts.headers);
+    let marked = match admitted.body {
+        BodyPlan::Records(_) => unmark_records(&mut parts.headers),
+        _ => true,
+    };
+    parts.extensions.insert(admitted.exchange.principal.clone());
+    parts.extensions.insert(admitted.decision.clone());
+    parts.extensions.insert(Delivery(Arc::clone(&admitted.exchange)));
+    marked
+}
+
+fn unmarked<S, B, F>(admitted: Admitted) -> State<S, B, F> {
+    let refused = Refused::new(StatusCode::BAD_REQUEST, "records without their content coding");
+    State::Refused(Some(refused.grpc(admitted.grpc).proven(admitted.exchange)))
+}
+
+/// Calls the application.
+fn run<S, B>(inner: &mut S, parts: Parts, body: B, admitted: Admitted) -> State<S, B, S::Future>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let exchange = &admitted.exchange;
+    let hook = RequestHook(Arc::clone(exchange));
+    let body = match (&admitted.body, &exchange.proven) {
+        (BodyPlan::Records(context), Some(proven)) => {
+            let keys = &proven.session.keys;
+            let limit = if admitted.grpc { exchange.mesh.message_limit() } else { RECORD };
+            let decoder = Decoder::new(keys.suite(), &keys.request_body, context, &AWS_LC, limit);
+            Incoming::records(body, decoder, admitted.grpc, hook)
+        }
+        (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
+        (BodyPlan::None, _) => return surplus(admitted),
+        _ => Incoming::plain(Plain::new(body, &parts.headers, true), hook),
+    };
+    call(inner, Request::from_parts(parts, body), admitted)
+}
+
+/// There is a body where the head's proof says that there is none.
+fn surplus<S, B, F>(admitted: Admitted) -> State<S, B, F> {
+    let error = DeliveryError::new(DeliveryErrorKind::Long, 0, Some(0));
+    bad(admitted, &error, 0)
+}
+
+/// A body that failed before the application was called.
+fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<S, B, F> {
+    admitted.exchange.fail(error);
+    let rcpt = Rcpt::short(ReceiptStatus::Bad, u64::from(got > 0), got as u64);
+    let refused = Refused::new(StatusCode::BAD_REQUEST, "the body is not what was sent");
+    let refused = refused.grpc(admitted.grpc).stating(admitted.exchange, rcpt, false);
+    State::Refused(Some(refused))
+}
+
+fn call<S, B>(
+    inner: &mut S,
+    request: Request<RequestBody<B>>,
+    admitted: Admitted,
+) -> State<S, B, S::Future>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if let Some(proven) = &admitted.exchange.proven {
+        proven.session.receiver().started(proven.claim);
+    }
+    let deadline = admitted.deadline.map(sleep);
+    State::Run { future: inner.call(request), deadline, admitted: Some(admitted) }
+}
+
+impl<S, B> Held<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Trailers), HoldError>> {
+        match &self.admitted.exchange.proven {
+            None => self.hold.poll(cx, &[]),
+            Some(proven) => {
+                let of_session = (&proven.session.held, MAX_HELD_PER_SESSION);
+                let in_all = (self.admitted.exchange.mesh.held(), HELD);
+                self.hold.poll(cx, &[of_session, in_all])
+            }
+        }
+    }
+
+    fn go(mut self, held: Result<(Bytes, Trailers), HoldError>) -> State<S, B, S::Future> {
+        let got = self.hold.got();
+        match held {
+            Ok((data, trailers)) => {
+                self.set_length(data.len());
+                let hook = RequestHook(Arc::clone(&self.admitted.exchange));
+                let body = Incoming::held(data, trailers, hook);
+                call(&mut self.service, Request::from_parts(self.parts, body), self.admitted)
+            }
+            Err(HoldError::Full) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let refused = Refused::new(status, "too many bodies are held already");
+                self.admitted.exchange.fail(&timed_out(got));
+                let refused = refused.grpc(self.admitted.grpc).proven(self.admitted.exchange);
+                State::Refused(Some(refused))
+            }
+            Err(HoldError::Body(error)) => bad(self.admitted, &error, got),
+        }
+    }
+
+    /// The receipt speaks of what came.
+    fn set_length(&self, len: usize) {
+        let BodyPlan::Known(digest) = self.admitted.body else { return };
+        if let Some(proven) = &self.admitted.exchange.proven {
+            let (status, att) = (ReceiptStatus::Received, proven.claim.att);
+            proven.set_receipt(Receipt::known(status, att, len as u64, digest));
+        }
+    }
+}
+
+type Trailers = Option<http::HeaderMap>;
+
+impl<S, B, R> Future for InboundFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Through(future) => {
+                    return future.poll(cx).map_ok(|r| r.map(Outgoing::plain));
+                }
+                StateProj::Control(answer) => {
+                    let (response, body) = ready!(answer.as_mut().poll(cx));
+                    return Poll::Ready(Ok(own(response, body)));
+                }
+                StateProj::Refused(refused) => {
+                    let refused = refused.take().map(Refused::into_response);
+                    let (response, body) = refused.unwrap_or_default();
+                    return Poll::Ready(Ok(own(response, body)));
+                }
+                StateProj::Hold(held) => {
+                    let Some(waiting) = held else { return Poll::Pending };
+                    let result = ready!(waiting.poll(cx));
+                    match held.take() {
+                        Some(held) => held.go(result),
+                        None => return Poll::Pending,
+                    }
+                }
+                StateProj::Run { future, deadline, admitted } => {
+                    let response = match future.poll(cx) {
+                        Poll::Ready(result) => result?.map(Some),
+                        Poll::Pending => match deadline.as_pin_mut() {
+                            Some(deadline) => {
+                                ready!(deadline.poll(cx));
+                                expired()
+                            }
+                            None => return Poll::Pending,
+                        },
+                    };
+                    let Some(admitted) = admitted.take() else { return Poll::Pending };
+                    match answer(admitted, response, cx) {
+                        Answered::Ready(response) => return Poll::Ready(Ok(response)),
+                        Answered::Settle(parts, admitted) => State::Settle(Some((parts, admitted))),
+                    }
+                }
+                StateProj::Settle(settling) => {
+                    let Some((_, admitted)) = settling.as_ref() else { return Poll::Pending };
+                    let receipt = match &admitted.exchange.proven {
+                        Some(proven) => ready!(proven.poll_receipt(cx)),
+                        None => Receipt::known(ReceiptStatus::Received, 0, 0, known::empty()),
+                    };
+                    let Some((parts, admitted)) = settling.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(settled(parts, &admitted, &receipt)));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+enum Answered<R> {
+    Ready(Response<ResponseBody<R>>),
+    Settle(http::response::Parts, Admitted),
+}
+
+/// Proves an answer, or passes it on where its request was not proven.
+fn answer<R>(admitted: Admitted, response: Response<Option<R>>, cx: &mut Context<'_>) -> Answered<R>
+where
+    R: Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    let exchange = &admitted.exchange;
+    exchange.mesh.called(&Call {
+        direction: Direction::Inbound,
+        edge: exchange.edge(),
+        route: admitted.decision.route(),
+        status: response.status(),
+        latency: admitted.since.elapsed(),
+        evidence: exchange.evidence,
+        outcome: None,
+    });
+    let (mut parts, body) = response.into_parts();
+    match (&exchange.proven, body) {
+        (None, body) => {
+            strip(&mut parts.headers);
+            let body = body.map_or_else(Outgoing::empty, Outgoing::plain);
+            Answered::Ready(Response::from_parts(parts, body))
+        }
+        (Some(proven), Some(body)) => {
+            let response = Response::from_parts(parts, body);
+            match protect(exchange, proven, admitted.head, response, cx) {
+                Protected::Ready(response) => Answered::Ready(response),
+                Protected::Settle(parts) => Answered::Settle(parts, admitted),
+            }
+        }
+        // The application was given up at its deadline, its request with it.
+        (Some(proven), None) => {
+            let receipt = proven.give_up();
+            Answered::Ready(settle(exchange, parts, &receipt, proven))
+        }
+    }
+}
+
+fn settled<R>(
+    parts: http::response::Parts,
+    admitted: &Admitted,
+    receipt: &Receipt,
+) -> Response<ResponseBody<R>> {
+    let settle_with = |proven: &Proven| settle(&admitted.exchange, parts, receipt, proven);
+    match &admitted.exchange.proven {
+        Some(proven) => settle_with(proven),
+        None => Response::new(Outgoing::empty()),
+    }
+}
+
+/// gRPC's deadline has passed.
+fn expired<R>() -> Response<Option<R>> {
+    let mut response = Response::new(None);
+    trailers_only(response.headers_mut(), StatusCode::GATEWAY_TIMEOUT, "deadline exceeded");
+    response
+}
+
+fn own<R>(response: Response<()>, body: Bytes) -> Response<ResponseBody<R>> {
+    if body.is_empty() {
+        response.map(|()| Outgoing::empty())
+    } else {
+        response.map(|()| Outgoing::known(body, None))
+    }
+}

@@ -1,0 +1,109 @@
+//! Answers of our own: what is refused, and how that is said.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use meshguard_core::delivery::ReceiptStatus;
+use meshguard_core::delivery::field::{Body, Rcpt};
+use meshguard_core::delivery::known;
+
+use super::answer::{answered, prove};
+use super::exchange::Exchange;
+use crate::decision::DecisionId;
+use crate::session::SESSION;
+
+/// The header that names the decision behind a refusal.
+pub(crate) const DECISION: &str = "meshguard-decision";
+
+/// An answer of our own.
+pub(super) struct Refused {
+    status: StatusCode,
+    text: &'static str,
+    decision: Option<DecisionId>,
+    renew: bool,
+    grpc: bool,
+    proven: Option<Box<(Arc<Exchange>, Rcpt, bool)>>,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, text: &'static str) -> Self {
+        Self { status, text, decision: None, renew: false, grpc: false, proven: None }
+    }
+
+    /// By policy. Says no more to the caller than the decision's number.
+    pub(super) fn by(mut self, decision: DecisionId) -> Self {
+        self.decision = Some(decision);
+        self
+    }
+
+    /// Asks for another session. A hint: anyone could have made it.
+    pub(super) fn renew() -> Self {
+        let mut refused = Self::new(StatusCode::UNAUTHORIZED, "no such session");
+        refused.renew = true;
+        refused
+    }
+
+    pub(super) fn grpc(mut self, grpc: bool) -> Self {
+        self.grpc = grpc;
+        self
+    }
+
+    /// Proves the answer to a request whose own proof held, and of which nothing was read.
+    pub(super) fn proven(self, exchange: Arc<Exchange>) -> Self {
+        self.stating(exchange, Rcpt::short(ReceiptStatus::Partial, 0, 0), false)
+    }
+
+    /// As [`proven`](Self::proven), with another receipt.
+    pub(super) fn stating(mut self, exchange: Arc<Exchange>, rcpt: Rcpt, dup: bool) -> Self {
+        self.proven = Some(Box::new((exchange, rcpt, dup)));
+        self
+    }
+
+    pub(super) fn into_response(self) -> (Response<()>, Bytes) {
+        let mut response = Response::new(());
+        let headers = response.headers_mut();
+        if let Some(id) = self.decision {
+            headers.insert(DECISION, id.header());
+        }
+        // A proven answer has no body, and so a number rather than words.
+        let text = if self.proven.is_some() || self.grpc { "" } else { self.text };
+        if self.grpc {
+            trailers_only(headers, self.status, self.text);
+        } else {
+            *response.status_mut() = self.status;
+        }
+        if self.renew {
+            let headers = response.headers_mut();
+            headers.insert(SESSION, HeaderValue::from_static("renew"));
+        }
+        if !text.is_empty() {
+            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        }
+        if let Some(proven) = self.proven {
+            let (exchange, rcpt, dup) = *proven;
+            prove(&exchange, &mut response, &Body::None, &rcpt, dup);
+            answered(&exchange, 0, known::empty());
+        }
+        (response, Bytes::from_static(text.as_bytes()))
+    }
+}
+
+/// gRPC's way: 200, and the status in the head (gRPC over HTTP/2, "Trailers-Only").
+pub(super) fn trailers_only(headers: &mut HeaderMap, status: StatusCode, text: &'static str) {
+    let code = match status {
+        StatusCode::BAD_REQUEST => "3",          // INVALID_ARGUMENT
+        StatusCode::GATEWAY_TIMEOUT => "4",      // DEADLINE_EXCEEDED
+        StatusCode::FORBIDDEN => "7",            // PERMISSION_DENIED
+        StatusCode::CONFLICT => "10",            // ABORTED
+        StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
+        StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
+        _ => "2",                                // UNKNOWN
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static(code));
+    if let Ok(text) = HeaderValue::from_str(text) {
+        headers.insert("grpc-message", text);
+    }
+}

@@ -1,0 +1,148 @@
+//! What one listener grants its peers, each number with its reason.
+
+use std::time::Duration;
+
+use meshguard_core::delivery::{OVERHEAD, RECORD};
+
+/// Handshakes under way at once. Each holds about 20 KB and half a millisecond of CPU, so this
+/// many are 10 MB and clear within a second on one core.
+pub const MAX_PENDING_HANDSHAKES: usize = 512;
+
+/// Handshakes under way at once from one source: an IPv4 address or an IPv6 /64. A quarter of
+/// them all, so that one host that never finishes its handshakes cannot keep the others out.
+pub const MAX_PENDING_PER_SOURCE: usize = 128;
+
+/// Time for one handshake, from accept to the last flight. Two round trips and two signatures
+/// take well under a second on any network a mesh spans.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Live connections of a listener, handshakes included. An HTTP/2 connection with its buffers and
+/// one stream is about 100 KB, so this many are 1 GB at worst.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// Time for a request's head over HTTP/1.1, counted from the end of the exchange before it: so
+/// also how long such a connection may rest. Over HTTP/2, time for the connection preface.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head. What proxies allow by default is 8 to 64 KiB.
+pub const MAX_HEAD: u32 = 32 * 1024;
+
+/// Time without a byte either way after which a connection is closed. Longer than a keep-alive
+/// interval, so it ends HTTP/2 connections only where those are off.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Time between HTTP/2 PINGs on a silent connection. A peer that sends part of a frame and then
+/// trickles it cannot answer in the middle of the frame.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Time for the answer to such a PING.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// HTTP/2 streams of a connection at once. RFC 9113, section 6.5.2 wants no fewer than 100; twice
+/// that and more lets one channel carry a busy service, and bounds what one peer starts.
+pub const MAX_CONCURRENT_STREAMS: u32 = 256;
+
+/// Bytes of an HTTP/2 DATA frame that we take (RFC 9113, section 6.5.2): one record of the usual
+/// size. In a frame of its own, it is read where it lies.
+pub(crate) const MAX_FRAME: u32 = (RECORD + OVERHEAD) as u32;
+
+/// The limits of one listener; [`Limits::default`] has this module's constants.
+///
+/// A count of 0 is taken as 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub(crate) pending_handshakes: usize,
+    pub(crate) pending_per_source: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) connections: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) head_bytes: u32,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) keep_alive_interval: Duration,
+    pub(crate) keep_alive_timeout: Duration,
+    pub(crate) concurrent_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending_handshakes: MAX_PENDING_HANDSHAKES,
+            pending_per_source: MAX_PENDING_PER_SOURCE,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            connections: MAX_CONNECTIONS,
+            head_timeout: HEAD_TIMEOUT,
+            head_bytes: MAX_HEAD,
+            idle_timeout: IDLE_TIMEOUT,
+            keep_alive_interval: KEEP_ALIVE_INTERVAL,
+            keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
+            concurrent_streams: MAX_CONCURRENT_STREAMS,
+        }
+    }
+}
+
+impl Limits {
+    /// Handshakes under way at once; see [`MAX_PENDING_HANDSHAKES`].
+    #[must_use]
+    pub fn with_pending_handshakes(mut self, count: usize) -> Self {
+        self.pending_handshakes = count.max(1);
+        self
+    }
+
+    /// Handshakes under way at once from one source; see [`MAX_PENDING_PER_SOURCE`].
+    #[must_use]
+    pub fn with_pending_per_source(mut self, count: usize) -> Self {
+        self.pending_per_source = count.max(1);
+        self
+    }
+
+    /// Time for one handshake; see [`HANDSHAKE_TIMEOUT`].
+    #[must_use]
+    pub fn with_handshake_timeout(mut self, time: Duration) -> Self {
+        self.handshake_timeout = time;
+        self
+    }
+
+    /// Live connections, handshakes included; see [`MAX_CONNECTIONS`].
+    #[must_use]
+    pub fn with_connections(mut self, count: usize) -> Self {
+        self.connections = count.max(1);
+        self
+    }
+
+    /// Time for a head; see [`HEAD_TIMEOUT`].
+    #[must_use]
+    pub fn with_head_timeout(mut self, time: Duration) -> Self {
+        self.head_timeout = time;
+        self
+    }
+
+    /// Bytes of a head, at least 8 KiB (hyper's smallest buffer); see [`MAX_HEAD`].
+    #[must_use]
+    pub fn with_head_bytes(mut self, bytes: u32) -> Self {
+        self.head_bytes = bytes.max(8 * 1024);
+        self
+    }
+
+    /// Time without a byte either way; see [`IDLE_TIMEOUT`].
+    #[must_use]
+    pub fn with_idle_timeout(mut self, time: Duration) -> Self {
+        self.idle_timeout = time;
+        self
+    }
+
+    /// Time between HTTP/2 PINGs, and for the answer to one; see [`KEEP_ALIVE_INTERVAL`] and
+    /// [`KEEP_ALIVE_TIMEOUT`].
+    #[must_use]
+    pub fn with_keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.keep_alive_interval = interval;
+        self.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// HTTP/2 streams of a connection at once; see [`MAX_CONCURRENT_STREAMS`].
+    #[must_use]
+    pub fn with_concurrent_streams(mut self, count: u32) -> Self {
+        self.concurrent_streams = count.max(1);
+        self
+    }
+}

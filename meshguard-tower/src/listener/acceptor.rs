@@ -1,0 +1,193 @@
+//! The accept loop and its handshakes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use rustls::HandshakeKind;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::live::{Chain, LiveConnections, Registered};
+use super::sources::{Place, Sources};
+use super::{HandshakeStats, Io};
+use crate::connection::{Connection, Protocol};
+use crate::io::{BoundedIo, Terms};
+use crate::limits::Limits;
+use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, now, peer_of};
+
+/// The pause after an accept error that may last (out of descriptors), doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// The HTTP/2 connection preface, `PRI * HTTP/2.0…` (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
+
+/// Numbers connections, over all listeners of the process.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) struct Acceptor {
+    tls: TlsContext,
+    alpn: Alpn,
+    stats: HandshakeStats,
+    live: LiveConnections,
+    handover: mpsc::Sender<(Io, Connection)>,
+    pending: Arc<Semaphore>,
+    sources: Arc<Sources>,
+    connections: Arc<Semaphore>,
+    limits: Limits,
+}
+
+/// What lasts as long as a connection's byte stream.
+pub(crate) struct Kept {
+    _permit: OwnedSemaphorePermit,
+    _registered: Registered,
+}
+
+/// What lasts as long as a handshake.
+struct Pending {
+    _permit: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        tls: TlsContext,
+        alpn: Alpn,
+        limits: Limits,
+        stats: HandshakeStats,
+        live: LiveConnections,
+        handover: mpsc::Sender<(Io, Connection)>,
+    ) -> Self {
+        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        Self {
+            tls,
+            alpn,
+            stats,
+            live,
+            handover,
+            pending: permits(limits.pending_handshakes),
+            sources: Sources::new(limits.pending_per_source),
+            connections: permits(limits.connections),
+            limits,
+        }
+    }
+
+    /// Accepts until `stop`; no error ends it.
+    pub(crate) async fn run(self: Arc<Self>, socket: TcpListener, stop: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+            match accepted {
+                Ok((tcp, remote)) => {
+                    pause = FIRST_PAUSE;
+                    self.admit(tcp, remote, &stop);
+                }
+                Err(error) => {
+                    self.stats.count_accept_error();
+                    tracing::warn!(target: "meshguard::handshake", %error, "accept failed");
+                    if stop.run_until_cancelled(pause_after(&error, &mut pause)).await.is_none() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins a handshake, or sheds the connection where there is no room for it.
+    fn admit(self: &Arc<Self>, tcp: TcpStream, remote: SocketAddr, stop: &CancellationToken) {
+        let Some((pending, connection)) = self.room(remote) else {
+            return self.refuse(HandshakeErrorKind::Overloaded, remote);
+        };
+        let acceptor = Arc::clone(self);
+        let handshake = async move {
+            let limit = acceptor.limits.handshake_timeout;
+            let done = timeout(limit, acceptor.handshake(tcp, remote, connection)).await;
+            drop(pending);
+            match done.unwrap_or(Err(HandshakeErrorKind::Timeout)) {
+                Ok(done) => {
+                    acceptor.stats.count_completed();
+                    // An error means that the listener is gone, and the connection with it.
+                    drop(acceptor.handover.send(done).await);
+                }
+                Err(kind) => acceptor.refuse(kind, remote),
+            }
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(handshake));
+    }
+
+    fn room(&self, remote: SocketAddr) -> Option<(Pending, OwnedSemaphorePermit)> {
+        let connection = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.pending).try_acquire_owned().ok()?;
+        let place = self.sources.enter(remote.ip())?;
+        Some((Pending { _permit: permit, _place: place }, connection))
+    }
+
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        remote: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Io, Connection), HandshakeErrorKind> {
+        tcp.set_nodelay(true).map_err(|error| classify_io(&error))?;
+        let generation = self.tls.current();
+        let acceptor = TlsAcceptor::from(generation.outer_server(self.alpn));
+        let stream = acceptor.accept(tcp).await.map_err(|error| classify_io(&error))?;
+        self.admit_peer(stream, remote, &generation, permit)
+    }
+
+    /// Decides on a complete handshake whether it is a connection.
+    fn admit_peer(
+        &self,
+        stream: TlsStream<TcpStream>,
+        remote: SocketAddr,
+        generation: &Generation,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Io, Connection), HandshakeErrorKind> {
+        let (_, tls) = stream.get_ref();
+        let protocol = match tls.alpn_protocol() {
+            Some(b"h2") => Protocol::H2,
+            Some(b"http/1.1") => Protocol::H1,
+            _ => return Err(HandshakeErrorKind::NoAlpn),
+        };
+        let chain = Chain::from(tls.peer_certificates().unwrap_or_default());
+        let resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
+        let leaf = chain.first().ok_or(HandshakeErrorKind::NoCertificate)?;
+        let end = CancellationToken::new();
+        let id = NEXT_ID.fetch_add(1, Relaxed);
+        let connection = Connection::new(id, peer_of(leaf)?, remote, protocol, end.clone());
+        let registered = self.live.register(connection.clone(), Arc::clone(&chain));
+        // rustls runs no verifier on resumption. And credentials replaced during the handshake:
+        // before the entry above, it is seen here; after it, the sweep sees the entry.
+        if resumed || self.tls.generation() != generation.number() {
+            self.tls.verify_peer(&chain, now())?;
+        }
+        let opening = (protocol == Protocol::H2).then_some((PREFACE, self.limits.head_timeout));
+        let terms = Terms { end, idle: self.limits.idle_timeout, opening };
+        let kept = Kept { _permit: permit, _registered: registered };
+        Ok((Io(Box::pin(BoundedIo::new(stream, terms, kept))), connection))
+    }
+
+    fn refuse(&self, kind: HandshakeErrorKind, remote: SocketAddr) {
+        self.stats.count_failed(kind);
+        tracing::info!(
+            target: "meshguard::handshake",
+            { peer.addr = %remote, handshake.error = %kind },
+            "handshake failed"
+        );
+    }
+}
+
+/// Waits a while where the error is not that of one connection.
+async fn pause_after(error: &io::Error, pause: &mut Duration) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    let of_one = [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted];
+    if !of_one.contains(&error.kind()) {
+        sleep(*pause).await;
+        *pause = (*pause * 2).min(LAST_PAUSE);
+    }
+}

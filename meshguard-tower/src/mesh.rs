@@ -1,0 +1,328 @@
+//! The handle that all parts of a service's mesh share.
+
+mod builder;
+mod pins;
+mod reload;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use meshguard_core::delivery::{Counts, Finding as SessionFinding, MAX_KNOWN, Sid};
+use meshguard_core::{Policy, SpiffeId};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::sync::watch;
+use tower_layer::Layer as _;
+
+pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
+pub(crate) use pins::Pins;
+pub use reload::{PolicyStatus, ReloadError};
+
+use crate::channel::{Channel, ChannelError, Registry};
+use crate::decision::{DecisionId, Explanation, Explanations};
+use crate::inbound::{Inbound, InboundLayer};
+use crate::limits::Limits;
+use crate::listener::{self, HandshakeStats};
+use crate::probe::Health;
+use crate::serve::{Serve, serve};
+use crate::session::{ServerSession, Sessions};
+use crate::sink::{Call, Direction, Edge, Finding, Sink};
+use crate::tls::{Alpn, TlsContext};
+
+/// Bytes of known bodies that are held in this process at a time: 64 MiB.
+pub(crate) const HELD: usize = 1024 * MAX_KNOWN;
+
+/// A service's place in the mesh: its identity, its policy, its sessions. Cloning is cheap;
+/// all clones are one.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use meshguard_tower::Mesh;
+///
+/// let mesh = Mesh::builder()
+///     .svid_files("svid.pem", "svid.key", "bundle.pem")?
+///     .policy_file("policy.toml")?
+///     .build()?;
+/// let listener = mesh.listen("0.0.0.0:8443").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Mesh(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) id: SpiffeId,
+    pub(crate) tls: TlsContext,
+    pub(crate) instance: Arc<str>,
+    pub(crate) ledger_key: [u8; 32],
+    policy: ArcSwap<Policy>,
+    policy_status: watch::Sender<PolicyStatus>,
+    sessions: Sessions,
+    limits: Limits,
+    message_limit: usize,
+    handshakes: HandshakeStats,
+    health: Health,
+    sink: Option<Box<dyn Sink>>,
+    explanations: Explanations,
+    pins: Pins,
+    held: Arc<AtomicUsize>,
+    pub(crate) channels: Registry,
+    files: reload::Files,
+    watching: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+impl Mesh {
+    /// Begins to build a mesh handle.
+    pub fn builder() -> MeshBuilder {
+        MeshBuilder::new()
+    }
+
+    /// Begins to build a mesh handle whose credentials come from a certificate authority that
+    /// is in memory: for development and tests. All of one trust domain in one process share it.
+    ///
+    /// # Errors
+    /// Where `id` is not the SPIFFE ID of a workload.
+    #[cfg(feature = "dev")]
+    pub fn dev<I>(id: I) -> Result<MeshBuilder, BuildError>
+    where
+        I: TryInto<SpiffeId>,
+        I::Error: fmt::Display,
+    {
+        MeshBuilder::dev(id)
+    }
+
+    /// The layer that makes of a service one that takes part in the mesh.
+    #[must_use]
+    pub fn inbound(&self) -> InboundLayer {
+        InboundLayer::new(self.clone())
+    }
+
+    /// A channel to the workload `callee`, which must itself answer at `uri` (scheme `https`,
+    /// host and port); [`Channel::via`] names a hop in between.
+    ///
+    /// # Errors
+    /// Where `uri` has no `https` or no host, or `callee` is not a SPIFFE ID.
+    pub fn channel<I>(&self, uri: &str, callee: I) -> Result<Channel, ChannelError>
+    where
+        I: TryInto<SpiffeId>,
+        I::Error: fmt::Display,
+    {
+        // A service that only calls follows its files too; outside of a runtime, from its first
+        // session on.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.watch();
+        }
+        Channel::new(self.clone(), uri, callee)
+    }
+
+    /// Listens for the mesh's connections: mutual TLS 1.3, HTTP/2 and HTTP/1.1 by ALPN. Has to
+    /// be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the address cannot be bound.
+    pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<Listener> {
+        self.adopt(TcpListener::bind(addr).await?)
+    }
+
+    /// As [`listen`](Self::listen), on a socket that listens already.
+    ///
+    /// # Errors
+    /// Where the socket is not usable.
+    pub fn adopt(&self, socket: TcpListener) -> io::Result<Listener> {
+        self.watch();
+        let (tls, limits) = (self.0.tls.clone(), self.0.limits.clone());
+        let handshakes = self.0.handshakes.clone();
+        let inner = listener::Listener::from_tcp(socket, tls, Alpn::Both, limits, handshakes)?;
+        Ok(Listener { mesh: self.clone(), inner })
+    }
+
+    /// This service's own name.
+    #[must_use]
+    pub fn id(&self) -> &SpiffeId {
+        &self.0.id
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy.load_full()
+    }
+
+    /// What became of the policy's loads: the version in force, and why a newer one was refused.
+    #[must_use]
+    pub fn policy_status(&self) -> watch::Receiver<PolicyStatus> {
+        self.0.policy_status.subscribe()
+    }
+
+    /// What stood behind a refusal of this service, by the number that its caller was told.
+    /// The last 1,024 are kept.
+    #[must_use]
+    pub fn explain(&self, id: DecisionId) -> Option<Explanation> {
+        self.0.explanations.find(id)
+    }
+
+    /// How the exchanges of all channels ended.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.0.channels.counts()
+    }
+
+    /// What became of the listeners' handshakes.
+    #[must_use]
+    pub fn handshakes(&self) -> &HandshakeStats {
+        &self.0.handshakes
+    }
+
+    /// How many sessions this service receives on.
+    #[must_use]
+    pub fn sessions_open(&self) -> usize {
+        self.0.sessions.len()
+    }
+
+    /// How many sessions this service sends on.
+    #[must_use]
+    pub fn sessions_out(&self) -> usize {
+        self.0.channels.len()
+    }
+
+    /// How many answers of this service their callers have confirmed.
+    #[must_use]
+    pub fn answers_confirmed(&self) -> u64 {
+        self.0.sessions.confirmed()
+    }
+
+    /// Whether this service is ready: what its probes answer.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn explanations(&self) -> &Explanations {
+        &self.0.explanations
+    }
+
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.0.pins
+    }
+
+    pub(crate) fn held(&self) -> &Arc<AtomicUsize> {
+        &self.0.held
+    }
+
+    pub(crate) fn message_limit(&self) -> usize {
+        self.0.message_limit
+    }
+
+    pub(crate) fn decision_id(&self) -> DecisionId {
+        DecisionId::from_random(random())
+    }
+
+    pub(crate) fn fresh_sid(&self) -> Sid {
+        Sid::from_random(random())
+    }
+
+    /// Tells of an answered call.
+    pub(crate) fn called(&self, call: &Call<'_>) {
+        if let Some(sink) = &self.0.sink {
+            sink.call(call);
+        }
+    }
+
+    /// Tells of something that is wrong.
+    pub(crate) fn found(
+        &self,
+        direction: Direction,
+        edge: Edge<'_>,
+        name: &str,
+        detail: &dyn fmt::Display,
+    ) {
+        let from = edge.from.map_or("", SpiffeId::as_str);
+        let via = edge.via.map_or("", SpiffeId::as_str);
+        tracing::info!(
+            target: "meshguard::finding",
+            { direction = ?direction, peer.id = from, peer.via = via, finding = name },
+            "{detail}"
+        );
+        if let Some(sink) = &self.0.sink {
+            sink.finding(&Finding { direction, edge, name, detail });
+        }
+    }
+
+    /// Tells of all that a session's receiver has noticed.
+    pub(crate) fn notice(&self, session: &ServerSession, edge: Edge<'_>) {
+        while let Some(finding) = { session.receiver().poll_finding() } {
+            let name = match finding {
+                SessionFinding::Divergence { .. } => "divergence",
+                _ => "answer-not-received",
+            };
+            self.found(Direction::Inbound, edge, name, &finding);
+        }
+    }
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh")
+            .field("id", &self.0.id.as_str())
+            .field("policy_version", &self.policy().version())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let watching = self.watching.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = watching.take() {
+            task.abort();
+        }
+    }
+}
+
+/// A socket on which a service of the mesh is called. For the adapters' `serve` and `incoming`.
+#[derive(Debug)]
+pub struct Listener {
+    mesh: Mesh,
+    inner: listener::Listener,
+}
+
+impl Listener {
+    /// The address it listens on, with the port that the system chose for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> std::net::SocketAddr {
+        self.inner.local_addr()
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// Serves `service` inside the mesh: the inbound layer goes outermost, so that nothing is
+    /// left unguarded. Await the result.
+    pub fn serve<S>(self, service: S) -> Serve<Inbound<S>> {
+        let health = self.mesh.health().clone();
+        serve(self.inner, self.mesh.inbound().layer(service)).with_health(health)
+    }
+
+    /// The connections alone, for an adapter that has a serving loop of its own.
+    #[must_use]
+    pub fn into_connections(self) -> listener::Listener {
+        self.inner
+    }
+}
+
+/// Random bytes from the system, for names that must not be guessed.
+#[allow(clippy::expect_used)]
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // INVARIANT: aws-lc's generator fails only where the system has no randomness at all, and
+    // then no TLS handshake would have brought us here.
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    bytes
+}

@@ -1,0 +1,260 @@
+//! Building a [`Mesh`].
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use meshguard_core::Policy;
+use tokio::sync::watch;
+
+use super::reload::{CredentialFiles, Files, PolicyStatus, mark, read_policy};
+use super::{Mesh, Pins, ReloadError, Shared, random};
+use crate::decision::Explanations;
+use crate::limits::Limits;
+use crate::listener::HandshakeStats;
+use crate::probe::Health;
+use crate::session::Sessions;
+use crate::sink::Sink;
+use crate::tls::{Credentials, CredentialsError, TlsContext};
+
+/// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
+pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+/// Files are looked at for changes so often.
+pub const RELOAD_EVERY: Duration = Duration::from_secs(1);
+
+/// What a [`Mesh`] is built from.
+#[must_use]
+pub struct MeshBuilder {
+    credentials: Option<Credentials>,
+    files: Files,
+    policy: Option<Policy>,
+    limits: Limits,
+    message_limit: usize,
+    sink: Option<Box<dyn Sink>>,
+    pins: Pins,
+}
+
+/// Why a mesh was not built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There are no credentials.
+    NoCredentials,
+    /// The credentials cannot be used.
+    Credentials(CredentialsError),
+    /// The policy cannot be used.
+    Policy(ReloadError),
+    /// The file of remembered peers cannot be read.
+    Pins(PathBuf, io::Error),
+    /// The certificate authority in memory gave no credentials.
+    #[cfg(feature = "dev")]
+    Dev(String),
+    /// There is no randomness, or no key could be made.
+    Key,
+}
+
+impl MeshBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            credentials: None,
+            files: Files::new(RELOAD_EVERY),
+            policy: None,
+            limits: Limits::default(),
+            message_limit: MESSAGE_LIMIT,
+            sink: None,
+            pins: Pins::default(),
+        }
+    }
+
+    #[cfg(feature = "dev")]
+    pub(super) fn dev<I>(id: I) -> Result<Self, BuildError>
+    where
+        I: TryInto<meshguard_core::SpiffeId>,
+        I::Error: fmt::Display,
+    {
+        let dev = |e: String| BuildError::Dev(e);
+        let id = id.try_into().map_err(|e| dev(e.to_string()))?;
+        let ca = crate::dev::shared(id.trust_domain()).map_err(|e| dev(e.to_string()))?;
+        let svid = ca.svid(&id).map_err(|e| dev(e.to_string()))?;
+        let (certificate, key) = (svid.cert_pem().as_bytes(), svid.key_pem().as_bytes());
+        let bundle = ca.bundle_pem().as_bytes();
+        let credentials = Credentials::from_pem(certificate, key, bundle, None);
+        Ok(Self::new().credentials(credentials.map_err(BuildError::Credentials)?))
+    }
+
+    /// The SVID, its private key and the trust bundle, as PEM files. They are read again
+    /// whenever they change.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or used.
+    pub fn svid_files(
+        self,
+        svid: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        bundle: impl AsRef<Path>,
+    ) -> Result<Self, BuildError> {
+        self.credential_files(CredentialFiles {
+            svid: svid.as_ref().to_owned(),
+            key: key.as_ref().to_owned(),
+            bundle: bundle.as_ref().to_owned(),
+            crls: None,
+        })
+    }
+
+    /// A PEM file of revocation lists (RFC 5280 §5), beside the files given before.
+    ///
+    /// # Errors
+    /// `NoCredentials` before [`svid_files`](Self::svid_files); where the file cannot be used.
+    pub fn crl_file(mut self, crls: impl AsRef<Path>) -> Result<Self, BuildError> {
+        let mut files = self.files.credentials.take().ok_or(BuildError::NoCredentials)?;
+        files.crls = Some(crls.as_ref().to_owned());
+        self.credential_files(files)
+    }
+
+    /// Credentials that are in memory already, and stay as they are.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self.files.credentials = None;
+        self.files.seen.0.clear();
+        self
+    }
+
+    /// The policy document. It is read again whenever it changes; one that cannot be used
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or anything in it is not understood.
+    pub fn policy_file(mut self, path: impl AsRef<Path>) -> Result<Self, BuildError> {
+        let path = path.as_ref().to_owned();
+        self.files.seen.1 = Some(mark(&path));
+        self.policy = Some(read_policy(&path).map_err(BuildError::Policy)?);
+        self.files.policy = Some(path);
+        Ok(self)
+    }
+
+    /// A policy that is in memory already. Without one, everything is denied.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self.files.policy = None;
+        self.files.seen.1 = None;
+        self
+    }
+
+    /// Bounds of listeners.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The longest gRPC message that is taken, in bytes. Default [`MESSAGE_LIMIT`].
+    pub fn message_limit(mut self, bytes: usize) -> Self {
+        self.message_limit = bytes;
+        self
+    }
+
+    /// How often files are looked at for changes. Default [`RELOAD_EVERY`].
+    pub fn reload_every(mut self, period: Duration) -> Self {
+        self.files.every = period;
+        self
+    }
+
+    /// Where peers are remembered that spoke the delivery protocol, for edges whose delivery is
+    /// `prefer`. Without it they are remembered until the process ends.
+    ///
+    /// # Errors
+    /// Where the file exists and cannot be read.
+    pub fn pins_file(mut self, path: impl AsRef<Path>) -> Result<Self, BuildError> {
+        let path = path.as_ref();
+        self.pins = Pins::load(path).map_err(|e| BuildError::Pins(path.to_owned(), e))?;
+        Ok(self)
+    }
+
+    /// Is told of calls and findings as they happen.
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// Builds the handle.
+    ///
+    /// # Errors
+    /// Where credentials are missing or cannot be used.
+    pub fn build(self) -> Result<Mesh, BuildError> {
+        let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
+        let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
+        let policy = self.policy.unwrap_or_else(Policy::deny_all);
+        let status = PolicyStatus::loaded(policy.version());
+        let instance: Arc<str> = hex(&random::<16>()).into();
+        let ledger_key = ledger_key()?;
+        let sessions = Sessions::new(tls.clone(), Arc::clone(&instance), ledger_key);
+        Ok(Mesh(Arc::new(Shared {
+            id: tls.id(),
+            tls,
+            instance,
+            ledger_key,
+            policy: ArcSwap::from_pointee(policy),
+            policy_status: watch::Sender::new(status),
+            sessions,
+            limits: self.limits,
+            message_limit: self.message_limit,
+            handshakes: HandshakeStats::default(),
+            health: Health::new(),
+            sink: self.sink,
+            explanations: Explanations::default(),
+            pins: self.pins,
+            held: Arc::default(),
+            channels: Default::default(),
+            files: self.files,
+            watching: Mutex::default(),
+        })))
+    }
+
+    fn credential_files(mut self, files: CredentialFiles) -> Result<Self, BuildError> {
+        self.files.seen.0 = files.marks();
+        self.credentials = Some(files.read().map_err(BuildError::Credentials)?);
+        self.files.credentials = Some(files);
+        Ok(self)
+    }
+}
+
+/// The public key of this instance's life: settings name it, so that whoever keeps a ledger can
+/// sign with it.
+fn ledger_key() -> Result<[u8; 32], BuildError> {
+    let pair = Ed25519KeyPair::generate().map_err(|_| BuildError::Key)?;
+    pair.public_key().as_ref().try_into().map_err(|_| BuildError::Key)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCredentials => {
+                f.write_str("no credentials: give svid_files() or credentials()")
+            }
+            Self::Credentials(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+            Self::Pins(path, error) => write!(f, "{}: {error}", path.display()),
+            #[cfg(feature = "dev")]
+            Self::Dev(error) => write!(f, "no credentials for development: {error}"),
+            Self::Key => f.write_str("no key could be made"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Credentials(error) => Some(error),
+            Self::Policy(error) => Some(error),
+            Self::Pins(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Files that are read again when they change.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use meshguard_core::policy::MAX_DOCUMENT;
+use meshguard_core::{Policy, PolicyError};
+
+use super::{Mesh, Shared};
+use crate::tls::{Credentials, CredentialsError, now};
+
+/// What is read again.
+pub(crate) struct Files {
+    pub(super) credentials: Option<CredentialFiles>,
+    pub(super) policy: Option<PathBuf>,
+    pub(super) every: Duration,
+    /// Taken before the files were first read, so that no change is missed.
+    pub(super) seen: Marks,
+}
+
+/// Where credentials come from.
+pub(super) struct CredentialFiles {
+    pub(super) svid: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) bundle: PathBuf,
+    pub(super) crls: Option<PathBuf>,
+}
+
+/// What became of the policy's loads.
+#[derive(Clone, Debug)]
+pub struct PolicyStatus {
+    /// The version in force.
+    pub version: u64,
+    /// Why the newest document is not in force.
+    pub refused: Option<Arc<ReloadError>>,
+    /// Loads so far, refused ones included.
+    pub loads: u64,
+}
+
+/// Why a file that changed was not taken. What held before holds on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The policy file cannot be read.
+    Read(PathBuf, io::Error),
+    /// The policy is not understood.
+    Policy(PathBuf, PolicyError),
+    /// The policy's version is below the one in force.
+    OlderPolicy {
+        /// The version in force.
+        current: u64,
+        /// The document's.
+        found: u64,
+    },
+    /// The credentials cannot be used.
+    Credentials(CredentialsError),
+}
+
+impl PolicyStatus {
+    pub(super) fn loaded(version: u64) -> Self {
+        Self { version, refused: None, loads: 1 }
+    }
+}
+
+impl Files {
+    pub(super) fn new(every: Duration) -> Self {
+        Self { credentials: None, policy: None, every, seen: Marks::default() }
+    }
+
+    /// Changes whenever one of the files does.
+    fn marks(&self) -> Marks {
+        let of_credentials = self.credentials.as_ref().map(CredentialFiles::marks);
+        (of_credentials.unwrap_or_default(), self.policy.as_deref().map(mark))
+    }
+}
+
+/// Of the credentials, and of the policy.
+pub(super) type Marks = (Vec<Mark>, Option<Mark>);
+
+/// What tells that a file has changed; through symbolic links, as mounted secrets are swapped.
+pub(super) type Mark = Option<(SystemTime, u64)>;
+
+pub(super) fn mark(path: &Path) -> Mark {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.modified().ok()?, data.len()))
+}
+
+impl CredentialFiles {
+    pub(super) fn marks(&self) -> Vec<Mark> {
+        let files = [Some(&self.svid), Some(&self.key), Some(&self.bundle), self.crls.as_ref()];
+        files.into_iter().flatten().map(|path| mark(path)).collect()
+    }
+
+    pub(super) fn read(&self) -> Result<Credentials, CredentialsError> {
+        Credentials::from_files(&self.svid, &self.key, &self.bundle, self.crls.as_deref())
+    }
+}
+
+impl Mesh {
+    /// Reads all files again, now; what cannot be used changes nothing.
+    ///
+    /// # Errors
+    /// The first file that was not taken. The others were.
+    pub fn reload(&self) -> Result<(), Arc<ReloadError>> {
+        let credentials = self.reload_credentials();
+        let policy = self.reload_policy();
+        credentials.map_err(Arc::new).and(policy)
+    }
+
+    /// Puts a policy in force. Later requests see it; each request sees exactly one.
+    pub fn set_policy(&self, policy: Policy) {
+        let (version, policy) = (policy.version(), Arc::new(policy));
+        self.0.policy.store(Arc::clone(&policy));
+        self.0.sessions.must_cover(policy.covered_headers());
+        self.0.policy_status.send_modify(|s| {
+            *s = PolicyStatus { version, refused: None, loads: s.loads + 1 };
+        });
+        tracing::info!(target: "meshguard::policy", { policy.version = version }, "in force");
+    }
+
+    /// Ends all sessions whose peers' certificates hold no longer; how many.
+    pub fn sweep(&self) -> usize {
+        self.0.sessions.sweep(now())
+    }
+
+    fn reload_policy(&self) -> Result<(), Arc<ReloadError>> {
+        let Some(path) = &self.0.files.policy else { return Ok(()) };
+        let current = self.policy().version();
+        let loaded = read_policy(path).and_then(|policy| match policy.version() {
+            found if found < current => Err(ReloadError::OlderPolicy { current, found }),
+            _ => Ok(policy),
+        });
+        match loaded {
+            Ok(policy) => {
+                self.set_policy(policy);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(target: "meshguard::policy", { policy.version = current }, "{error}");
+                let error = Arc::new(error);
+                let refused = Some(Arc::clone(&error));
+                self.0.policy_status.send_modify(|s| {
+                    *s = PolicyStatus { version: current, refused, loads: s.loads + 1 };
+                });
+                Err(error)
+            }
+        }
+    }
+
+    fn reload_credentials(&self) -> Result<(), ReloadError> {
+        let Some(files) = &self.0.files.credentials else { return Ok(()) };
+        let replaced = files.read().and_then(|c| self.0.tls.replace(c));
+        match replaced {
+            Ok(()) => {
+                self.sweep();
+                tracing::info!(target: "meshguard::identity", "credentials replaced");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(target: "meshguard::identity", "kept the old ones: {error}");
+                Err(ReloadError::Credentials(error))
+            }
+        }
+    }
+
+    /// Begins to watch the files, once. Has to be called within a runtime.
+    pub(crate) fn watch(&self) {
+        let mut watching = self.0.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        if watching.is_none() {
+            let task = watch(Arc::downgrade(&self.0), self.0.files.every);
+            *watching = Some(tokio::spawn(task).abort_handle());
+        }
+    }
+}
+
+async fn watch(mesh: Weak<Shared>, every: Duration) {
+    let marks = || mesh.upgrade().map(|m| m.files.marks());
+    let Some(mut seen) = mesh.upgrade().map(|m| m.files.seen.clone()) else { return };
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        let Some(found) = marks() else { return };
+        let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
+        // What a reload says is kept in the status and logged; here nobody asks.
+        if found.0 != seen.0 {
+            let _ = mesh.reload_credentials();
+        }
+        if found.1 != seen.1 {
+            let _ = mesh.reload_policy();
+        }
+        mesh.sweep();
+        seen = found;
+    }
+}
+
+pub(super) fn read_policy(path: &Path) -> Result<Policy, ReloadError> {
+    let read = |e| ReloadError::Read(path.to_owned(), e);
+    if std::fs::metadata(path).map_err(read)?.len() > MAX_DOCUMENT as u64 {
+        return Err(read(io::Error::new(io::ErrorKind::FileTooLarge, "too large a document")));
+    }
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    text.parse().map_err(|e| ReloadError::Policy(path.to_owned(), e))
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Policy(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::OlderPolicy { current, found } => {
+                write!(f, "policy version {found} is older than {current}, which is in force")
+            }
+            Self::Credentials(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(_, error) => Some(error),
+            Self::Policy(_, error) => Some(error),
+            Self::Credentials(error) => Some(error),
+            Self::OlderPolicy { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a request was not sent, or why nobody knows whether it was.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use http::Request;
+
+use crate::tls::HandshakeErrorKind;
+
+/// Why there is no connection to the callee. Nothing of a request was sent.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The host is neither a DNS name nor an IP address.
+    InvalidHost(String),
+    /// The host's addresses were not found: the resolver's error, `NotFound` where there are none.
+    Resolve(Arc<io::Error>),
+    /// No address of the host accepted a connection; the last one's error.
+    Connect(Arc<io::Error>),
+    /// No address of the host was found or accepted a connection in time.
+    Timeout,
+    /// The TLS handshake failed, or was not complete in time ([`HandshakeErrorKind::Timeout`]).
+    Handshake(HandshakeErrorKind),
+    /// The connection was made, but ended before it took the request.
+    Http(Arc<hyper::Error>),
+    /// As many HTTP/1.1 connections to the callee as are allowed are busy.
+    AtCapacity,
+    /// The connecting task ended without a result: the runtime is shutting down.
+    Interrupted,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidHost(host) => write!(f, "not a host name or IP address: {host:?}"),
+            Self::Resolve(error) => write!(f, "the host was not found: {error}"),
+            Self::Connect(error) => write!(f, "no connection to the host: {error}"),
+            Self::Timeout => f.write_str("no connection to the host in time"),
+            Self::Handshake(kind) => write!(f, "the TLS handshake failed: {kind}"),
+            Self::Http(error) => write!(f, "the connection took no request: {error}"),
+            Self::AtCapacity => f.write_str("all connections to the host are busy"),
+            Self::Interrupted => f.write_str("connecting was interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Resolve(error) | Self::Connect(error) => Some(&**error),
+            Self::Handshake(kind) => Some(kind),
+            Self::Http(error) => Some(&**error),
+            Self::InvalidHost(_) | Self::Timeout | Self::AtCapacity | Self::Interrupted => None,
+        }
+    }
+}
+
+/// Why there is no response.
+pub(crate) enum SendError<B> {
+    /// Not a byte was sent: the request can be sent again, to anyone. Its URI is as it was.
+    NotSent {
+        error: ConnectError,
+        #[cfg_attr(
+            not(test),
+            expect(dead_code, reason = "handed back for its drop; tests look at it")
+        )]
+        request: Box<Request<B>>,
+    },
+    /// The callee may have seen the request.
+    Lost { error: hyper::Error },
+}
+
+impl<B> fmt::Debug for SendError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent { error, .. } => f.debug_tuple("NotSent").field(error).finish(),
+            Self::Lost { error } => f.debug_tuple("Lost").field(error).finish(),
+        }
+    }
+}
+
+impl<B> fmt::Display for SendError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent { .. } => f.write_str("the request was not sent"),
+            Self::Lost { .. } => f.write_str("the connection was lost before the response came"),
+        }
+    }
+}
+
+impl<B> std::error::Error for SendError<B> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotSent { error, .. } => Some(error),
+            Self::Lost { error } => Some(error),
+        }
+    }
+}

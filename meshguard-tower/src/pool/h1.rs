@@ -1,0 +1,111 @@
+//! An HTTP/1.1 connection: one request at a time, then back to the pool.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::connect::{Dialer, Link, Proof};
+use super::limits::{CLOSE_GRACE, MAX_HEAD, SETTLE};
+use super::reply::{Keep, Park, Reply};
+use super::{BoxError, ConnectError, Failed, Inner};
+
+/// A live connection; dropping it closes it.
+pub(crate) struct Conn<B> {
+    sender: SendRequest<B>,
+    pub(crate) proof: Proof,
+    /// When its last response was read to the end.
+    pub(crate) since: Instant,
+    /// Where its tasks run: a body may be read elsewhere.
+    pub(crate) runtime: Handle,
+    _retired: DropGuard,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<B> Conn<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(crate) async fn open(
+        dialer: &Dialer,
+        link: Link,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, ConnectError> {
+        let Link { stream, proof } = link;
+        let handshake =
+            Builder::new().max_header_size(MAX_HEAD as usize).handshake(TokioIo::new(stream));
+        let (sender, connection) = dialer
+            .in_time(handshake)
+            .await?
+            .map_err(|error| ConnectError::Http(Arc::new(error)))?;
+        let retired = CancellationToken::new();
+        let guard = retired.clone().drop_guard();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(target: "meshguard::pool", %error, "connection ended");
+                },
+                () = async { retired.cancelled().await; sleep(CLOSE_GRACE).await } => {}
+            }
+        });
+        let (since, runtime) = (Instant::now(), Handle::current());
+        Ok(Self { sender, proof, since, runtime, _retired: guard, _place: place })
+    }
+
+    /// Sends `request`, and gives the connection to the response's body.
+    pub(crate) async fn send(
+        mut self,
+        request: Request<B>,
+        home: Weak<Inner<B>>,
+    ) -> Result<Response<Reply>, Failed<B>> {
+        let response = self.sender.try_send_request(request).await.map_err(Failed::from)?;
+        let via = self.proof.via.clone();
+        let keep = Keep::H1(Box::new(Parked { conn: self, home }));
+        let mut response = response.map(|body| Reply::new(body, keep));
+        response.extensions_mut().insert(via);
+        Ok(response)
+    }
+}
+
+impl<B> Conn<B> {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Itself once it is ready. `None` where it is closed; where it is not ready in time it is
+    /// given back as it is.
+    pub(crate) async fn settled(mut self) -> Option<Self> {
+        match timeout(SETTLE, self.sender.ready()).await {
+            Ok(Err(_closed)) => None,
+            Ok(Ok(())) | Err(_) => Some(self),
+        }
+    }
+}
+
+/// A connection whose response is being read, and the pool that it goes back to.
+struct Parked<B> {
+    conn: Conn<B>,
+    home: Weak<Inner<B>>,
+}
+
+impl<B: Send + 'static> Park for Parked<B> {
+    fn park(self: Box<Self>) {
+        let Self { mut conn, home } = *self;
+        if let Some(home) = home.upgrade() {
+            conn.since = Instant::now();
+            home.park(conn);
+        }
+    }
+}

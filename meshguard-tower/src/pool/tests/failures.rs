@@ -1,0 +1,198 @@
+//! What goes wrong, and what the pool makes of it.
+
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::tls::HandshakeErrorKind;
+
+fn unsent<T>(result: Result<T, SendError<Outgoing>>) -> (ConnectError, Request<Outgoing>) {
+    match result {
+        Err(SendError::NotSent { error, request }) => (error, *request),
+        Err(lost @ SendError::Lost { .. }) => panic!("{lost:?}"),
+        Ok(_) => panic!("it was sent"),
+    }
+}
+
+fn post(path: &str, body: &'static str) -> Request<Outgoing> {
+    let body = Full::new(Bytes::from(body)).map_err(|e| match e {}).boxed_unsync();
+    Request::post(format!("https://orders.shop.example:8443{path}")).body(body).unwrap()
+}
+
+#[tokio::test]
+async fn another_workload_is_refused() {
+    for alpn in [Alpn::H2, Alpn::Http11, Alpn::Both] {
+        let rig = Rig::new();
+        let server = Server::start(&rig, Alpn::Both).await;
+        let target = Target { expect: CHECKOUT.clone(), ..server.target(alpn) };
+        let caller = Caller::with(target, rig, PoolLimits::default());
+        let (error, _) = unsent(patiently(caller.pool.send(get("/"))).await);
+        let wrong = HandshakeErrorKind::WrongPeer;
+        assert!(matches!(error, ConnectError::Handshake(kind) if kind == wrong), "{error}");
+        assert_eq!(server.requests(), 0);
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_listens_the_request_comes_back_as_it_was() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let rig = Rig::new();
+        let server = Server::start(&rig, alpn).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect_to = Some(listener.local_addr().unwrap());
+        drop(listener);
+        let target = Target { connect_to, ..server.target(alpn) };
+        let caller = Caller::with(target, rig, PoolLimits::default());
+        let (error, request) = unsent(patiently(caller.pool.send(post("/a?b", "body"))).await);
+        assert!(matches!(error, ConnectError::Connect(_)), "{error}");
+        assert_eq!(request.uri(), "https://orders.shop.example:8443/a?b");
+        assert_eq!(request.into_body().collect().await.unwrap().to_bytes(), "body");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_shake_hands_is_given_up() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let rig = Rig::new();
+        let server = Server::start_held(&rig, alpn).await;
+        let limits =
+            PoolLimits { handshake_timeout: Duration::from_millis(20), ..PoolLimits::default() };
+        let caller = Caller::with(server.target(alpn), rig, limits);
+        let (error, _) = unsent(patiently(caller.pool.send(get("/"))).await);
+        let late = HandshakeErrorKind::Timeout;
+        assert!(matches!(error, ConnectError::Handshake(kind) if kind == late), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_application_protocol_must_be_agreed() {
+    let rig = Rig::new();
+    let server = Server::start_without_alpn(&rig).await;
+    let caller = Caller::to(&server, rig, Alpn::Both);
+    let (error, _) = unsent(patiently(caller.pool.send(get("/"))).await);
+    let none = HandshakeErrorKind::NoAlpn;
+    assert!(matches!(error, ConnectError::Handshake(kind) if kind == none), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_is_replaced() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let rig = Rig::new();
+        let server = Server::start(&rig, alpn).await;
+        let caller = Caller::to(&server, rig, alpn);
+        for round in 1..=3 {
+            caller.get("/").await;
+            assert_eq!(server.accepts(), round, "{alpn:?}");
+            server.finish();
+            eventually("the client has seen it", || caller.pool.0.state().is_worn()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_goes_away_finishes_its_requests_and_takes_no_more() {
+    let rig = Rig::new();
+    let server = Server::start(&rig, Alpn::H2).await;
+    let caller = Arc::new(Caller::to(&server, rig, Alpn::H2));
+    let slow = tokio::spawn({
+        let caller = Arc::clone(&caller);
+        async move { caller.get("/gate").await }
+    });
+    eventually("the slow call is on the server", || server.waiting() == 1).await;
+    server.finish();
+    patiently(async {
+        // Until the client has heard of it, requests are still answered over the first.
+        while server.accepts() == 1 {
+            caller.get("/").await;
+        }
+    })
+    .await;
+    caller.get("/").await;
+    assert_eq!((server.accepts(), server.live()), (2, 2));
+    server.open_gate(1);
+    assert_eq!(patiently(slow).await.unwrap(), "GET /gate HTTP/2.0 host=-");
+    eventually("the first connection is closed", || server.live() == 1).await;
+}
+
+#[tokio::test]
+async fn a_request_on_a_connection_that_dies_is_lost() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let rig = Rig::new();
+        let server = Server::start(&rig, alpn).await;
+        let caller = Caller::to(&server, rig, alpn);
+        let die = async {
+            eventually("the call is on the server", || server.waiting() == 1).await;
+            server.kill();
+        };
+        let sending = caller.pool.send(get("/gate"));
+        let (sent, ()) = patiently(futures_util::future::join(sending, die)).await;
+        assert!(matches!(sent, Err(SendError::Lost { .. })), "{alpn:?}");
+        assert_eq!(server.requests(), 1, "{alpn:?}: not sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_response_dropped_half_way_closes_its_http1_connection() {
+    let rig = Rig::new();
+    let server = Server::start(&rig, Alpn::Http11).await;
+    let caller = Caller::to(&server, rig, Alpn::Http11);
+    for round in 1..=3 {
+        let mut body = patiently(caller.pool.send(get("/endless"))).await.unwrap().into_body();
+        assert!(patiently(body.frame()).await.unwrap().unwrap().is_data());
+        drop(body);
+        assert!(caller.pool.0.state().is_worn());
+        assert_eq!(server.accepts(), round);
+        eventually("the connection is closed", || server.live() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_dropped_half_way_leaves_the_http2_connection_alone() {
+    let rig = Rig::new();
+    let server = Server::start(&rig, Alpn::H2).await;
+    let caller = Caller::to(&server, rig, Alpn::H2);
+    for _ in 0..3 {
+        let mut body = patiently(caller.pool.send(get("/endless"))).await.unwrap().into_body();
+        assert!(patiently(body.frame()).await.unwrap().unwrap().is_data());
+    }
+    caller.get("/").await;
+    assert_eq!(server.accepts(), 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_http1_request_closes_its_connection() {
+    let rig = Rig::new();
+    let server = Server::start(&rig, Alpn::Http11).await;
+    let caller = Arc::new(Caller::to(&server, rig, Alpn::Http11));
+    let call = tokio::spawn({
+        let caller = Arc::clone(&caller);
+        async move { caller.get("/gate").await }
+    });
+    eventually("the call is on the server", || server.waiting() == 1).await;
+    call.abort();
+    eventually("the connection is closed", || server.live() == 0).await;
+    caller.get("/").await;
+    assert_eq!(server.accepts(), 2);
+}
+
+#[tokio::test]
+async fn no_more_http1_connections_are_made_than_allowed() {
+    for alpn in [Alpn::Http11, Alpn::Both] {
+        let rig = Rig::new();
+        let server = Server::start(&rig, Alpn::Http11).await;
+        let limits = PoolLimits { max_h1: 2, ..PoolLimits::default() };
+        let caller = Caller::with(server.target(alpn), rig, limits);
+        let checks = async {
+            eventually("all places are taken", || server.waiting() == 2).await;
+            let (error, _) = unsent(caller.pool.send(get("/")).await);
+            assert!(matches!(error, ConnectError::AtCapacity), "{error}");
+            server.open_gate(2);
+        };
+        let calls = join_all([caller.get("/gate"), caller.get("/gate")]);
+        patiently(futures_util::future::join(calls, checks)).await;
+        for _ in 0..4 {
+            // Two are dropped half way: their places are free at once.
+            drop(patiently(caller.pool.send(get("/endless"))).await.unwrap());
+        }
+        caller.get("/").await;
+    }
+}

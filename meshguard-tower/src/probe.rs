@@ -1,0 +1,165 @@
+//! Health probes without identity, on a port of their own.
+//!
+//! Orchestrators ask over plain HTTP/1.1 and have no SVID. Only health is told here, so nothing
+//! else is exposed by it.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Probes answered at once; further ones wait in the system's backlog.
+pub const MAX_PROBES: usize = 64;
+
+/// Time for one probe, its connection included.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pause after an accept error.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A service's health, as probes see it. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<AtomicU8>);
+
+/// What a service is up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthState {
+    /// Not ready yet: `/readyz` is 503.
+    Starting,
+    /// Takes calls: `/readyz` is 200.
+    Ready,
+    /// Finishes what it has and takes no more: `/readyz` is 503.
+    Draining,
+}
+
+impl Health {
+    /// Health that begins as [`HealthState::Starting`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What it is now.
+    #[must_use]
+    pub fn state(&self) -> HealthState {
+        match self.0.load(Ordering::Acquire) {
+            0 => HealthState::Starting,
+            1 => HealthState::Ready,
+            _ => HealthState::Draining,
+        }
+    }
+
+    /// Says what it is from now on.
+    pub fn set(&self, state: HealthState) {
+        let code = match state {
+            HealthState::Starting => 0,
+            HealthState::Ready => 1,
+            HealthState::Draining => 2,
+        };
+        self.0.store(code, Ordering::Release);
+    }
+}
+
+/// Answers `GET /livez` with 200, `GET /readyz` with 200 or 503 by `health`, anything else with
+/// 404; one request a connection. Runs until it is dropped, and its connections with it.
+///
+/// # Errors
+/// None at present: errors of single connections and of accept are passed over.
+pub async fn probes(listener: TcpListener, health: Health) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(MAX_PROBES));
+    let mut running = JoinSet::new();
+    loop {
+        while running.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return Ok(()); // unreachable: the semaphore is never closed
+        };
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                let health = health.clone();
+                running.spawn(async move {
+                    // A probe that takes too long is told so by the closed connection.
+                    drop(timeout(PROBE_TIMEOUT, answer(tcp, health)).await);
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(target: "meshguard::probe", %error, "accept failed");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(tcp: TcpStream, health: Health) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut response = Response::new(Empty::<Bytes>::new());
+        *response.status_mut() = status(request.method(), request.uri().path(), health.state());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PROBE_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(tcp), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(target: "meshguard::probe", %error, "a probe ended with an error");
+    }
+}
+
+fn status(method: &Method, path: &str, state: HealthState) -> StatusCode {
+    match (method, path, state) {
+        (&Method::GET, "/livez", _) | (&Method::GET, "/readyz", HealthState::Ready) => {
+            StatusCode::OK
+        }
+        (&Method::GET, "/readyz", _) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::NOT_FOUND,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn ask(addr: std::net::SocketAddr, line: &str) -> String {
+        let mut tcp = TcpStream::connect(addr).await.unwrap();
+        tcp.write_all(format!("{line} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_health_and_liveness_does_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let health = Health::new();
+        let probing = tokio::spawn(probes(listener, health.clone()));
+        let cases = [
+            (HealthState::Starting, "503 Service Unavailable"),
+            (HealthState::Ready, "200 OK"),
+            (HealthState::Draining, "503 Service Unavailable"),
+        ];
+        for (state, expected) in cases {
+            health.set(state);
+            assert_eq!(ask(addr, "GET /readyz").await, format!("HTTP/1.1 {expected}"));
+            assert_eq!(ask(addr, "GET /livez").await, "HTTP/1.1 200 OK");
+        }
+        assert_eq!(ask(addr, "GET /").await, "HTTP/1.1 404 Not Found");
+        assert_eq!(ask(addr, "POST /livez").await, "HTTP/1.1 404 Not Found");
+        probing.abort();
+    }
+}

@@ -1,0 +1,63 @@
+use super::*;
+
+#[tokio::test]
+async fn a_drained_server_finishes_what_it_has() {
+    let server = Server::start(Limits::default(), PATIENCE).await;
+    let (mut h1, mut h2, mut resting) = (server.h1().await, server.h2().await, server.h1().await);
+    resting.send_request(get("/")).await.unwrap();
+    let first = tokio::spawn(h1.send_request(get("/wait")));
+    server.gate.waiting.notified().await;
+    let second = tokio::spawn(h2.send_request(get("https://orders/wait")));
+    server.gate.waiting.notified().await;
+    server.stop.notify_one();
+    // The socket is closed by then, and the resting connection too.
+    timeout(PATIENCE, async {
+        while resting.ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(connect(server.addr, server.rig.client(Alpn::H2)).await.is_err());
+    server.gate.open.notify_waiters();
+    for answer in [first, second] {
+        assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    let drained = timeout(PATIENCE, server.running).await.unwrap().unwrap().unwrap();
+    assert_eq!(drained, Drained { finished: 3, cut: 0 });
+}
+
+#[tokio::test]
+async fn what_does_not_finish_by_the_deadline_is_cut_and_reported() {
+    let server = Server::start(Limits::default(), Duration::from_millis(200)).await;
+    let (mut h1, mut h2) = (server.h1().await, server.h2().await);
+    let first = tokio::spawn(h1.send_request(get("/wait")));
+    server.gate.waiting.notified().await;
+    let second = tokio::spawn(h2.send_request(get("https://orders/wait")));
+    server.gate.waiting.notified().await;
+    server.stop.notify_one();
+    let drained = timeout(PATIENCE, server.running).await.unwrap().unwrap().unwrap();
+    assert_eq!(drained, Drained { finished: 0, cut: 2 });
+    for answer in [first, second] {
+        assert!(timeout(PATIENCE, answer).await.unwrap().unwrap().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_while_draining_still_ends_the_connection() {
+    let server = Server::start(Limits::default(), PATIENCE).await;
+    let svid = server.rig.ca.svid(CHECKOUT).unwrap();
+    let mut config = server.rig.odd_client(Some(&svid));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = connect(server.addr, Arc::new(config)).await.unwrap();
+    let (mut h2, running) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(running);
+    let answer = tokio::spawn(h2.send_request(get("https://orders/wait")));
+    server.gate.waiting.notified().await;
+    server.stop.notify_one();
+    server.rig.revoke(&[&svid]);
+    assert!(timeout(PATIENCE, answer).await.unwrap().unwrap().is_err());
+    let drained = timeout(PATIENCE, server.running).await.unwrap().unwrap().unwrap();
+    assert_eq!(drained, Drained { finished: 1, cut: 0 });
+}

@@ -1,0 +1,67 @@
+//! Sessions: TLS inside HTTP, from one instance to another, through whatever hops.
+//!
+//! The handshake travels in the bodies of a few POSTs. Its rustls configurations are their own:
+//! nothing is resumed, so every session's certificates are verified now.
+
+mod client;
+mod error;
+mod handshake;
+mod server;
+mod store;
+
+pub(crate) use client::{ClientSession, Opening};
+pub use error::{SessionError, SessionRefusal};
+pub(crate) use server::ServerSession;
+pub(crate) use store::{Sessions, Step};
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use meshguard_core::delivery::{MAX_KNOWN, PREFIX, Sid};
+
+/// The path under [`PREFIX`] where handshakes are posted.
+pub(crate) const HANDSHAKE: &str = "session";
+/// The path under [`PREFIX`] where receipts are posted.
+pub(crate) const RECEIPTS: &str = "receipts";
+/// The media type of a handshake's bodies.
+pub(crate) const MEDIA_TYPE: HeaderValue =
+    HeaderValue::from_static("application/vnd.meshguard.handshake");
+/// The header that names a session during its handshake, or asks for another one.
+pub(crate) const SESSION: &str = "meshguard-session";
+/// The header that balancers may hash on.
+pub(crate) const AFFINITY: &str = "meshguard-affinity";
+
+/// Handshakes under way in this process, at most.
+pub(crate) const MAX_PENDING: usize = 256;
+/// Handshakes under way from one outer peer, at most.
+pub(crate) const MAX_PENDING_PER_PEER: usize = 32;
+/// A handshake takes at most so long.
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// A handshake's body has at most so many bytes.
+pub(crate) const MAX_HANDSHAKE: usize = 16 * 1024;
+/// Live sessions in this process, at most.
+pub(crate) const MAX_SESSIONS: usize = 16_384;
+/// One principal's share of [`MAX_SESSIONS`].
+pub(crate) const MAX_SESSIONS_PER_PRINCIPAL: usize = MAX_SESSIONS / 16;
+/// A session takes new exchanges for so long.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
+/// Bytes of known bodies that one session may have held, at most.
+pub(crate) const MAX_HELD_PER_SESSION: usize = 64 * MAX_KNOWN;
+
+/// The whole path of one of the protocol's own requests.
+pub(crate) fn path(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+/// `sid="…"`, the value of [`SESSION`] during a handshake.
+pub(crate) fn sid_value(sid: &Sid) -> HeaderValue {
+    let text = format!("sid=\"{sid}\"");
+    // A sid's text is letters, digits, `-` and `_`.
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The sid that [`SESSION`] names.
+pub(crate) fn named_sid(headers: &HeaderMap) -> Option<Sid> {
+    let value = headers.get(SESSION)?.as_bytes();
+    Sid::parse(value.strip_prefix(b"sid=\"")?.strip_suffix(b"\"")?)
+}

@@ -1,0 +1,157 @@
+//! A session's sending side.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use meshguard_core::delivery::base::Cover;
+use meshguard_core::delivery::{
+    Counts, EXPORTER, Sender, SessionKeys, Settings, SettingsError, Sid,
+};
+use meshguard_core::{Peer, SpiffeId, Timestamp};
+use rustls::ClientConnection;
+use rustls_pki_types::ServerName;
+use tokio::sync::Notify;
+
+use super::handshake::InMemory;
+use super::{LIFETIME, SessionError};
+use crate::tls::{HandshakeErrorKind, TlsContext};
+
+/// A new session is opened so long before the receiver would refuse exchanges.
+const MARGIN: Duration = Duration::from_secs(300);
+
+/// A session that this service sends on.
+pub(crate) struct ClientSession {
+    pub(crate) sid: Sid,
+    pub(crate) keys: SessionKeys,
+    /// The callee.
+    pub(crate) peer: Peer,
+    /// What request proofs cover besides the fixed list.
+    pub(crate) cover: Cover,
+    /// The largest record payload that the callee takes.
+    pub(crate) record: usize,
+    pub(crate) affinity: Option<HeaderValue>,
+    /// Wakes the driver: receipts wait.
+    pub(crate) owes: Arc<Notify>,
+    expires: Timestamp,
+    opened: Instant,
+    sender: Mutex<Sender>,
+    ended: Arc<Mutex<Counts>>,
+}
+
+impl ClientSession {
+    /// Whether it was opened less than so long ago.
+    pub(crate) fn is_younger_than(&self, age: Duration) -> bool {
+        self.opened.elapsed() < age
+    }
+
+    /// Whether it takes new exchanges.
+    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
+        now < self.expires
+    }
+
+    /// The state of its exchanges. Never held across user code or a wait.
+    pub(crate) fn sender(&self) -> MutexGuard<'_, Sender> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ClientSession {
+    /// Adds this session's books to those of the mesh.
+    fn drop(&mut self) {
+        self.owes.notify_one(); // the driver ends with it, even if it waits only later
+        let counts = self.sender().counts();
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) += counts;
+    }
+}
+
+/// A session's handshake, from the sending side.
+pub(crate) struct Opening {
+    tls: ClientConnection,
+    context: TlsContext,
+    callee: SpiffeId,
+    instance: Arc<str>,
+    ledger_key: [u8; 32],
+    seal: bool,
+    affinity: Option<HeaderValue>,
+    said: bool,
+}
+
+impl Opening {
+    pub(crate) fn new(
+        context: &TlsContext,
+        callee: &SpiffeId,
+        instance: Arc<str>,
+        ledger_key: [u8; 32],
+        seal: bool,
+        affinity: Option<HeaderValue>,
+    ) -> Result<Self, SessionError> {
+        // The name is sent to nobody: the callee is known by its SPIFFE ID.
+        let name = ServerName::try_from("meshguard.invalid")
+            .map_err(|_| SessionError::Protocol("no server name"))?;
+        let mut tls = ClientConnection::new(context.inner_client(callee), name)
+            .map_err(|_| SessionError::Protocol("no TLS to begin with"))?;
+        tls.set_buffer_limit(Some(super::MAX_HANDSHAKE));
+        let (context, callee) = (context.clone(), callee.clone());
+        Ok(Self { tls, context, callee, instance, ledger_key, seal, affinity, said: false })
+    }
+
+    pub(crate) fn affinity(&self) -> Option<&HeaderValue> {
+        self.affinity.as_ref()
+    }
+
+    /// The next body to post.
+    pub(crate) fn next(&mut self, sid: Option<&Sid>) -> Result<Vec<u8>, SessionError> {
+        if let Some(sid) = sid.filter(|_| !self.tls.is_handshaking() && !self.said) {
+            self.said = true;
+            let instance = self.instance.to_string();
+            let ours = Settings::new(*sid, instance, self.ledger_key, Cover::default(), self.seal);
+            self.tls.say(ours.to_json().as_bytes()).map_err(SessionError::Handshake)?;
+        }
+        Ok(self.tls.drain())
+    }
+
+    /// Takes an answer's body; the callee's settings once they are there.
+    pub(crate) fn take(&mut self, body: &[u8]) -> Result<Option<Vec<u8>>, SessionError> {
+        let said = self.tls.feed(body).map_err(SessionError::Handshake)?;
+        Ok((self.said && !said.is_empty()).then_some(said))
+    }
+
+    /// The callee has told its settings: the session is open.
+    pub(crate) fn finish(
+        self,
+        sid: Sid,
+        said: &[u8],
+        now: Timestamp,
+        ended: Arc<Mutex<Counts>>,
+    ) -> Result<ClientSession, SessionError> {
+        let (peer, _) = self.tls.complete(&self.context).map_err(SessionError::Handshake)?;
+        if *peer.id() != self.callee {
+            return Err(SessionError::Handshake(HandshakeErrorKind::WrongPeer));
+        }
+        let theirs = Settings::parse(said, &sid, &self.instance).map_err(SessionError::Settings)?;
+        let suite = theirs.suite.ok_or(SessionError::Settings(SettingsError::Suite))?;
+        if (self.seal || theirs.seal) && !suite.is_sealed() {
+            return Err(SessionError::Settings(SettingsError::Suite));
+        }
+        let context = SessionKeys::exporter_context(&sid, suite);
+        let mut master = self
+            .tls
+            .export_keying_material([0; 32], EXPORTER, Some(&context))
+            .map_err(|_| SessionError::Protocol("no keys"))?;
+        let age = LIFETIME - MARGIN;
+        Ok(ClientSession {
+            sid,
+            keys: SessionKeys::derive(suite, &mut master),
+            expires: peer.not_after().min(now + age),
+            peer,
+            cover: theirs.cover,
+            record: theirs.record,
+            opened: Instant::now(),
+            affinity: self.affinity,
+            owes: Arc::default(),
+            sender: Mutex::new(Sender::new(theirs.window)),
+            ended,
+        })
+    }
+}

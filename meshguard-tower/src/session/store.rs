@@ -1,0 +1,273 @@
+//! All sessions that this service receives on, and the handshakes under way.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use meshguard_core::delivery::base::Cover;
+use meshguard_core::delivery::{
+    Hash, Receiver, SessionKeys, Settings, SettingsError, Sid, Suite, WINDOW,
+};
+use meshguard_core::policy::{DeliveryRule, TranscriptHash};
+use meshguard_core::{Peer, Policy, SpiffeId, Timestamp};
+use rustls::ServerConnection;
+
+use super::handshake::InMemory;
+use super::{
+    HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
+    MAX_SESSIONS_PER_PRINCIPAL, ServerSession, SessionRefusal,
+};
+use crate::tls::{HandshakeErrorKind, TlsContext};
+
+/// The receiving side of all sessions.
+pub(crate) struct Sessions {
+    tls: TlsContext,
+    instance: Arc<str>,
+    ledger_key: [u8; 32],
+    live: RwLock<Live>,
+    pending: Mutex<HashMap<Sid, Pending>>,
+    /// Answers confirmed in sessions that are gone.
+    confirmed: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Live {
+    sessions: HashMap<Sid, Arc<ServerSession>>,
+    /// Each principal's sessions, oldest first.
+    by_principal: HashMap<SpiffeId, Vec<Sid>>,
+}
+
+struct Pending {
+    tls: ServerConnection,
+    outer: SpiffeId,
+    since: Timestamp,
+}
+
+/// What a handshake's body led to.
+pub(crate) struct Step {
+    pub(crate) sid: Sid,
+    pub(crate) answer: Vec<u8>,
+    /// Set by the last step.
+    pub(crate) opened: Option<Arc<ServerSession>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(tls: TlsContext, instance: Arc<str>, ledger_key: [u8; 32]) -> Self {
+        let (live, pending) = (RwLock::default(), Mutex::default());
+        Self { tls, instance, ledger_key, live, pending, confirmed: Arc::default() }
+    }
+
+    /// The live session of that name.
+    pub(crate) fn get(&self, sid: &Sid) -> Option<Arc<ServerSession>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.sessions.get(sid).cloned()
+    }
+
+    /// How many sessions are live.
+    pub(crate) fn len(&self) -> usize {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).sessions.len()
+    }
+
+    /// Answers that their callers confirmed.
+    pub(crate) fn confirmed(&self) -> u64 {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let now: u64 = live.sessions.values().map(|s| s.confirmed()).sum();
+        now + self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// Takes one body of a handshake. On a failure of TLS itself, the error comes with the
+    /// alert that says so.
+    pub(crate) fn handshake(
+        &self,
+        named: Option<Sid>,
+        fresh: impl FnOnce() -> Sid,
+        outer: &Peer,
+        policy: &Policy,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
+        let (sid, mut pending) = match named {
+            None => (fresh(), self.begin(outer, now).map_err(|e| (e, Vec::new()))?),
+            Some(sid) => (sid, self.resume(&sid, outer, now).map_err(|e| (e, Vec::new()))?),
+        };
+        let said = match pending.tls.feed(body) {
+            Ok(said) => said,
+            Err(kind) => {
+                return Err((SessionRefusal::Handshake(kind), pending.tls.drain()));
+            }
+        };
+        if pending.tls.is_handshaking() {
+            let answer = pending.tls.drain();
+            let mut all = self.pending();
+            if all.len() >= MAX_PENDING {
+                return Err((SessionRefusal::TooMany, Vec::new())); // others began meanwhile
+            }
+            all.insert(sid, pending);
+            return Ok(Step { sid, answer, opened: None });
+        }
+        let opened = self.open(sid, &mut pending.tls, outer, policy, &said, now);
+        let session = opened.map_err(|e| (e, pending.tls.drain()))?;
+        self.insert(&session, now).map_err(|e| (e, Vec::new()))?;
+        Ok(Step { sid, answer: pending.tls.drain(), opened: Some(session) })
+    }
+
+    /// Ends the sessions whose peers' certificates hold no longer.
+    pub(crate) fn sweep(&self, now: Timestamp) -> usize {
+        self.retain(|s| s.is_open(now) && self.tls.verify_peer(&s.chain, now).is_ok())
+    }
+
+    /// Ends the sessions whose proofs do not cover all of these names: their callers open new
+    /// ones that do.
+    pub(crate) fn must_cover(&self, names: &[http::HeaderName]) {
+        let covers = |s: &ServerSession| names.iter().all(|n| s.covered.contains(n));
+        if self.any(|s| !covers(s)) {
+            self.retain(covers);
+        }
+    }
+
+    fn any(&self, test: impl Fn(&ServerSession) -> bool) -> bool {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.sessions.values().any(|s| test(s))
+    }
+
+    /// Ends all sessions that `keep` does not keep; how many.
+    fn retain(&self, keep: impl Fn(&ServerSession) -> bool) -> usize {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let before = live.sessions.len();
+        live.sessions.retain(|_, s| {
+            let kept = keep(s);
+            s.ended.fetch_or(!kept, Ordering::Relaxed);
+            kept
+        });
+        let Live { sessions, by_principal } = &mut *live;
+        by_principal.retain(|_, sids| {
+            sids.retain(|sid| sessions.contains_key(sid));
+            !sids.is_empty()
+        });
+        before - live.sessions.len()
+    }
+
+    fn begin(&self, outer: &Peer, now: Timestamp) -> Result<Pending, SessionRefusal> {
+        let mut pending = self.pending();
+        pending.retain(|_, p| now.since(p.since) < HANDSHAKE_TIME);
+        let of_peer = pending.values().filter(|p| p.outer == *outer.id()).count();
+        if pending.len() >= MAX_PENDING || of_peer >= MAX_PENDING_PER_PEER {
+            return Err(SessionRefusal::TooMany);
+        }
+        let tls = ServerConnection::new(self.tls.inner_server())
+            .map_err(|_| SessionRefusal::Protocol("no TLS to begin with"))?;
+        Ok(Pending { tls, outer: outer.id().clone(), since: now })
+    }
+
+    fn resume(&self, sid: &Sid, outer: &Peer, now: Timestamp) -> Result<Pending, SessionRefusal> {
+        let mut pending = self.pending();
+        let begun = pending.get(sid).ok_or(SessionRefusal::Unknown)?;
+        if begun.outer != *outer.id() {
+            return Err(SessionRefusal::OtherPeer); // and it stays its own peer's
+        }
+        let found = pending.remove(sid).ok_or(SessionRefusal::Unknown)?;
+        if now.since(found.since) >= HANDSHAKE_TIME {
+            return Err(SessionRefusal::Handshake(HandshakeErrorKind::Timeout));
+        }
+        Ok(found)
+    }
+
+    /// The handshake is complete: checks the peer and its settings, derives the keys.
+    fn open(
+        &self,
+        sid: Sid,
+        tls: &mut ServerConnection,
+        outer: &Peer,
+        policy: &Policy,
+        said: &[u8],
+        now: Timestamp,
+    ) -> Result<Arc<ServerSession>, SessionRefusal> {
+        let (peer, chain) = tls.complete(&self.tls).map_err(SessionRefusal::Handshake)?;
+        // In the last second of a certificate TLS accepts it, and the session would be over.
+        if peer.not_after() <= now {
+            return Err(SessionRefusal::Handshake(HandshakeErrorKind::Expired));
+        }
+        let direct = peer.id() == outer.id();
+        if !direct && !policy.is_hop(outer.id()) {
+            return Err(SessionRefusal::HopNotNamed);
+        }
+        let theirs =
+            Settings::parse(said, &sid, &self.instance).map_err(SessionRefusal::Settings)?;
+        if theirs.suite.is_some() {
+            return Err(SessionRefusal::Settings(SettingsError::Suite));
+        }
+        let rule = policy.delivery(Some(peer.id()), Some(&self.tls.id()));
+        let seal = seals(rule, direct);
+        let suite = Suite::of(theirs.seal || seal, hash(rule.transcript));
+        let cover = Cover::new(policy.covered_headers().iter().cloned());
+        let mut ours =
+            Settings::new(sid, self.instance.to_string(), self.ledger_key, cover.clone(), seal);
+        ours.suite = Some(suite);
+        tls.say(ours.to_json().as_bytes()).map_err(SessionRefusal::Handshake)?;
+        let keys = derive(tls, &sid, suite).ok_or(SessionRefusal::Protocol("no keys"))?;
+        Ok(Arc::new(ServerSession {
+            sid,
+            keys,
+            expires: peer.not_after().min(now + LIFETIME),
+            peer,
+            chain,
+            covered: cover.with_fixed(),
+            cover,
+            answer_cover: theirs.cover,
+            record: theirs.record,
+            held: Arc::default(),
+            ended: AtomicBool::new(false),
+            confirmed: Arc::clone(&self.confirmed),
+            receiver: Mutex::new(Receiver::new(WINDOW)),
+        }))
+    }
+
+    /// Adds a session. A principal at its share loses its own oldest one, nobody else's; where
+    /// there is no place left at all, so does every principal that has one.
+    fn insert(&self, session: &Arc<ServerSession>, now: Timestamp) -> Result<(), SessionRefusal> {
+        if self.len() >= MAX_SESSIONS {
+            self.retain(|s| s.is_open(now));
+        }
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let Live { sessions, by_principal } = &mut *live;
+        let full = sessions.len() >= MAX_SESSIONS;
+        let held = by_principal.get(session.peer.id()).map_or(0, Vec::len);
+        if full && held == 0 {
+            return Err(SessionRefusal::TooMany);
+        }
+        let own = by_principal.entry(session.peer.id().clone()).or_default();
+        let oldest = (full || held >= MAX_SESSIONS_PER_PRINCIPAL).then(|| own.remove(0));
+        if let Some(old) = oldest.and_then(|sid| sessions.remove(&sid)) {
+            old.ended.store(true, Ordering::Relaxed);
+        }
+        own.push(session.sid);
+        sessions.insert(session.sid, Arc::clone(session));
+        Ok(())
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Sid, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether this end wants bodies sealed: what policy says, else wherever there is a hop.
+pub(super) fn seals(rule: DeliveryRule, direct: bool) -> bool {
+    rule.seal.unwrap_or(!direct)
+}
+
+fn hash(transcript: TranscriptHash) -> Hash {
+    match transcript {
+        TranscriptHash::Blake3 => Hash::Blake3,
+        _ => Hash::Sha256,
+    }
+}
+
+fn derive(tls: &ServerConnection, sid: &Sid, suite: Suite) -> Option<SessionKeys> {
+    let context = SessionKeys::exporter_context(sid, suite);
+    let label = meshguard_core::delivery::EXPORTER;
+    let mut master = tls.export_keying_material([0; 32], label, Some(&context)).ok()?;
+    Some(SessionKeys::derive(suite, &mut master))
+}
+
+#[cfg(test)]
+mod tests;
