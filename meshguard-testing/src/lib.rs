@@ -1,1 +1,27 @@
-//! placeholder
+//! What tests of meshed services import: a throw-away certificate authority, its credentials as
+//! files, and a hop that misbehaves on cue.
+//!
+//! ```
+//! use meshguard_testing::{DevCa, SpiffeId, svid_files};
+//!
+//! let ca = DevCa::new("shop.example")?;
+//! let files = svid_files(&ca, &SpiffeId::from_static("spiffe://shop.example/orders"))?;
+//! assert!(files.svid.is_file() && files.key.is_file() && files.bundle.is_file());
+//! # Ok::<(), meshguard_testing::SvidFilesError>(())
+//! ```
+//!
+//! [`FaultHop`] stands between a caller and a callee, as a load balancer or a sidecar would: it
+//! ends TLS on both sides and sees every byte. Queue a [`Fault`] and the next exchange suffers it,
+//! once; the hop's log says when. Each fault says what a stock receiver makes of it, which is
+//! often nothing at all. A hop is for tests: it is no proxy, and it trusts whom its bundle trusts.
+
+mod files;
+mod hop;
+
+pub use files::{SvidFiles, SvidFilesError, svid_files, write_svid_files};
+pub use hop::{
+    Builder, Cut, Direction, Fault, FaultHop, Forged, HopError, Injected, Injection, Match,
+    Protocol, Transport,
+};
+pub use meshguard_core::SpiffeId;
+pub use meshguard_tower::dev::{DevCa, DevCaError, DevSvid, LeafSpec};

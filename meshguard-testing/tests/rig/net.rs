@@ -1,0 +1,65 @@
+//! A way to a callee that can be moved.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::soon;
+
+/// Passes each connection on, to the addresses in turn.
+pub struct Balancer {
+    pub addr: SocketAddr,
+    to: Arc<Mutex<Vec<SocketAddr>>>,
+    live: watch::Sender<usize>,
+    task: JoinHandle<()>,
+}
+
+impl Balancer {
+    pub async fn new(to: Vec<SocketAddr>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let to = Arc::new(Mutex::new(to));
+        let live = watch::Sender::new(0);
+        let (turn, all, count) = (AtomicUsize::new(0), Arc::clone(&to), live.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let next = {
+                    let all = all.lock().unwrap();
+                    all[turn.fetch_add(1, Ordering::Relaxed) % all.len()]
+                };
+                count.send_modify(|n| *n += 1);
+                let count = count.clone();
+                tokio::spawn(async move {
+                    if let Ok(mut far) = TcpStream::connect(next).await {
+                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    }
+                    let _ = near.shutdown().await;
+                    let _ = tokio::io::copy(&mut near, &mut tokio::io::sink()).await;
+                    count.send_modify(|n| *n -= 1);
+                });
+            }
+        });
+        Self { addr, to, live, task }
+    }
+
+    /// Waits until all who were connected have noticed that they no longer are.
+    pub async fn deserted(&self) {
+        soon(self.live.subscribe().wait_for(|n| *n == 0)).await.unwrap();
+    }
+
+    /// New connections go there.
+    pub fn move_to(&self, to: SocketAddr) {
+        *self.to.lock().unwrap() = vec![to];
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
