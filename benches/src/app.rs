@@ -1,0 +1,16 @@
+//! What all variants serve.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::{get, post};
+
+use crate::grpc;
+
+/// `/echo` reads a body to its end and answers with it; `/stream` passes it through.
+pub(crate) fn router() -> Router {
+    Router::new()
+        .route("/hello", get(|| async { "hello" }))
+        .route("/echo", post(|body: Bytes| async move { body }))
+        .route("/stream", post(|body: Body| async move { body }))
+        .route(grpc::PATH, post(grpc::serve))
+}
