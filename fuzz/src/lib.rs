@@ -1,0 +1,39 @@
+//! Fuzz targets for what reads bytes from peers: plain functions, which panic where a property
+//! does not hold. `README.md` says how to run them.
+
+#![forbid(unsafe_code)]
+
+mod field;
+mod grpc;
+mod policy;
+mod records;
+mod rng;
+pub mod seeds;
+mod settings;
+
+pub use field::field;
+pub use grpc::grpc_split;
+pub use policy::policy;
+pub use records::records;
+pub use rng::Rng;
+pub use settings::settings;
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("field", field),
+    ("records", records),
+    ("policy", policy),
+    ("settings", settings),
+    ("grpc_split", grpc_split),
+];
+
+/// Runs a target on the files named on the command line, as a crash that cargo-fuzz has kept.
+///
+/// # Errors
+/// Where a file cannot be read.
+pub fn replay(target: Target) -> std::io::Result<()> {
+    std::env::args_os().skip(1).try_for_each(|path| std::fs::read(path).map(|data| target(&data)))
+}

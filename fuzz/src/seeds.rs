@@ -1,0 +1,81 @@
+//! Sound inputs of each target, to begin with.
+
+use meshguard_core::delivery::base::Cover;
+use meshguard_core::delivery::{SessionKeys, Settings, Sid, Suite};
+
+use crate::records::encode;
+
+/// The session that settings must be for.
+pub const SID: Sid = Sid::from_random([5; 16]);
+
+/// A policy with every kind of member.
+pub const POLICY: &str = r#"
+mesh = "shop.example"
+version = 7
+hops = ["edge"]
+[peers]
+checkout = "spiffe://shop.example/ns/prod/sa/checkout"
+prod = "spiffe://shop.example/ns/prod/**"
+edge = "spiffe://shop.example/ns/*/sa/edge"
+[[allow]]
+name = "orders"
+from = ["checkout"]
+http = ["GET /orders/{id}", "* /files/{**}/meta"]
+grpc = ["shop.v1.Orders/*"]
+when = { evidence = "verified", direct = true }
+[[deny]]
+name = "never-admin"
+from = ["prod"]
+via = ["edge"]
+http = ["* /admin/{**}"]
+[[delivery]]
+mode = "prefer"
+seal = true
+transcript = "blake3"
+"#;
+
+/// The seeds of a target, by its name; none for an unknown one.
+#[must_use]
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "field" => FIELDS.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        "records" => Suite::ALL.into_iter().map(records).collect(),
+        "policy" => PATHS.iter().map(|path| format!("{POLICY}\0{path}").into_bytes()).collect(),
+        "settings" => vec![settings(None), settings(Some(Suite::Seal))],
+        "grpc_split" => vec![
+            b"\x01\0\0\0\0\x03abc\x01\0\0\0\0\0\0\0\0\x01d".to_vec(),
+            b"\x07\0\0\0\x10\0abc".to_vec(),
+            b"\xff\x02\0\0\0\0".to_vec(),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+const FIELDS: [&str; 6] = [
+    "sid=\"BQUFBQUFBQUFBQUFBQUFBQ\", seq=1842, low=1839, body=none, p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+    "sid=\"BQUFBQUFBQUFBQUFBQUFBQ\", seq=12, att=1, low=9, void=\"10-11\", body=records, by=5, \
+     p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+    "sid=\"BQUFBQUFBQUFBQUFBQUFBQ\", seq=12, low=9, body=known, \
+     d=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:, acks=\"1-3,7,9-10\", \
+     ackh=:AAAAAAAAAAAAAAAAAAAAAA==:, p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+    "seq=1, body=none, rcpt=consumed, dup, p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+    "seq=1, body=records, rcpt=bad, n=1, len=4, p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+    "seq=1, body=none, rcpt=received, t=:AAAAAAAAAAAAAAAAAAAAAA==:, \
+     p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+];
+
+const PATHS: [&str; 5] =
+    ["/orders/7", "/files/a/b/meta", "/%61dmin/../x;v=1", "/shop.v1.Orders/Get", "//orders/%2e%2E"];
+
+/// Records of another key: their framing is right, and no tag is.
+fn records(suite: Suite) -> Vec<u8> {
+    let keys = SessionKeys::derive(suite, &mut [4; 32]);
+    let head = [suite.number() - 1, 40, 128, 3];
+    [&head[..], &encode(&keys, &[b"hello", b"", &[7; 300]])].concat()
+}
+
+fn settings(suite: Option<Suite>) -> Vec<u8> {
+    let seal = suite.is_some();
+    let settings = Settings::new(SID, "instance".into(), [7; 32], Cover::default(), seal);
+    Settings { suite, ..settings }.to_json().into_bytes()
+}

@@ -1,0 +1,51 @@
+//! Every target on its seeds, and on thousands of inputs made from them: for machines without
+//! cargo-fuzz.
+
+use meshguard_fuzz::{Rng, TARGETS, seeds};
+
+const INPUTS: usize = 5_000;
+
+/// From `MESHGUARD_SEED`, else from the clock; printed, so that a failure can be run again.
+fn rng() -> Rng {
+    let seed = std::env::var("MESHGUARD_SEED").ok().and_then(|s| s.parse().ok());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = seed.unwrap_or_else(|| now.map_or(1, |d| d.as_nanos() as u64));
+    println!("MESHGUARD_SEED={seed}");
+    Rng::new(seed)
+}
+
+#[test]
+fn no_target_fails_on_its_seeds_or_on_what_is_made_of_them() {
+    let mut rng = rng();
+    for (name, target) in TARGETS {
+        let seeds = seeds::of(name);
+        seeds.iter().for_each(|seed| target(seed));
+        for i in 0..INPUTS {
+            let length = rng.below(200);
+            let mut data = rng.bytes(length);
+            if i % 8 > 0 {
+                let other = &seeds[rng.below(seeds.len())];
+                data = seeds[rng.below(seeds.len())].clone();
+                rng.mutate(&mut data, other);
+            }
+            println!("{name}: {}", data.escape_ascii());
+            target(&data);
+        }
+    }
+}
+
+#[test]
+fn the_seeds_are_sound_inputs() {
+    use meshguard_core::delivery::Settings;
+    use meshguard_core::delivery::field::{RequestField, ResponseField};
+    use meshguard_core::policy::Policy;
+
+    for seed in seeds::of("field") {
+        let read = RequestField::parse(&seed).is_ok() || ResponseField::parse(&seed).is_ok();
+        assert!(read, "{}", seed.escape_ascii());
+    }
+    for seed in seeds::of("settings") {
+        Settings::parse(&seed, &seeds::SID, "own").unwrap();
+    }
+    seeds::POLICY.parse::<Policy>().unwrap();
+}
