@@ -42,7 +42,7 @@ pub(crate) async fn serve(
 /// Calls the method once.
 pub(crate) async fn call(caller: &Caller, payload: Bytes) -> Result<(), Error> {
     let mut client = tonic::client::Grpc::new(caller.clone());
-    client.ready().await.map_err(Into::<Error>::into)?;
+    client.ready().await?;
     let codec = ProstCodec::<Message, Message>::default();
     let length = payload.len();
     let request = tonic::Request::new(Message { payload });

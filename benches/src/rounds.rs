@@ -51,31 +51,32 @@ impl Rig {
         Ok(spent as f64 * count as f64 / sent as f64)
     }
 
-    /// Measures all loads on all variants, in `rounds` turns after one to warm up. Within a turn
+    /// Measures all loads on all variants, in `rounds` rounds after one to warm up. In a round
     /// each load goes to every variant, beginning with another one each time. A variant's cost is
-    /// the lower quartile over the turns: what else runs on a core can make it slower by half,
+    /// the lower quartile over the rounds: what else runs on a core can make it slower by half,
     /// and never faster.
     ///
     /// # Errors
     /// Where a request fails.
     pub fn table(&self, rounds: usize) -> Result<Table, Error> {
         let variants = Variant::ALL.len();
-        let mut rows = Vec::new();
-        for load in LOADS {
-            let mut seen = vec![Vec::new(); variants];
-            for round in 0..=rounds {
+        let mut seen = vec![vec![Vec::new(); variants]; LOADS.len()];
+        for round in 0..=rounds {
+            for (load, seen) in LOADS.iter().zip(&mut seen) {
                 for turn in 0..variants {
                     let at = (round + turn) % variants;
-                    let spent = self.measure(Variant::ALL[at], load, load.round)?;
+                    let spent = self.measure(Variant::ALL[at], *load, load.round)?;
                     if round > 0 {
                         seen[at].push(spent / load.round as f64);
                     }
                 }
             }
-            let costs: Vec<f64> = seen.into_iter().map(quartile).collect();
-            let ratios = costs[1..].iter().map(|cost| cost / costs[0]).collect();
-            rows.push((load, costs[0], ratios));
         }
+        let row = |(load, seen): (&Load, Vec<Vec<f64>>)| {
+            let costs: Vec<f64> = seen.into_iter().map(quartile).collect();
+            (*load, costs[0], costs[1..].iter().map(|cost| cost / costs[0]).collect())
+        };
+        let rows = LOADS.iter().zip(seen).map(row).collect();
         Ok(Table { rounds, rows })
     }
 }
