@@ -2,7 +2,7 @@
 //!
 //! `gateway` (axum) calls `orders` (axum) over HTTP/2 and HTTP/1.1, `orders` calls `payments`
 //! (tonic). Every call crosses a hop that ends TLS and misbehaves on cue. The applications
-//! write down what they sent and what they took for whole, and [`truth`] compares: a fault is
+//! write down what they sent and what they took for whole, and `truth` compares: a fault is
 //! *silent* where an application was fooled and nobody had an error.
 
 mod args;
