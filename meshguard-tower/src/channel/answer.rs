@@ -40,7 +40,7 @@ pub(super) async fn take(
 ) -> Result<Response<ChannelBody>, Failed> {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
-    let (field, context) = match verify(&open, &request.proof, &parts) {
+    let (field, plan) = match verify(&open, &request.proof, &parts) {
         Ok(verified) => verified,
         Err(None) if renews(&parts) => {
             // On a direct connection the callee itself says that it did not act.
@@ -75,19 +75,19 @@ pub(super) async fn take(
     };
     strip_answer(&mut parts.headers);
     open.shared.called(status, open.since, Evidence::Verified, outcome);
-    parts.extensions.insert(super::Shared::peer(&open.session));
+    parts.extensions.insert(open.session.peer.clone());
     if field.body == Body::Records && !unmark_records(&mut parts.headers) {
         let outcome = open.end(outcome.unwrap_or(unknown(Unknown::NoReceipt)));
         let detail = "records without their content coding";
         return Err(CallError::caused(CallErrorKind::BadProof(status), outcome, detail).into());
     }
-    let length = if request.head { None } else { stated_length(&parts.headers) };
+    let unsized_ = request.head || field.body == Body::None;
+    let length = if unsized_ { None } else { stated_length(&parts.headers) };
     let (session, shared) = (Arc::clone(&open.session), Arc::clone(&open.shared));
     let hook = ReplyHook::proven(open, outcome, request.sent, succeeded(&parts));
-    let body = match field.body {
-        Body::None => hold(body, known::empty(), None, hook).await?,
-        Body::Known(digest) => hold(body, digest, length, hook).await?,
-        Body::Records => {
+    let body = match plan {
+        Plan::Whole(digest) => hold(body, digest, length, hook).await?,
+        Plan::Records(context) => {
             let grpc = is_grpc(&parts.headers);
             let limit = if grpc { shared.mesh.message_limit() } else { RECORD };
             let keys = &session.keys;
@@ -114,12 +114,20 @@ fn unread(open: &Open, field: &ResponseField) {
     open.session.owes.notify_one();
 }
 
-/// The field and the context of an answer whose proof holds. `Err(None)`: it carries none.
+/// What to do with an answer's body.
+enum Plan {
+    /// Held until it is what has this digest.
+    Whole([u8; 32]),
+    /// Opened with the keys of this context.
+    Records([u8; 32]),
+}
+
+/// The field and the plan of an answer whose proof holds. `Err(None)`: it carries none.
 fn verify(
     open: &Open,
     request: &Proof,
     parts: &Parts,
-) -> Result<(ResponseField, [u8; 32]), Option<String>> {
+) -> Result<(ResponseField, Plan), Option<String>> {
     let mut fields = parts.headers.get_all(field::NAME).iter();
     let value = fields.next().ok_or(None)?;
     if fields.next().is_some() {
@@ -128,9 +136,14 @@ fn verify(
     let field = ResponseField::parse(value.as_bytes()).map_err(|e| Some(e.to_string()))?;
     let plain = &value.as_bytes()[..field.covered];
     let head = ResponseHead { status: parts.status, headers: &parts.headers, request };
-    let (proof, context) = with_scratch(|s| {
+    let (proof, plan) = with_scratch(|s| {
         head.write(&Cover::default(), plain, &mut s.base);
-        (open.session.keys.response_head.prove(&s.base), context(&s.base))
+        let plan = match field.body {
+            Body::None => Plan::Whole(known::empty()),
+            Body::Known(digest) => Plan::Whole(digest),
+            Body::Records => Plan::Records(context(&s.base)),
+        };
+        (open.session.keys.response_head.prove(&s.base), plan)
     });
     if proof != field.proof {
         return Err(Some("its head is not what the callee proved".into()));
@@ -138,7 +151,7 @@ fn verify(
     if field.seq != open.seq() {
         return Err(Some("it answers another request".into()));
     }
-    Ok((field, context))
+    Ok((field, plan))
 }
 
 fn renews(parts: &Parts) -> bool {

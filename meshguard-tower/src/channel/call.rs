@@ -8,9 +8,9 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
+use meshguard_core::Evidence;
 use meshguard_core::delivery::{Admission, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
-use meshguard_core::{Evidence, Peer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -275,10 +275,5 @@ impl Shared {
             evidence,
             outcome,
         });
-    }
-
-    /// The callee as a response's extensions show it.
-    pub(super) fn peer(session: &ClientSession) -> Peer {
-        session.peer.clone()
     }
 }

@@ -219,45 +219,39 @@ pub(super) fn prove(
         head.write(&session.cover, &s.field, &mut s.base);
         let proof = session.keys.request_head.prove(&s.base);
         put_proof(&mut s.field, &proof);
-        (HeaderValue::from_bytes(&s.field), proof, context(&s.base))
+        let context = (kind == Body::Records).then(|| context(&s.base));
+        (HeaderValue::from_bytes(&s.field), proof, context)
     });
     let mut value = value.ok()?;
     value.set_sensitive(true); // never repeats: not for HPACK's table
     parts.headers.insert(field::NAME, value);
-    let body = encode(
-        session,
-        kind,
-        source,
-        &context,
-        grpc,
-        SendHook { sent: sent.clone(), att: admission.att },
-    );
+    let hook = SendHook { sent: sent.clone(), att: admission.att };
+    let body = encode(session, source, context, grpc, hook)?;
     Some(Proved { request: Request::from_parts(parts, body), proof, sent })
 }
 
-/// The body behind a head with this context.
+/// The body behind a head: as records where they have a context, else as it is.
 fn encode(
     session: &ClientSession,
-    kind: Body,
     source: Source,
-    context: &[u8; 32],
+    context: Option<[u8; 32]>,
     grpc: bool,
     hook: SendHook,
-) -> WireBody {
-    match (kind, source) {
-        (Body::None, _) => Outgoing::empty(),
-        (Body::Known(_), Source::Known(data, trailers)) => Outgoing::known(data, trailers),
-        (_, source) => {
-            let key = &session.keys.request_body;
-            let encoder = Encoder::new(session.keys.suite(), key, context, &AWS_LC);
-            let framing = if grpc {
-                Framing::Grpc(Splitter::new(ANY_MESSAGE))
-            } else {
-                Framing::Http(session.record)
-            };
-            records(encoder, framing, source, hook)
-        }
-    }
+) -> Option<WireBody> {
+    let Some(context) = context else {
+        return match source {
+            Source::Known(data, trailers) => Some(Outgoing::known(data, trailers)),
+            Source::Stream { .. } => None, // never without records
+        };
+    };
+    let key = &session.keys.request_body;
+    let encoder = Encoder::new(session.keys.suite(), key, &context, &AWS_LC);
+    let framing = if grpc {
+        Framing::Grpc(Splitter::new(ANY_MESSAGE))
+    } else {
+        Framing::Http(session.record)
+    };
+    Some(records(encoder, framing, source, hook))
 }
 
 fn records(encoder: Encoder, framing: Framing, source: Source, hook: SendHook) -> WireBody {

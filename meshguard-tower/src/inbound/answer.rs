@@ -92,7 +92,7 @@ pub(super) fn settle<R>(
 }
 
 /// Puts the `meshguard` field into a response's head; returns what its records are keyed by.
-/// `None` where the exchange is not proven, and nothing was done.
+/// `None` where there are none, and where the exchange is not proven and nothing was done.
 pub(super) fn prove(
     exchange: &Exchange,
     response: &mut Response<()>,
@@ -110,13 +110,14 @@ pub(super) fn prove(
         };
         head.write(&proven.session.answer_cover, &s.field, &mut s.base);
         put_proof(&mut s.field, &proven.session.keys.response_head.prove(&s.base));
-        (HeaderValue::from_bytes(&s.field), context(&s.base))
+        let context = (*body == Body::Records).then(|| context(&s.base));
+        (HeaderValue::from_bytes(&s.field), context)
     });
     // The field's text is ASCII throughout.
     let mut value = value.ok()?;
     value.set_sensitive(true); // never repeats: not for HPACK's table
     response.headers_mut().insert(field::NAME, value);
-    Some(context)
+    context
 }
 
 fn bodyless(status: StatusCode) -> bool {
