@@ -1,8 +1,9 @@
-//! The pure part of meshguard: identity, policy and the delivery protocol as functions and
-//! sans-IO machines. No sockets, files, threads, logging or clocks; time and randomness are
-//! arguments, so that a whole mesh runs inside one test.
+//! The pure part of meshguard: identity, policy, the delivery protocol, baseline, control and
+//! ledger as functions and sans-IO machines. No sockets, files, threads, logging or clocks; time
+//! and randomness are arguments, so that a whole mesh runs inside one test.
 
 pub mod access;
+pub mod baseline;
 pub mod delivery;
 pub mod identity;
 pub mod policy;

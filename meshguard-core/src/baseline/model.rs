@@ -1,0 +1,316 @@
+//! What one edge has shown, and one window against it.
+
+mod excuse;
+
+use super::calibrator::{Belief, Calibrator, Scale, Tail};
+use super::feature::Feature;
+use super::gap::Gap;
+use super::level::{Circumstances, Level, spots};
+use super::reading::{Marks, NOWHERE, Reading, bins};
+use super::sample;
+use super::score::{Score, Statistic};
+use super::season::Season;
+use super::settings::{Settings, growth};
+use super::share::{Pooled, Share};
+use super::window::Window;
+
+/// How many features have a level of their own.
+pub(super) const LEVELS: usize = LEVELLED.len();
+/// How many features are shares.
+pub(super) const SHARES: usize = SHARED.len();
+
+pub(super) const LEVELLED: [Feature; 5] =
+    [Feature::Rate, Feature::P50, Feature::P99, Feature::RequestBytes, Feature::ResponseBytes];
+const SHARED: [Feature; 4] =
+    [Feature::Errors, Feature::HandshakeFailures, Feature::MissingReceipts, Feature::Refusals];
+
+/// Of all features together, in bits: its tail falls by a bit over each, or by half, or by two.
+const BITS: Scale = Scale {
+    knee: 30.0,
+    per_neper: 15.0,
+    tail: Tail::Exponential([0.7, 1.4, 0.35]),
+    drawn: 32.0,
+    caution: 0.0,
+};
+/// What other features than the first count for.
+const OTHERS: f32 = 0.1;
+/// Below this a feature does not stand out.
+const STANDS_OUT: f32 = 4.0;
+const WEEK: f32 = 604_800.0;
+/// What all edges of one kind have shown in each share.
+pub(super) type Kind = [Pooled; SHARES];
+
+/// What one edge has shown. Its size is what an edge costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Model {
+    levels: [Level; LEVELS],
+    shares: [Share; SHARES],
+    total: Calibrator,
+    gap: Gap,
+    /// What one window weighs in the calibrators now.
+    unit: f32,
+    windows: u32,
+    /// The mean length of a window, in seconds.
+    length: f32,
+    /// Seconds watched, up to `Settings::drift_after`.
+    watched: f32,
+    seen: u64,
+}
+
+impl Model {
+    pub(super) const fn new() -> Self {
+        Self {
+            levels: [Level::new(); LEVELS],
+            shares: [Share::new(); SHARES],
+            total: Calibrator::new(),
+            gap: Gap::new(),
+            unit: 1.0,
+            windows: 0,
+            length: 0.0,
+            watched: 0.0,
+            seen: 0,
+        }
+    }
+
+    /// What was followed of late is forgotten, and what was learnt is not.
+    pub(super) fn resume(&mut self) {
+        self.levels.iter_mut().for_each(Level::resume);
+        self.shares.iter_mut().for_each(Share::resume);
+    }
+
+    pub(super) const fn windows(&self) -> u32 {
+        self.windows
+    }
+
+    /// Compares a window. Follows, but learns nothing.
+    pub(super) fn read(
+        &mut self,
+        window: &Window,
+        usual: Option<[f32; LEVELS]>,
+        kind: &Kind,
+        settings: &Settings,
+    ) -> Reading {
+        self.seen = self.seen.saturating_add(window.events());
+        let mut reading = Reading::blank();
+        reading.score.seen = self.seen;
+        reading.score.peers = window.peers;
+        self.read_levels(window, usual, settings, &mut reading);
+        self.read_shares(window, kind, settings, &mut reading);
+        let seconds = sample::seconds(window);
+        let length = if self.windows == 0 { seconds } else { self.length };
+        reading.score.windows_per_day = 86_400.0 / length;
+        self.sum_up(kind, settings, &mut reading);
+        reading
+    }
+
+    fn read_levels(
+        &mut self,
+        window: &Window,
+        usual: Option<[f32; LEVELS]>,
+        settings: &Settings,
+        reading: &mut Reading,
+    ) {
+        let guarded = self.watched >= settings.drift_after.as_secs_f32();
+        let usual = usual.filter(|_| guarded);
+        for (k, feature) in LEVELLED.into_iter().enumerate() {
+            let Some(x) = sample::level(window, feature) else { continue };
+            let level = &mut self.levels[k];
+            let normal = sample::unscaled(feature, level.normal(x));
+            let (seconds, floor) = (sample::seconds(window), settings.floors[feature.index()]);
+            let counted = feature == Feature::Rate;
+            let count = if counted { normal * seconds } else { window.calls as f32 };
+            let sight = level.sight(x, &Circumstances { count, counted, seconds, floor });
+            let spots = spots(&sight.distances);
+            if level.windows() >= settings.warm_up / 4 {
+                reading.marks.bins[feature.index()] = bins(&spots);
+            }
+            let mut bits = [0.0; 3];
+            if level.windows() >= settings.warm_up {
+                bits = level.bits(&spots, self.unit);
+            }
+            let measure = reading.note(feature, &bits, 3, level.cap(self.unit));
+            measure.value = sample::unscaled(feature, x);
+            measure.normal = normal;
+            measure.spreads = sight.spreads;
+            measure.distances = sight.distances.map(|d| if d.is_finite() { d } else { 0.0 });
+            if usual.is_some_and(|usual| level.has_drifted(usual[k], settings.drift)) {
+                measure.bits = level.cap(self.unit);
+                measure.statistic = Statistic::Drift;
+                reading.drifted = true;
+            }
+            reading.levels[k] = Some(sight);
+        }
+    }
+
+    fn read_shares(
+        &mut self,
+        window: &Window,
+        kind: &Kind,
+        settings: &Settings,
+        reading: &mut Reading,
+    ) {
+        for (k, feature) in SHARED.into_iter().enumerate() {
+            let Some((failed, all)) = sample::share(window, feature) else { continue };
+            let (share, kind) = (&mut self.shares[k], &kind[k]);
+            let sight = share.sight(failed, all, settings.floors[feature.index()], kind);
+            let distances = [sight.distances[0], sight.distances[1], f32::NAN];
+            let spots = spots(&distances);
+            reading.marks.bins[feature.index()] = bins(&spots);
+            let bits = share.bits(&spots, self.unit, kind);
+            let measure = reading.note(feature, &bits, 2, share.cap(self.unit, kind));
+            measure.value = failed / all;
+            measure.normal = sight.normal;
+            measure.spreads = sight.spreads;
+            measure.distances = [distances[0], distances[1], 0.0];
+            reading.shares[k] = Some(sight);
+        }
+    }
+
+    /// All features together: the rarest, a little of the others, calibrated once more.
+    fn sum_up(&self, kind: &Kind, settings: &Settings, reading: &mut Reading) {
+        let others = |bits: f32| (bits - STANDS_OUT).max(0.0);
+        let (mut top, mut sum) = (0, 0.0);
+        for (i, &bits) in reading.raw.iter().enumerate() {
+            sum += others(bits);
+            if bits > reading.raw[top] {
+                top = i;
+            }
+        }
+        let most = reading.raw[top];
+        let all = most + OTHERS * (sum - others(most));
+        let observed = reading.score.measures.iter().filter(|m| m.observed).count() as f32;
+        let spot = BITS.spot(all);
+        let belief = Belief { windows: 64.0, p: || (observed * (-all).exp2()).min(1.0) };
+        let bits = self.total.bits(spot, self.unit, BITS, belief);
+        reading.score.bits = bits.min(self.cap_of(top, kind));
+        if most > STANDS_OUT {
+            reading.score.top = Some(Feature::ALL[top]);
+        }
+        if reading.drifted {
+            reading.mark_drift();
+        }
+        if self.windows >= settings.warm_up {
+            reading.marks.total = spot.bin();
+        }
+    }
+
+    fn cap_of(&self, feature: usize, kind: &Kind) -> f32 {
+        let is = |f: &Feature| f.index() == feature;
+        match (LEVELLED.iter().position(is), SHARED.iter().position(is)) {
+            (Some(k), _) => self.levels[k].cap(self.unit),
+            (_, Some(k)) => self.shares[k].cap(self.unit, &kind[k]),
+            _ => 0.0,
+        }
+    }
+
+    /// Learns the levels of a window that was read, but not how rare it is: see
+    /// [`learn_marks`](Self::learn_marks).
+    pub(super) fn learn(
+        &mut self,
+        window: &Window,
+        reading: &Reading,
+        kind: &mut Kind,
+        season: &mut Season,
+        settings: &Settings,
+    ) {
+        let seconds = sample::seconds(window);
+        let day = settings.drift_after.as_secs_f32();
+        let known = self.watched >= day;
+        let alpha = if known { seconds / WEEK } else { seconds / (self.watched + seconds) };
+        for (k, sight) in reading.levels.iter().enumerate() {
+            let Some(sight) = sight else { continue };
+            if known {
+                season.learn(k, self.levels[k].off_anchor(sight));
+            }
+            self.levels[k].learn(sight, alpha.min(1.0));
+        }
+        for (k, sight) in reading.shares.iter().enumerate() {
+            let Some(sight) = sight else { continue };
+            self.shares[k].learn(sight, &mut kind[k]);
+        }
+        if window.events() > 0 {
+            self.gap.learn(window.longest_gap.as_secs_f32(), self.unit);
+        }
+        let new = 1.0 / (self.windows as f32 + 1.0);
+        self.length += new.max(0.004) * (seconds - self.length);
+        self.watched = (self.watched + seconds).min(day);
+        self.windows = self.windows.saturating_add(1);
+    }
+
+    /// Learns how rare a window was.
+    pub(super) fn learn_marks(&mut self, marks: &Marks, kind: &mut Kind, settings: &Settings) {
+        let growth = growth(settings);
+        for (k, feature) in LEVELLED.into_iter().enumerate() {
+            teach(self.levels[k].calibrators(), marks.bins[feature.index()], self.unit);
+        }
+        for (k, feature) in SHARED.into_iter().enumerate() {
+            let bins = marks.bins[feature.index()];
+            teach(self.shares[k].calibrators(), bins, self.unit);
+            for (statistic, bin) in bins.into_iter().enumerate().filter(|(_, b)| *b != NOWHERE) {
+                kind[k].learn(statistic, bin, growth);
+            }
+        }
+        if marks.total != NOWHERE {
+            self.total.learn(marks.total, self.unit);
+        }
+        self.unit *= growth;
+        if self.unit > 1e6 {
+            let by = 1.0 / self.unit;
+            self.each_calibrator(&mut |c| c.each(&mut |x| *x *= by));
+            self.unit = 1.0;
+        }
+    }
+
+    /// The silence of an edge that has been still for `secs`: its distance and its bits.
+    pub(super) fn silence(&self, secs: f32, settings: &Settings) -> Option<Score> {
+        if self.gap.windows() < settings.warm_up {
+            return None;
+        }
+        let distance = self.gap.distance(secs);
+        let mut score = Score::blank();
+        score.silence = self.gap.bits(distance, self.unit);
+        score.windows_per_day = 86_400.0 / self.length.max(1e-3);
+        score.seen = self.seen;
+        let rate = &mut score.measures[Feature::Rate.index()];
+        rate.observed = true;
+        rate.normal = sample::unscaled(Feature::Rate, self.levels[0].mean());
+        rate.distances[0] = distance;
+        Some(score)
+    }
+
+    fn each_calibrator(&mut self, visit: &mut dyn FnMut(&mut Calibrator)) {
+        self.levels.iter_mut().flat_map(Level::calibrators).for_each(&mut *visit);
+        self.shares.iter_mut().flat_map(Share::calibrators).for_each(&mut *visit);
+        visit(&mut self.total);
+        visit(self.gap.calibrator());
+    }
+
+    /// Every number of it but the counts, for snapshots.
+    pub(super) fn each(&mut self, visit: &mut dyn FnMut(&mut f32)) {
+        self.each_calibrator(&mut |c| c.each(visit));
+        self.levels.iter_mut().for_each(|l| l.each(visit));
+        self.shares.iter_mut().for_each(|s| s.each(visit));
+        self.gap.each(visit);
+        for x in [&mut self.unit, &mut self.length, &mut self.watched] {
+            visit(x);
+        }
+    }
+
+    /// Every count of windows, for snapshots.
+    pub(super) fn each_count(&mut self, visit: &mut dyn FnMut(&mut u32)) {
+        self.levels.iter_mut().for_each(|l| visit(l.windows_mut()));
+        self.shares.iter_mut().for_each(|s| visit(s.windows_mut()));
+        visit(self.gap.windows_mut());
+        visit(&mut self.windows);
+    }
+
+    pub(super) const fn seen_mut(&mut self) -> &mut u64 {
+        &mut self.seen
+    }
+}
+
+fn teach(calibrators: &mut [Calibrator], bins: [u8; 3], unit: f32) {
+    for (calibrator, bin) in calibrators.iter_mut().zip(bins).filter(|(_, bin)| *bin != NOWHERE) {
+        calibrator.learn(bin, unit);
+    }
+}

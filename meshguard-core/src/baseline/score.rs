@@ -1,0 +1,108 @@
+//! How far a window departs from its edge's normal.
+
+use std::time::Duration;
+
+use super::feature::{FEATURES, Feature};
+
+/// What one window's comparison came to.
+///
+/// `b` bits mean: as rare as one window in `2^b`, by what the edge has shown so far. So an edge
+/// whose windows number `W` a day has a nominal `W·2⁻ᵇ` false alarms a day above `b` bits:
+/// [`bits_for`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Of all features together.
+    pub bits: f32,
+    /// Of the silence, in bits: how unlikely so long a time without a call is.
+    pub silence: f32,
+    /// Windows of this length a day.
+    pub windows_per_day: f32,
+    /// Calls, or handshakes, that the edge has shown so far, this window's included.
+    pub seen: u64,
+    /// Whom an action on an address concerns: [`Window::peers`](super::Window::peers).
+    pub peers: u32,
+    /// Each feature by itself, by [`Feature::index`].
+    pub measures: [Measure; FEATURES],
+    /// The feature that stands out most, if any does.
+    pub top: Option<Feature>,
+}
+
+/// One feature in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measure {
+    /// Whether it was observed. Else all else is 0.
+    pub observed: bool,
+    /// How rare, in bits.
+    pub bits: f32,
+    /// What it was: a rate, a share, seconds, or bytes.
+    pub value: f32,
+    /// What is normal, in the same unit.
+    pub normal: f32,
+    /// The departure in the feature's own scale (logarithms, but for shares), in usual spreads:
+    /// negative below normal. Of a share: in standard errors.
+    pub spreads: f32,
+    /// What about it is rare.
+    pub statistic: Statistic,
+    /// Its distances by [`Statistic`], in usual spreads; 0 where one was not looked at. Of a
+    /// score of silence the first is the stillness against the usual one.
+    pub distances: [f32; 3],
+}
+
+/// What about a feature can be rare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Statistic {
+    /// This window's departure from normal.
+    #[default]
+    Spike,
+    /// The departure of the last windows together.
+    Shift,
+    /// That it varies more, or less, than usual; or wanders. Not for shares.
+    Swing,
+    /// That the normal itself has walked too far from the week's. No rarity: a bound.
+    Drift,
+}
+
+impl Score {
+    /// Of a window that nothing is known about.
+    pub(super) const fn blank() -> Self {
+        const NONE: Measure = Measure {
+            observed: false,
+            bits: 0.0,
+            value: 0.0,
+            normal: 0.0,
+            spreads: 0.0,
+            statistic: Statistic::Spike,
+            distances: [0.0; 3],
+        };
+        Self {
+            bits: 0.0,
+            silence: 0.0,
+            windows_per_day: 0.0,
+            seen: 0,
+            peers: 0,
+            measures: [NONE; FEATURES],
+            top: None,
+        }
+    }
+
+    /// One feature.
+    #[must_use]
+    pub fn measure(&self, feature: Feature) -> Measure {
+        self.measures[feature.index()]
+    }
+}
+
+/// The bits above which an edge with so many windows a day has one false alarm in `one_in`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use meshguard_core::baseline::bits_for;
+/// // One in 30 days, of windows of a second.
+/// let bits = bits_for(Duration::from_secs(30 * 86_400), 86_400.0);
+/// assert!((bits - 21.3).abs() < 0.1);
+/// ```
+#[must_use]
+pub fn bits_for(one_in: Duration, windows_per_day: f32) -> f32 {
+    (one_in.as_secs_f32() / 86_400.0 * windows_per_day).max(1.0).log2()
+}
