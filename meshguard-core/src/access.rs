@@ -75,6 +75,7 @@ pub struct Access<'a> {
     to: Option<&'a SpiffeId>,
     evidence: Evidence,
     direct: bool,
+    trust: Option<f32>,
     headers: Headers<'a>,
 }
 
@@ -99,6 +100,7 @@ impl<'a> Access<'a> {
             to: None,
             evidence: Evidence::None,
             direct: false,
+            trust: None,
             headers: Headers::Pairs(Vec::new()),
         }
     }
@@ -136,6 +138,13 @@ impl<'a> Access<'a> {
     #[must_use]
     pub fn direct(mut self) -> Self {
         self.direct = true;
+        self
+    }
+
+    /// How far the caller is trusted, 0 to 1. What is not a number is not known.
+    #[must_use]
+    pub fn trust(mut self, trust: f32) -> Self {
+        self.trust = (!trust.is_nan()).then(|| trust.clamp(0.0, 1.0));
         self
     }
 
@@ -201,6 +210,12 @@ impl<'a> Access<'a> {
         self.direct
     }
 
+    /// How far the caller is trusted, 0 to 1, where known.
+    #[must_use]
+    pub fn trusted(&self) -> Option<f32> {
+        self.trust
+    }
+
     /// Whether any *covered* value of the header `name` satisfies `test`. Values are looked at
     /// one by one, never joined; a header that no proof covers does not exist here.
     pub fn any_header(&self, name: &str, mut test: impl FnMut(&[u8]) -> bool) -> bool {
@@ -246,6 +261,15 @@ mod tests {
         assert!(!access.any_header("x-tenant", |v| v == b"a, b"));
         let access = Access::http("GET", "/").headers(&map, &[]);
         assert!(!access.any_header("x-tenant", |_| true));
+    }
+
+    #[test]
+    fn trust_is_from_0_to_1_or_not_known() {
+        assert_eq!(Access::http("GET", "/").trusted(), None);
+        assert_eq!(Access::http("GET", "/").trust(0.25).trusted(), Some(0.25));
+        assert_eq!(Access::http("GET", "/").trust(7.0).trusted(), Some(1.0));
+        assert_eq!(Access::http("GET", "/").trust(-1.0).trusted(), Some(0.0));
+        assert_eq!(Access::http("GET", "/").trust(0.5).trust(f32::NAN).trusted(), None);
     }
 
     #[test]

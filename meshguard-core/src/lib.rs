@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod delivery;
 pub mod identity;
 pub mod policy;
+pub mod reflex;
 pub mod time;
 
 pub use access::{Access, Evidence};

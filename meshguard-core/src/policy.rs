@@ -32,7 +32,7 @@
 //!     from = ["checkout"]
 //!     to   = ["orders"]                  # the callee, which must be known
 //!     http = ["POST /orders"]
-//!     when = { evidence = "verified", direct = true, headers = { x-tenant = "acme-*" } }
+//!     when = { evidence = "verified", direct = true, trust = 0.6, headers = { x-tenant = "acme-*" } }
 //!
 //!     [[deny]]                           # any deny rule that matches beats every allow rule
 //!     name = "batch-never-admin"
@@ -45,6 +45,19 @@
 //!     mode = "require"                   # the default; or "prefer", "off"
 //!     seal = true
 //!     transcript = "blake3"              # or "sha256", the default
+//!
+//!     [[reflex]]                         # what the loop does about what it measures
+//!     name = "handshake-storm"
+//!     on   = { signal = "handshake_failures", false_alarms = "1 in 30 days", for = "2s" }
+//!     do   = ["alert", { tighten = { rate = "10/s" } }]
+//!     then = { after = "10s", unless = "falling", do = "quarantine" }
+//!     ttl  = "5m"
+//!
+//!     [governor]                         # what it may do at most, all in all
+//!     max_share = 0.1
+//!
+//!     [trust]
+//!     start = 0.5
 //! "#.parse()?;
 //!
 //! let read = policy.decide(&Access::http("GET", "/orders/7").by(CHECKOUT)).reason();
@@ -102,7 +115,7 @@ pub use self::model::{DeliveryMode, DeliveryRule, Effect, TranscriptHash};
 pub use self::path::PathError;
 pub use self::reason::{Decision, Reason, Ruling, Unmet};
 pub use self::template::MAX_SEGMENTS;
-pub use self::text::{MAX_DOCUMENT, MAX_RULES};
+pub use self::text::{MAX_DOCUMENT, MAX_REFLEXES, MAX_RULES, MAX_STEPS};
 
 use self::error::Fault;
 use self::index::Index;
@@ -110,6 +123,7 @@ use self::model::Document;
 use self::reason::UnmetAt;
 use crate::access::{Access, Evidence};
 use crate::identity::{SpiffeId, TrustDomain};
+use crate::reflex::Plan;
 
 /// Headers, in lower case, by which some servers take one method for another. A transport
 /// refuses requests that have one, since policy decides on the method that it sees.
@@ -123,6 +137,8 @@ pub struct Policy {
     /// `None`: no policy is loaded.
     loaded: Option<Loaded>,
     covered: Box<[HeaderName]>,
+    plan: Plan,
+    reads_trust: bool,
     /// Of the document's text.
     fingerprint: u64,
 }
@@ -137,7 +153,13 @@ impl Policy {
     /// [`Reason::NoPolicy`].
     #[must_use]
     pub fn deny_all() -> Self {
-        Self { loaded: None, covered: Box::default(), fingerprint: 0 }
+        Self {
+            loaded: None,
+            covered: Box::default(),
+            plan: Plan::default(),
+            reads_trust: false,
+            fingerprint: 0,
+        }
     }
 
     /// Decides. Allocates nothing, unless the path has an escape to decode, or more than ten of
@@ -185,22 +207,44 @@ impl Policy {
         &self.covered
     }
 
+    /// How the loop is to act: the document's reflexes, its governor and where trust starts; the
+    /// default for each of them that the document leaves out, or where none is loaded.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether a rule has a condition on [`Access::trust`]. Where none has, a transport need not
+    /// look it up.
+    #[must_use]
+    pub fn reads_trust(&self) -> bool {
+        self.reads_trust
+    }
+
     /// The names of the rules, allow and deny, in the order of the document.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         self.loaded.iter().flat_map(|l| &l.document.rules).map(|rule| &*rule.name)
     }
 
     fn load(text: &str) -> Result<Self, Fault> {
-        let document = text::read(text)?;
+        let mut document = text::read(text)?;
         let index = Index::build(&document)?;
         let conditions = document.rules.iter().flat_map(|rule| &rule.when.headers);
         let mut covered: Vec<HeaderName> = conditions.map(|c| c.name.clone()).collect();
         covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         covered.dedup();
+        let plan = std::mem::take(&mut document.plan);
+        let reads_trust = document.rules.iter().any(|rule| rule.when.trust.is_some());
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let fingerprint = hasher.finish().max(1); // 0 is no policy
-        Ok(Self { loaded: Some(Loaded { document, index }), covered: covered.into(), fingerprint })
+        Ok(Self {
+            loaded: Some(Loaded { document, index }),
+            covered: covered.into(),
+            plan,
+            reads_trust,
+            fingerprint,
+        })
     }
 
     fn rule(&self, id: u32) -> Option<&model::Rule> {
@@ -224,6 +268,10 @@ impl Policy {
             UnmetAt::Evidence(has) => {
                 let needs = when.and_then(|w| w.evidence).unwrap_or(Evidence::Verified);
                 Unmet::Evidence { needs, has }
+            }
+            UnmetAt::Trust(has) => {
+                let needs = when.and_then(|w| w.trust).unwrap_or(1.0);
+                Unmet::Trust { needs, has: has.map(f32::from_bits) }
             }
             UnmetAt::HeaderUnknown(at) => Unmet::HeaderUnknown { name: name(at) },
             UnmetAt::HeaderDiffers(at) => {

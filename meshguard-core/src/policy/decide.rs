@@ -236,6 +236,10 @@ impl Facts<'_, '_> {
         if when.evidence.is_some_and(|needs: Evidence| has < needs) {
             missing(UnmetAt::Evidence(has));
         }
+        let has = self.access.trusted();
+        if when.trust.is_some_and(|needs| has.is_none_or(|has| has < needs)) {
+            missing(UnmetAt::Trust(has.map(f32::to_bits)));
+        }
         for (at, condition) in (0..).zip(&when.headers) {
             if !self.access.any_header(condition.name.as_str(), |_| true) {
                 missing(UnmetAt::HeaderUnknown(at));

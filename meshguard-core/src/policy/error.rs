@@ -107,6 +107,26 @@ pub enum PolicyErrorKind {
     WrongProtocol,
     /// A header condition's name is not a field name (RFC 9110 §5.1), or stands twice.
     BadHeader,
+    /// A number that is not from 0 to 1, or not in the bounds of its key.
+    OutOfRange,
+    /// Not a duration as `250ms`, `2s`, `5m`, `1h` or `30 days`, or one out of bounds.
+    BadDuration,
+    /// Not a rate as `10/s`, `6/min` or `100/h`, or one out of bounds.
+    BadRate,
+    /// Two reflexes of one name.
+    DuplicateReflex,
+    /// More than [`MAX_REFLEXES`](super::MAX_REFLEXES) reflexes.
+    TooManyReflexes,
+    /// A reflex of more than [`MAX_STEPS`](super::MAX_STEPS) steps.
+    TooManySteps,
+    /// A step that takes one kind of action twice.
+    DuplicateAction,
+    /// A `tighten` that asks for nothing.
+    EmptyTighten,
+    /// `false_alarms` or `for` on a hard signal, which is no matter of chance.
+    HardSignal,
+    /// A `then` that comes after the reflex's `ttl` is over.
+    LateStep,
     /// A `when` that can never hold.
     ImpossibleWhen,
     /// A condition that would hold, or stop denying, because something is *not* known.

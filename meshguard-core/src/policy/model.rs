@@ -6,6 +6,7 @@ use super::pattern::{Glob, Pattern};
 use super::template::Template;
 use crate::access::Evidence;
 use crate::identity::TrustDomain;
+use crate::reflex::Plan;
 
 /// Index of a [`Pattern`]; equal patterns have one, whatever their peers are called.
 pub(super) type PatternId = u32;
@@ -23,6 +24,7 @@ pub(super) struct Document {
     pub(super) templates: Vec<Template>,
     pub(super) rules: Vec<Rule>,
     pub(super) deliveries: Vec<EdgeRule>,
+    pub(super) plan: Plan,
 }
 
 /// Whether a decision, or a rule, lets an access through.
@@ -55,6 +57,8 @@ pub(super) type Peers = Option<Box<[PatternId]>>;
 pub(super) struct When {
     pub(super) evidence: Option<Evidence>,
     pub(super) direct: Option<bool>,
+    /// From 0 to 1.
+    pub(super) trust: Option<f32>,
     pub(super) headers: Box<[HeaderCondition]>,
 }
 

@@ -133,12 +133,14 @@ pub(super) enum Finding {
 pub(super) enum UnmetAt {
     Direct,
     Evidence(Evidence),
+    /// What there is, as [`f32::to_bits`] has it.
+    Trust(Option<u32>),
     HeaderUnknown(u32),
     HeaderDiffers(u32),
 }
 
 /// Why policy decided as it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reason<'p> {
     /// Allowed by the rule of this name.
@@ -183,7 +185,7 @@ impl fmt::Display for Reason<'_> {
 }
 
 /// A condition that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Unmet<'p> {
     /// The call is not known to come from its caller directly.
@@ -194,6 +196,13 @@ pub enum Unmet<'p> {
         needs: Evidence,
         /// What there is.
         has: Evidence,
+    },
+    /// The caller is trusted too little.
+    Trust {
+        /// The least that the rule asks for, 0 to 1.
+        needs: f32,
+        /// What there is; `None` where that is not known.
+        has: Option<f32>,
     },
     /// The header is not there, or the caller's proof does not cover it.
     HeaderUnknown {
@@ -214,6 +223,12 @@ impl fmt::Display for Unmet<'_> {
         match self {
             Self::Direct => f.write_str("the call is not direct and it needs to be"),
             Self::Evidence { needs, has } => write!(f, "evidence is {has} and it needs {needs}"),
+            Self::Trust { needs, has: Some(has) } => {
+                write!(f, "trust is {has:.2} and it needs {needs}")
+            }
+            Self::Trust { needs, has: None } => {
+                write!(f, "trust is not known and it needs {needs}")
+            }
             Self::HeaderUnknown { name } => write!(f, "the caller proved no header {name}"),
             Self::HeaderDiffers { name, needs } => {
                 write!(f, "the header {name} has a value other than {needs}")

@@ -3,6 +3,7 @@
 mod decisions;
 mod generate;
 mod matching;
+mod plans;
 mod properties;
 mod reference;
 mod refusals;

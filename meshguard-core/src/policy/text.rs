@@ -4,11 +4,15 @@
 //! for more to be known, a deny rule may only ask for `direct = false`, which *not knowing*
 //! fulfils. So whatever an access leaves out, it is denied at least as often.
 
+mod amounts;
 mod fields;
 mod peers;
+mod reflexes;
 mod rules;
 
 use std::collections::BTreeMap;
+
+pub use self::reflexes::{MAX_REFLEXES, MAX_STEPS};
 
 use self::fields::{Fields, Text};
 use self::peers::PeerNames;
@@ -16,6 +20,7 @@ use super::error::{Fault, PolicyErrorKind as Kind};
 use super::model::{
     DeliveryMode, DeliveryRule, Document, EdgeRule, Effect, Rule, TemplateId, TranscriptHash,
 };
+
 use super::template::Template;
 use crate::identity::TrustDomain;
 
@@ -24,6 +29,9 @@ pub const MAX_DOCUMENT: usize = 4 << 20;
 /// The most rules in one document, `[[delivery]]` included.
 pub const MAX_RULES: usize = 100_000;
 const MAX_NAME: usize = 128;
+const TOP: [&str; 10] = [
+    "mesh", "version", "hops", "peers", "allow", "deny", "delivery", "reflex", "governor", "trust",
+];
 
 pub(super) fn read(text: &str) -> Result<Document, Fault> {
     if text.len() > MAX_DOCUMENT {
@@ -35,8 +43,9 @@ pub(super) fn read(text: &str) -> Result<Document, Fault> {
         Fault::new(Kind::Syntax, e.span().map_or(text.len(), |s| s.start), e.message())
     })?;
     let top = Fields::new("the document", 0, table.get_ref());
-    top.known(&["mesh", "version", "hops", "peers", "allow", "deny", "delivery"])?;
+    top.known(&TOP)?;
     let rules = rule_tables(&top)?;
+    let plan = reflexes::plan(&top)?;
     let mesh = mesh(&top)?;
     let version = top.require("version", top.u64("version")?)?;
     let mut reader = Reader {
@@ -51,7 +60,8 @@ pub(super) fn read(text: &str) -> Result<Document, Fault> {
     let deliveries = deliveries.iter().map(|d| reader.delivery(d)).collect::<Result<_, _>>()?;
     reader.peers.all_used()?;
     let Reader { peers, hops, templates, .. } = reader;
-    Ok(Document { mesh, version, patterns: peers.patterns, hops, templates, rules, deliveries })
+    let patterns = peers.patterns;
+    Ok(Document { mesh, version, patterns, hops, templates, rules, deliveries, plan })
 }
 
 fn mesh(top: &Fields<'_, '_>) -> Result<TrustDomain, Fault> {

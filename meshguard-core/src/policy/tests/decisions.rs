@@ -220,6 +220,24 @@ fn a_ruling_is_read_by_the_policy_that_made_it_only() {
 }
 
 #[test]
+fn trust_counts_where_it_is_known_and_enough() {
+    let policy = policy("[[allow]]\nname='r'\nwhen={trust=0.6}");
+    assert!(policy.reads_trust());
+    assert_eq!(policy.decide(&get().trust(0.6)).reason(), Reason::Rule("r"));
+    let unmet = |access: &Access<'_>| policy.decide(access).reason().to_string();
+    assert_eq!(unmet(&get().trust(0.41)), "r matched, but trust is 0.41 and it needs 0.6");
+    assert_eq!(unmet(&get()), "r matched, but trust is not known and it needs 0.6");
+    assert_eq!(unmet(&get().trust(f32::NAN)), unmet(&get()));
+}
+
+#[test]
+fn trust_that_no_rule_reads_changes_nothing() {
+    let policy = policy("[[allow]]\nname='r'");
+    assert!(!policy.reads_trust());
+    assert!(policy.decide(&get().trust(0.0)).is_allowed());
+}
+
+#[test]
 fn every_reason_reads_as_a_sentence() {
     for (reason, text) in [
         (Reason::Rule("r"), "r allows it"),

@@ -132,6 +132,9 @@ fn conditions(random: &mut Seeded, deny: bool, via: bool, text: &mut String) {
     if random.chance(40) && !via {
         when.push("direct=true".to_owned());
     }
+    if random.chance(50) {
+        when.push(format!("trust={}", random.pick(&["0", "0.25", "0.5", "1.0"])));
+    }
     for header in ["x-t", "X-U"] {
         if random.chance(25) {
             let glob = random.pick(&["acme-*", "acme-1", "*", "*-*1", ""]);
@@ -164,11 +167,14 @@ pub(super) struct Ask {
     pub(super) to: Option<&'static SpiffeId>,
     evidence: Evidence,
     direct: bool,
+    trust: Option<f32>,
     headers: Vec<(&'static str, &'static str)>,
 }
 
 const EVIDENCE: [Evidence; 4] =
     [Evidence::None, Evidence::Length, Evidence::Digest, Evidence::Verified];
+
+const TRUST: [f32; 5] = [0.0, 0.25, 0.4, 0.5, 1.0];
 
 impl Ask {
     pub(super) fn random(random: &mut Seeded) -> Self {
@@ -183,6 +189,7 @@ impl Ask {
             to: random.chance(80).then(|| id(random)),
             evidence: random.pick(&EVIDENCE),
             direct: via.is_none() && random.chance(60),
+            trust: random.chance(70).then(|| random.pick(&TRUST)),
             headers: (0..random.below(4))
                 .map(|_| {
                     let value = random.pick(&["acme-1", "acme-2", "acme", "other", ""]);
@@ -199,6 +206,9 @@ impl Ask {
         };
         if self.direct {
             access = access.direct();
+        }
+        if let Some(trust) = self.trust {
+            access = access.trust(trust);
         }
         if let Some(id) = self.by {
             access = access.by(id);
@@ -217,13 +227,15 @@ impl Ask {
     pub(super) fn with_less(&self, random: &mut Seeded) -> Self {
         let mut less = self.clone();
         for _ in 0..1 + random.below(3) {
-            match random.below(6) {
+            match random.below(7) {
                 0 if random.chance(20) => less.by = None,
                 0 => {}
                 1 => less.via = None,
                 2 => less.to = None,
                 3 => less.evidence = less.evidence.min(random.pick(&EVIDENCE)),
                 4 => less.direct = false,
+                5 if random.chance(50) => less.trust = None,
+                5 => less.trust = less.trust.map(|trust| trust.min(random.pick(&TRUST))),
                 _ => {
                     let gone = random.pick(&["x-t", "x-u"]);
                     less.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(gone));

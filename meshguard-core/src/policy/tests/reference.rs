@@ -78,6 +78,12 @@ fn unmet(rule: &Rule, access: &Access<'_>) -> Vec<UnmetAt> {
     {
         unmet.push(UnmetAt::Evidence(access.proved()));
     }
+    if let Some(needs) = rule.when.trust {
+        match access.trusted() {
+            Some(has) if has >= needs => {}
+            has => unmet.push(UnmetAt::Trust(has.map(f32::to_bits))),
+        }
+    }
     for (at, condition) in (0..).zip(&rule.when.headers) {
         let mut values = Vec::new();
         access.any_header(condition.name.as_str(), |value| {

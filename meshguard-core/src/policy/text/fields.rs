@@ -78,6 +78,10 @@ impl<'d, 'i> Fields<'d, 'i> {
         self.table.get(key).map(read).transpose()
     }
 
+    pub(super) fn get(&self, key: &str) -> Option<&'d Spanned<DeValue<'i>>> {
+        self.table.get(key)
+    }
+
     /// One of the words, and what it stands for.
     pub(super) fn word<T: Copy>(
         &self,
@@ -111,6 +115,14 @@ impl<'d, 'i> Fields<'d, 'i> {
         }
     }
 
+    /// A table, or a list of them.
+    pub(super) fn one_or_more(&self, key: &'static str) -> Result<Vec<Self>, Fault> {
+        match self.table.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Array(_)) => self.tables(key),
+            _ => Ok(self.table(key)?.into_iter().collect()),
+        }
+    }
+
     pub(super) fn tables(&self, key: &'static str) -> Result<Vec<Self>, Fault> {
         let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
         let DeValue::Array(array) = value.get_ref() else {
@@ -133,6 +145,12 @@ fn named(key: &'static str) -> &'static str {
         "delivery" => "a delivery rule",
         "when" => "`when`",
         "headers" => "`headers`",
+        "reflex" => "a reflex",
+        "on" => "`on`",
+        "then" => "`then`",
+        "tighten" => "`tighten`",
+        "governor" => "`[governor]`",
+        "trust" => "`[trust]`",
         other => other,
     }
 }
@@ -148,7 +166,7 @@ fn as_cow<'d, 'i>(key: &'d Spanned<toml::de::DeString<'i>>) -> &'d toml::de::DeS
     key.get_ref()
 }
 
-fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Fault {
+pub(super) fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Fault {
     let found = value.get_ref().type_str();
     let message = format!("`{}` is not {wanted}", key.escape_debug());
     Fault::new(Kind::WrongType, value.span().start, message).hint(format!("found: {found}"))

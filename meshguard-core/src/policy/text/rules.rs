@@ -3,6 +3,7 @@
 use http::HeaderName;
 
 use super::Reader;
+use super::amounts;
 use super::fields::{Fields, text};
 use super::peers::{empty_list, number};
 use crate::access::Evidence;
@@ -11,7 +12,7 @@ use crate::policy::model::{Effect, HeaderCondition, Peers, Rule, TemplateId, Whe
 use crate::policy::pattern::Glob;
 use crate::policy::template::Template;
 
-const EVIDENCE: [(&str, Evidence); 4] = [
+pub(super) const EVIDENCE: [(&str, Evidence); 4] = [
     ("none", Evidence::None),
     ("length", Evidence::Length),
     ("digest", Evidence::Digest),
@@ -86,7 +87,7 @@ impl<'d> Reader<'d> {
 }
 
 fn when(effect: Effect, via: &Peers, fields: &Fields<'_, '_>) -> Result<When, Fault> {
-    fields.known(&["evidence", "direct", "headers"])?;
+    fields.known(&["evidence", "direct", "trust", "headers"])?;
     let evidence = fields.word("evidence", &EVIDENCE)?;
     let headers = match fields.table("headers")? {
         Some(table) => headers(&table)?,
@@ -99,13 +100,15 @@ fn when(effect: Effect, via: &Peers, fields: &Fields<'_, '_>) -> Result<When, Fa
         }
         None => None,
     };
-    if effect == Effect::Deny && (evidence.is_some() || !headers.is_empty()) {
+    let trust = amounts::share(fields, "trust")?;
+    let asks = evidence.is_some() || trust.is_some() || !headers.is_empty();
+    if effect == Effect::Deny && asks {
         let message = "a deny rule that a caller evades by proving less";
         return Err(Fault::new(Kind::UnsoundWhen, fields.at, message).hint(
-            "let the allow rule ask for `evidence` and `headers`: what it does not allow is denied",
+            "let the allow rule ask for `evidence`, `trust` and `headers`: what it does not allow is denied",
         ));
     }
-    Ok(When { evidence, direct, headers })
+    Ok(When { evidence, direct, trust, headers })
 }
 
 fn check_direct(effect: Effect, via: &Peers, direct: bool, at: usize) -> Result<(), Fault> {
