@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod baseline;
+pub mod control;
 pub mod delivery;
 pub mod identity;
 pub mod policy;

@@ -1,0 +1,390 @@
+//! Control: scores become verdicts, verdicts become actions, and the next scores show whether an
+//! action worked.
+//!
+//! [`Control`] is a sans-IO machine: scores, hard signals and deliveries go in by `handle_*`,
+//! what happened comes out of [`poll_event`](Control::poll_event), and what is in force stands in
+//! [`restriction`](Control::restriction). Time is an argument.
+//!
+//! ```
+//! use std::time::Duration;
+//! use meshguard_core::baseline::{EdgeKey, FEATURES, Feature, Measure, Score};
+//! use meshguard_core::control::{Control, Event, IncidentState};
+//! use meshguard_core::policy::{Policy, PolicyError};
+//! use meshguard_core::{SpiffeId, Timestamp};
+//!
+//! let policy: Policy = r#"
+//!     mesh = "shop.example"
+//!     version = 1
+//!     [[reflex]]
+//!     name = "errors"
+//!     on   = { signal = "errors", false_alarms = "1 in 30 days" }   # 21.3 bits at 1 s windows
+//!     do   = "alert"
+//!     then = { after = "10s", do = "quarantine" }
+//!     [governor]
+//!     min_peers = 1
+//!     max_share = 1.0
+//! "#.parse()?;
+//! let score = |bits| {
+//!     let mut measures = [Measure::default(); FEATURES];
+//!     let measure = Measure { observed: true, bits, value: 0.3, ..Measure::default() };
+//!     measures[Feature::Errors.index()] = Measure { normal: 0.01, spreads: bits, ..measure };
+//!     Score { bits, silence: 0.0, windows_per_day: 86_400.0, seen: 5_000, peers: 0, measures,
+//!             top: Some(Feature::Errors) }
+//! };
+//! let t0 = Timestamp::from_unix_secs(1_800_000_000);
+//! let edge = EdgeKey::Caller(SpiffeId::from_static("spiffe://shop.example/checkout"));
+//!
+//! let mut control = Control::new(policy.plan().clone());
+//! control.handle_score(&edge, &score(31.0), t0);                 // told, nothing more
+//! assert!(matches!(control.poll_event(), Some(Event::Opened(_))));
+//! assert!(matches!(control.poll_event(), Some(Event::Applied(_))));
+//! assert!(control.restriction(&edge).is_none());
+//!
+//! let t1 = t0 + Duration::from_secs(10);
+//! control.handle_score(&edge, &score(33.0), t1);                 // it did not help: the next step
+//! assert!(control.restriction(&edge).is_some_and(|r| r.quarantine));
+//! assert_eq!(control.incidents().next().map(|i| i.state), Some(IncidentState::Acting));
+//! # Ok::<(), PolicyError>(())
+//! ```
+//!
+//! # An incident's life
+//! A window above a reflex's threshold, or several where it is to last, **opens** an incident:
+//! one for an edge and a reflex. Its first step is taken at once. A later step is taken when it
+//! is due, where the step before it did not help.
+//!
+//! A restriction's **effect** is measured when the next step is due, and not before two readings
+//! of the metric; where there is no next step, at the second reading; where nothing is read for
+//! 10 s, or for three windows if that is longer, then; and at its expiry at the latest. It is
+//! effective if the signal is below half of its threshold, or the metric has come half of the
+//! way back to normal, or past it. That nothing is read any more means that nothing gets through:
+//! which is what a quarantine is for, and is relief of whatever there was too much of, but none
+//! of a silence. Two windows without a call say so of a quarantine at once.
+//!
+//! What is **effective** is held until it expires. For as long again the edge is on probation:
+//! if the signal comes back, the step that worked is taken again, for twice as long, an hour at
+//! most. What is **not** is undone, and the next step is taken; past the last one the incident
+//! is reverted, and its reflex rests on that edge for its `ttl`, an hour at most. A restriction
+//! that was effective and is not any more, for three windows, is measured again.
+//!
+//! An incident that restricts nothing is resolved after five windows below half of the threshold
+//! that last 30 s (or half of the `ttl`, if that is shorter), and ends after its `ttl` in any
+//! case: resolved if the signal is gone, else escalated to people, whereupon the reflex rests as
+//! above. So learning, which stops while an incident [is open](Control::is_open), goes on again.
+//!
+//! While an edge is restricted no window of it opens another incident: its windows measure the
+//! restriction. **Hard signals** need no windows and always act, on the very same call; a
+//! quarantine for one is held to its expiry whatever comes.
+//!
+//! # The governor
+//! Before each restriction the governor counts what would be restricted after it, over all
+//! actions together, see [`GovernorRefusal`]. What it refuses is an event; it is done after all
+//! once it is permitted, if the signal is above its threshold then. When peers leave, or caps are lowered, what breaks a cap is lifted, the
+//! newest first: at no time is more restricted than the caps allow of the edges that are
+//! [known](KNOWN_FOR). In shadow mode and after [`freeze`](Control::freeze) nothing takes effect.
+//!
+//! # Trust
+//! An edge's trust starts at the plan's, comes half of what is missing nearer to 1 in
+//! [`HALF_EARNED`] verified deliveries, and goes half of the way back to the start in
+//! [`HALF_FORGOTTEN`]. An opened incident takes half of it at its threshold and half of the rest
+//! for each 10 bits above; a quarantine and a hard signal take all. Verdicts lower `max_share` of
+//! the known callers at a time, but always one: what ails all of them is not their fault.
+//!
+//! # What the driver must do
+//! Not count as calls or handshakes what the loop itself refuses, or else a quarantine never
+//! looks effective; call [`forget`](Control::forget) for what is gone, an instance above all, which
+//! else counts as healthy until it is no longer [known](KNOWN_FOR); and call
+//! [`handle_timeout`](Control::handle_timeout) when [`poll_timeout`](Control::poll_timeout) says.
+
+mod act;
+mod action;
+mod case;
+mod cycle;
+mod describe;
+mod edges;
+mod event;
+mod governor;
+mod incident;
+mod judge;
+mod measure;
+mod operator;
+mod restriction;
+mod run;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod words;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::action::{Action, ActionId, ActionState, Effect};
+pub use self::cycle::{Cadence, Loop, Reading};
+pub use self::edges::{KNOWN_FOR, MAX_EDGES};
+pub use self::event::{Event, Lift, MAX_EVENTS};
+pub use self::governor::GovernorRefusal;
+pub use self::incident::{HARD_BITS, Incident, IncidentId, IncidentState};
+pub use self::restriction::Restriction;
+pub use self::trust::{HALF_EARNED, HALF_FORGOTTEN, MAX_TRUSTED};
+
+use self::act::End;
+use self::case::Case;
+use self::edges::Edges;
+use self::event::Events;
+use self::governor::Books;
+use self::judge::told;
+use self::run::Cause;
+use self::trust::Trusts;
+use crate::baseline::{EdgeKey, Measure, Score};
+use crate::reflex::{Mode, Plan, Reflex, Signal};
+use crate::time::Timestamp;
+
+/// The most incidents that are open at a time, half of them of addresses. Others are counted and
+/// told.
+pub const MAX_OPEN: usize = 1_024;
+/// The most incidents that are kept after their end.
+pub const MAX_CLOSED: usize = 256;
+/// The most actions that an incident remembers.
+pub const MAX_ACTIONS: usize = 32;
+
+/// How often the edges that are known are gone through.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// The loop's judgement and its hand. See [the module](self).
+#[derive(Debug)]
+pub struct Control {
+    plan: Plan,
+    reflexes: Vec<Arc<Reflex>>,
+    /// The latest time that was given: time does not go back here.
+    now: Timestamp,
+    sweep_at: Option<Timestamp>,
+    edges: Edges,
+    trust: Trusts,
+    /// The open incidents.
+    cases: BTreeMap<IncidentId, Case>,
+    /// The last ones that are over, the newest last.
+    closed: VecDeque<Incident>,
+    books: Books,
+    restrictions: BTreeMap<EdgeKey, Restriction>,
+    revision: u64,
+    frozen: bool,
+    events: Events,
+    last_incident: u64,
+    last_action: u64,
+    missed: u64,
+    /// Whether it was told that there is no room for more incidents.
+    full: bool,
+    /// A seeded defect: actions do not expire.
+    #[cfg(test)]
+    forgets_expiry: bool,
+}
+
+impl Control {
+    /// With nothing known yet.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let mut control = Self {
+            reflexes: plan.reflexes.iter().cloned().map(Arc::new).collect(),
+            now: Timestamp::EPOCH,
+            sweep_at: None,
+            edges: Edges::default(),
+            trust: Trusts::new(plan.trust_start),
+            cases: BTreeMap::new(),
+            closed: VecDeque::new(),
+            books: Books::default(),
+            restrictions: BTreeMap::new(),
+            revision: 0,
+            frozen: false,
+            events: Events::default(),
+            last_incident: 0,
+            last_action: 0,
+            missed: 0,
+            full: false,
+            #[cfg(test)]
+            forgets_expiry: false,
+            plan,
+        };
+        control.enforce_trust();
+        control
+    }
+
+    /// Goes on with another plan. An incident whose reflex is in it as it was goes on; others are
+    /// reverted. What breaks the new caps is lifted, and all of it where the mode changes.
+    pub fn set_plan(&mut self, plan: Plan, now: Timestamp) {
+        let now = self.tick(now);
+        let mode = std::mem::replace(&mut self.plan, plan).governor.mode;
+        self.reflexes = self.plan.reflexes.iter().cloned().map(Arc::new).collect();
+        self.trust.set_start(self.plan.trust_start);
+        self.enforce_trust();
+        self.edges.forget_signals();
+        let built_in = |case: &Case| *case.reflex == told(case.incident.signal);
+        let gone = |case: &Case| !built_in(case) && !self.plan.reflexes.contains(&case.reflex);
+        let gone: Vec<_> = self.cases.iter().filter(|(_, c)| gone(c)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.with_case(id, |control, case| {
+                control.lift(case, End::Lifted(Lift::Plan));
+                control.finish(case, IncidentState::Reverted);
+            });
+        }
+        if mode != self.plan.governor.mode {
+            self.stand_all_down(Lift::Plan, now);
+        }
+        self.review(now);
+    }
+
+    /// A window of an edge was closed, or its silence was measured.
+    pub fn handle_score(&mut self, edge: &EdgeKey, score: &Score, now: Timestamp) {
+        let now = self.tick(now);
+        let concerns = self.edges.concerns(edge);
+        if !self.edges.record(edge, score, now) {
+            return;
+        }
+        self.plan_sweep(now);
+        for id in self.cases_of(edge) {
+            self.with_case(id, |control, case| {
+                case.note(score, now);
+                control.advance(case, now);
+            });
+        }
+        let evicted = std::mem::take(&mut self.edges.evicted);
+        if evicted || self.edges.concerns(edge) > concerns {
+            self.review(now);
+        }
+        self.judge(edge, score, now);
+    }
+
+    /// Somebody states a fact, which needs no statistics: every reflex on that signal acts at
+    /// once. Where the plan has none, it is told. `detail` is for people; at most some 250 bytes
+    /// of it are kept.
+    pub fn handle_signal(&mut self, edge: &EdgeKey, signal: Signal, detail: &str, now: Timestamp) {
+        let now = self.tick(now);
+        if self.edges.place(edge).is_none() {
+            return;
+        }
+        let measure = Measure { observed: true, bits: HARD_BITS, ..Measure::default() };
+        let mut reflexes: Vec<_> = self.reflexes.clone();
+        reflexes.retain(|reflex| reflex.on.signal == signal);
+        if reflexes.is_empty() {
+            reflexes.push(Arc::new(told(signal)));
+        }
+        for reflex in &reflexes {
+            if let Some(id) = self.case_of(edge, &reflex.name) {
+                self.with_case(id, |control, case| {
+                    case.repeat(&measure, now);
+                    control.advance(case, now);
+                });
+            } else if !self.rests(edge, reflex, now) {
+                let text = words::detail(signal, detail);
+                self.open(edge, reflex, Cause { measure, feature: None, text, score: None }, now);
+            }
+        }
+    }
+
+    /// So many deliveries on an edge were verified: trust is earned.
+    pub fn handle_deliveries(&mut self, edge: &EdgeKey, verified: u64, now: Timestamp) {
+        let now = self.tick(now);
+        self.trust.earn(edge, verified, now);
+        self.plan_sweep(now);
+    }
+
+    /// The edge is not measured any more, and does not count as known. What is in force on it
+    /// holds on, unless it breaks a cap now.
+    pub fn forget(&mut self, edge: &EdgeKey) {
+        self.edges.forget(edge);
+        self.review(self.now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.cases.values().map(Case::wake).chain(self.sweep_at).min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let now = self.tick(now);
+        let due = self.cases.iter().filter(|(_, case)| case.wake() <= now);
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            self.with_case(id, |control, case| control.advance(case, now));
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.edges.sweep(now);
+            self.trust.sweep(now);
+            self.sweep_at = None;
+            self.plan_sweep(now);
+            self.review(now);
+        }
+    }
+
+    /// What happened next, in its order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.poll()
+    }
+
+    /// What is in force on an edge now: all actions merged to the strictest. In shadow mode and
+    /// while frozen there is none.
+    #[must_use]
+    pub fn restriction(&self, edge: &EdgeKey) -> Option<&Restriction> {
+        self.restrictions.get(edge)
+    }
+
+    /// All that is in force now.
+    pub fn restrictions(&self) -> impl Iterator<Item = (&EdgeKey, &Restriction)> {
+        self.restrictions.iter()
+    }
+
+    /// Changes with the restrictions in force.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How far an edge is trusted, 0 to 1, as of the last time that was given.
+    #[must_use]
+    pub fn trust(&self, edge: &EdgeKey) -> f32 {
+        self.trust.get(edge)
+    }
+
+    /// Edges whose trust is not where it started, [`MAX_TRUSTED`] at most.
+    pub fn trusted(&self) -> impl Iterator<Item = (&EdgeKey, f32)> {
+        self.trust.all()
+    }
+
+    /// Whether an incident of the edge is open: nothing is to be learnt of it meanwhile.
+    #[must_use]
+    pub fn is_open(&self, edge: &EdgeKey) -> bool {
+        self.edges.get(edge).is_some_and(|known| !known.cases.is_empty())
+    }
+
+    /// How many incidents were not opened because [`MAX_OPEN`] were, or half of it of addresses.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// How many scores and signals were not taken up because [`MAX_EDGES`] edges of their kind
+    /// had open incidents.
+    #[must_use]
+    pub fn blind(&self) -> u64 {
+        self.edges.unplaced
+    }
+
+    fn enforce_trust(&mut self) {
+        self.trust.enforced = !self.frozen && self.plan.governor.mode == Mode::Enforce;
+    }
+
+    /// Takes the time, which does not go back.
+    fn tick(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        self.plan_sweep(self.now);
+        self.now
+    }
+
+    fn plan_sweep(&mut self, now: Timestamp) {
+        let idle = self.edges.is_empty() && self.trust.is_empty();
+        if self.sweep_at.is_none() && !idle {
+            self.sweep_at = Some(now + SWEEP);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! An open incident, as it runs through the steps of its reflex.
+
+mod standing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::action::{Action, ActionId, ActionState};
+use super::incident::{Incident, IncidentState};
+use super::measure::{is_absence, is_still, reading, threshold, window};
+use crate::baseline::{Feature, Measure, Score};
+use crate::reflex::{ActionKind, Reflex, Step};
+use crate::time::Timestamp;
+
+/// The shortest time between two looks.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// How long a repeated action holds at most, unless the reflex says more.
+pub(super) const LONGEST_REPEAT: Duration = Duration::from_secs(3_600);
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// Nothing is in force. The incident ends then at the latest.
+    Watching { ends: Timestamp },
+    /// Its restrictions are in force, and their effect is to be measured.
+    Proving { expires: Timestamp },
+    /// They work.
+    Holding { expires: Timestamp },
+    /// They worked and expired. The incident ends then, unless the signal comes back.
+    Probation { ends: Timestamp },
+}
+
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) incident: Incident,
+    pub(super) reflex: Arc<Reflex>,
+    pub(super) phase: Phase,
+    /// The step that was last taken.
+    pub(super) step: usize,
+    /// How long its next actions hold.
+    pub(super) ttl: Duration,
+    /// The signal when the step was taken.
+    pub(super) before: Measure,
+    /// The signal as it was last read.
+    pub(super) latest: Measure,
+    latest_at: Timestamp,
+    taken_at: Timestamp,
+    /// When the next step is due.
+    due: Option<Timestamp>,
+    threshold: f32,
+    window: Duration,
+    /// Readings since the step, or since the restrictions expired.
+    readings: u32,
+    /// Scores in succession in which nothing came through.
+    still: u32,
+    /// Readings in succession at or above the threshold.
+    loud: u32,
+    /// Readings in succession below half of the threshold, and since when.
+    calm: (u32, Timestamp),
+    /// The governor refused all that the step would have put into force.
+    pub(super) refused: bool,
+    /// On probation: since when the signal is back, and whether it has lasted.
+    back: Option<Timestamp>,
+    is_back: bool,
+}
+
+impl Case {
+    pub(super) fn new(incident: Incident, reflex: &Arc<Reflex>, cause: &Measure) -> Self {
+        let now = incident.first_seen;
+        Self {
+            reflex: Arc::clone(reflex),
+            phase: Phase::Watching { ends: now },
+            step: 0,
+            ttl: reflex.ttl,
+            before: *cause,
+            latest: *cause,
+            latest_at: now,
+            taken_at: now,
+            due: None,
+            threshold: 0.0,
+            window: Duration::ZERO,
+            readings: 0,
+            still: 0,
+            loud: 0,
+            calm: (0, now),
+            refused: false,
+            back: None,
+            is_back: false,
+            incident,
+        }
+    }
+
+    pub(super) fn is_hard(&self) -> bool {
+        self.incident.signal.is_hard()
+    }
+
+    /// Takes the edge's next score up. A hard signal has no scores.
+    pub(super) fn note(&mut self, score: &Score, now: Timestamp) {
+        if self.is_hard() {
+            return;
+        }
+        self.scale(score);
+        self.still = if is_still(score) { self.still + 1 } else { 0 };
+        self.note_return(score, now);
+        if let Some(measure) = reading(self.incident.signal, self.incident.feature, score) {
+            self.read(&measure, now);
+        }
+    }
+
+    /// Takes a threshold and the window's length from a score.
+    pub(super) fn scale(&mut self, score: &Score) {
+        self.threshold = threshold(&self.reflex.on, score.windows_per_day);
+        self.window = window(score.windows_per_day).min(Duration::from_secs(60));
+    }
+
+    /// Takes up that a fact was stated again.
+    pub(super) fn repeat(&mut self, measure: &Measure, now: Timestamp) {
+        self.is_back = matches!(self.phase, Phase::Probation { .. });
+        self.read(measure, now);
+    }
+
+    fn read(&mut self, measure: &Measure, now: Timestamp) {
+        (self.latest, self.latest_at) = (*measure, now);
+        self.readings += 1;
+        self.loud += 1;
+        if measure.bits >= self.threshold {
+            self.incident.last_seen = now;
+            self.incident.bits = self.incident.bits.max(measure.bits);
+        } else {
+            self.loud = 0;
+        }
+        if measure.bits >= self.threshold / 2.0 {
+            self.calm = (0, now);
+        } else {
+            let since = if self.calm.0 == 0 { now } else { self.calm.1 };
+            self.calm = (self.calm.0 + 1, since);
+        }
+    }
+
+    /// On probation any feature counts, but not the first window, which may have begun before.
+    fn note_return(&mut self, score: &Score, now: Timestamp) {
+        if !matches!(self.phase, Phase::Probation { .. }) || self.readings == 0 {
+            return;
+        }
+        let Some(measure) = reading(self.incident.signal, None, score) else { return };
+        if measure.bits < self.threshold || self.is_aftermath(score.top, &measure) {
+            self.back = None;
+            return;
+        }
+        let since = *self.back.get_or_insert(now);
+        self.is_back = now.since(since) >= self.reflex.on.lasting;
+    }
+
+    /// Whether a departure is what a restriction leaves behind: less traffic than is normal.
+    pub(super) fn is_aftermath(&self, top: Option<Feature>, measure: &Measure) -> bool {
+        let absence = is_absence(self.incident.signal, self.incident.feature, &self.before);
+        !absence && top == Some(Feature::Rate) && measure.spreads < 0.0
+    }
+
+    /// Begins a step.
+    pub(super) fn begin(&mut self, step: usize, now: Timestamp) {
+        self.step = step;
+        self.taken_at = now;
+        self.before = self.latest;
+        self.due = self.next_step().map(|next| now + next.after.max(SHORTEST));
+        self.readings = 0;
+        self.still = 0;
+        self.loud = 0;
+        self.calm = (0, now);
+        self.refused = false;
+    }
+
+    /// Whether the signal was above its threshold when it was last read.
+    pub(super) fn is_loud(&self) -> bool {
+        self.loud > 0
+    }
+
+    /// Begins the time after the restrictions expired.
+    pub(super) fn begin_probation(&mut self, ends: Timestamp) {
+        self.phase = Phase::Probation { ends };
+        self.readings = 0;
+        self.back = None;
+        self.is_back = false;
+    }
+
+    pub(super) fn next_step(&self) -> Option<&Step> {
+        self.reflex.steps.get(self.step + 1)
+    }
+
+    /// Waits once more as long as before the next step.
+    pub(super) fn postpone(&mut self, now: Timestamp) {
+        self.due = self.next_step().map(|next| now + next.after.max(SHORTEST));
+        if self.due.is_none() {
+            self.readings = 0;
+        }
+    }
+
+    /// A new action of it, not in force yet.
+    pub(super) fn action(&self, id: ActionId, kind: ActionKind, now: Timestamp) -> Action {
+        let state = if kind.restricts() { ActionState::Refused } else { ActionState::Told };
+        Action {
+            id,
+            incident: self.incident.id,
+            kind,
+            edge: self.incident.edge.clone(),
+            since: now,
+            expires: now,
+            moves: self.incident.signal,
+            state,
+            effect: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> IncidentState {
+        self.incident.state
+    }
+}

@@ -1,0 +1,257 @@
+//! The caps on actions: counted after the action, over all actions together.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use super::action::ActionId;
+use super::edges::Edges;
+use super::restriction::Hold;
+use crate::baseline::EdgeKey;
+use crate::identity::SpiffeId;
+use crate::reflex::Governor;
+use crate::time::Timestamp;
+
+/// Which cap an action would have broken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum GovernorRefusal {
+    /// The kill switch is on.
+    Frozen,
+    /// The edge is a hop: the callers behind it are honest.
+    Hop,
+    /// Nothing of what it asks can be asked of such an edge.
+    NotApplicable,
+    /// The edge has shown fewer calls than `min_calls`.
+    TooFewCalls {
+        /// How many it has shown.
+        seen: u64,
+        /// How many it must have shown.
+        needs: u64,
+    },
+    /// Fewer callers are known than `min_peers`.
+    TooFewPeers {
+        /// How many are known.
+        known: u64,
+        /// How many there must be.
+        needs: u64,
+    },
+    /// More than `max_share` of the known callers would be restricted.
+    Share {
+        /// How many would be.
+        restricted: u64,
+        /// How many are known.
+        known: u64,
+    },
+    /// No instance of the callee would be left.
+    LastInstance,
+    /// Fewer instances of the callee than `min_healthy` would be left.
+    TooFewInstances {
+        /// How many would be.
+        left: u64,
+        /// How many are known.
+        known: u64,
+    },
+    /// `max_actions` were taken in its time already.
+    TooManyActions,
+}
+
+impl GovernorRefusal {
+    /// The name used in logs and the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::Hop => "hop",
+            Self::NotApplicable => "not applicable",
+            Self::TooFewCalls { .. } => "min_calls",
+            Self::TooFewPeers { .. } => "min_peers",
+            Self::Share { .. } => "max_share",
+            Self::LastInstance => "last instance",
+            Self::TooFewInstances { .. } => "min_healthy",
+            Self::TooManyActions => "max_actions",
+        }
+    }
+}
+
+impl fmt::Display for GovernorRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frozen => f.write_str("the loop is frozen"),
+            Self::Hop => f.write_str("a hop is not restricted: the callers behind it are honest"),
+            Self::NotApplicable => f.write_str("nothing of it can be asked of such an edge"),
+            Self::TooFewCalls { seen, needs } => {
+                write!(f, "the edge has shown {seen} calls and it needs {needs}")
+            }
+            Self::TooFewPeers { known, needs } => {
+                write!(f, "{known} callers are known and it needs {needs}")
+            }
+            Self::Share { restricted, known } => {
+                write!(f, "{restricted} of {known} known callers would be restricted")
+            }
+            Self::LastInstance => f.write_str("no instance of the callee would be left"),
+            Self::TooFewInstances { left, known } => {
+                write!(f, "{left} of {known} instances of the callee would be left")
+            }
+            Self::TooManyActions => f.write_str("too many actions were taken already"),
+        }
+    }
+}
+
+/// The most actions that are remembered, and so the most that `max_actions` can permit.
+const MAX_TAKEN: usize = 10_000;
+
+/// All actions in force, or in shadow, and when they were taken.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub(super) holds: BTreeMap<ActionId, Hold>,
+    /// The last ones; another plan may count them over a longer time.
+    taken: VecDeque<Timestamp>,
+    /// A seeded defect: caps are counted before the action.
+    #[cfg(test)]
+    pub(super) counts_before: bool,
+}
+
+impl Books {
+    /// Whether one more action on `edge` keeps within all caps. A `hard` cause needs no history.
+    pub(super) fn permit(
+        &self,
+        caps: &Governor,
+        edges: &Edges,
+        edge: &EdgeKey,
+        hard: bool,
+        now: Timestamp,
+    ) -> Result<(), GovernorRefusal> {
+        let seen = edges.get(edge).map_or(0, |known| known.seen);
+        if !hard && seen < caps.min_calls {
+            return Err(GovernorRefusal::TooFewCalls { seen, needs: caps.min_calls });
+        }
+        self.count(edges, self.extra(edge)).within(caps, edges, edge)?;
+        let within = |at: &&Timestamp| now.since(**at) < caps.max_actions.per;
+        let recent = self.taken.iter().rev().take_while(within).count();
+        if recent >= (caps.max_actions.count as usize).min(MAX_TAKEN) {
+            return Err(GovernorRefusal::TooManyActions);
+        }
+        Ok(())
+    }
+
+    #[cfg(not(test))]
+    fn extra<'e>(&self, edge: &'e EdgeKey) -> Option<&'e EdgeKey> {
+        Some(edge)
+    }
+
+    #[cfg(test)]
+    fn extra<'e>(&self, edge: &'e EdgeKey) -> Option<&'e EdgeKey> {
+        (!self.counts_before).then_some(edge)
+    }
+
+    pub(super) fn take(&mut self, id: ActionId, hold: Hold, now: Timestamp) {
+        self.holds.insert(id, hold);
+        if self.taken.len() >= MAX_TAKEN {
+            self.taken.pop_front();
+        }
+        self.taken.push_back(now);
+    }
+
+    /// The newest action that breaks a cap, now that peers or instances have left, or the caps
+    /// are lower.
+    pub(super) fn broken(
+        &self,
+        caps: &Governor,
+        edges: &Edges,
+    ) -> Option<(ActionId, GovernorRefusal)> {
+        let count = self.count(edges, None);
+        let broken = |(id, hold): (&ActionId, &Hold)| {
+            count.within(caps, edges, &hold.edge).err().map(|why| (*id, why))
+        };
+        self.holds.iter().rev().find_map(broken)
+    }
+
+    /// What is restricted, `extra` with it.
+    fn count<'a>(&'a self, edges: &Edges, extra: Option<&'a EdgeKey>) -> Count<'a> {
+        let held = self.holds.values().map(|hold| &hold.edge);
+        let restricted: BTreeSet<&EdgeKey> = held.chain(extra).collect();
+        let concerned = restricted.iter().map(|edge| edges.concerns(edge)).sum();
+        Count { restricted, concerned, scored: edges.callers() }
+    }
+}
+
+struct Count<'a> {
+    restricted: BTreeSet<&'a EdgeKey>,
+    /// How many callers that concerns.
+    concerned: u64,
+    /// How many are known because they were scored.
+    scored: u64,
+}
+
+impl Count<'_> {
+    /// Whether it keeps within the caps that concern `edge`.
+    fn within(
+        &self,
+        caps: &Governor,
+        edges: &Edges,
+        edge: &EdgeKey,
+    ) -> Result<(), GovernorRefusal> {
+        match edge {
+            EdgeKey::Callee { id, .. } => self.instances(caps, edges, id),
+            EdgeKey::HopIn(_) | EdgeKey::HopOut(_) => Err(GovernorRefusal::Hop),
+            // Behind it nobody was ever authenticated.
+            EdgeKey::Address(_) if edges.concerns(edge) == 0 => Ok(()),
+            EdgeKey::Caller(_) | EdgeKey::Address(_) => self.share(caps, edges),
+        }
+    }
+
+    fn share(&self, caps: &Governor, edges: &Edges) -> Result<(), GovernorRefusal> {
+        let (scored, needs) = (self.scored, u64::from(caps.min_peers));
+        if scored < needs {
+            return Err(GovernorRefusal::TooFewPeers { known: scored, needs });
+        }
+        // A caller that was never scored is known all the same once it is restricted: counted on
+        // both sides, it leaves no more room for others.
+        let caller = |edge: &EdgeKey| matches!(edge, EdgeKey::Caller(_));
+        let unscored = self.restricted.iter().filter(|e| caller(e) && !edges.is_scored(e)).count();
+        let known = scored + unscored as u64;
+        if self.concerned as f64 > most(caps.max_share, known) {
+            return Err(GovernorRefusal::Share { restricted: self.concerned, known });
+        }
+        Ok(())
+    }
+
+    fn instances(
+        &self,
+        caps: &Governor,
+        edges: &Edges,
+        id: &SpiffeId,
+    ) -> Result<(), GovernorRefusal> {
+        let free = |edge: &&EdgeKey| !self.restricted.contains(*edge);
+        let left = edges.instances(id).filter(free).count() as u64;
+        // As with callers: restricted is known.
+        let ours = |edge: &EdgeKey| matches!(edge, EdgeKey::Callee { id: of, .. } if of == id);
+        let known = left + self.restricted.iter().filter(|edge| ours(edge)).count() as u64;
+        if left == 0 {
+            return Err(GovernorRefusal::LastInstance);
+        }
+        if left as f64 + 1e-6 * (known as f64) < f64::from(caps.min_healthy) * known as f64 {
+            return Err(GovernorRefusal::TooFewInstances { left, known });
+        }
+        Ok(())
+    }
+}
+
+/// A share of so many. 0.1 of 10 is 1, though 0.1 has no exact number.
+fn most(share: f32, of: u64) -> f64 {
+    f64::from(share) * of as f64 + 1e-6 * of as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_not_broken_by_how_numbers_are_written() {
+        for known in 1..=1_000_u64 {
+            assert!(known as f64 <= most(0.1, known * 10), "{known}");
+            assert!((known + 1) as f64 > most(0.1, known * 10), "{known}");
+            assert!(known as f64 <= most(1.0, known), "{known}");
+        }
+    }
+}

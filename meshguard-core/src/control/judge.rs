@@ -1,0 +1,105 @@
+//! From a window's score to the incidents that it opens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::case::Case;
+use super::incident::IncidentId;
+use super::run::Cause;
+use super::{Control, measure, words};
+use crate::baseline::{EdgeKey, Measure, Score};
+use crate::reflex::{ActionKind, Reflex, Signal, Step, Trigger};
+use crate::time::Timestamp;
+
+impl Control {
+    /// Opens an incident for each reflex whose signal has lasted.
+    pub(super) fn judge(&mut self, edge: &EdgeKey, score: &Score, now: Timestamp) {
+        let cases = self.cases_of(edge);
+        if cases.iter().any(|id| self.cases.get(id).is_some_and(Case::is_acting)) {
+            if let Some(known) = self.edges.get_mut(edge) {
+                known.holding.clear();
+            }
+            return;
+        }
+        for at in 0..self.reflexes.len() {
+            let reflex = Arc::clone(&self.reflexes[at]);
+            let signal = reflex.on.signal;
+            let Some(measure) = measure::reading(signal, None, score) else { continue };
+            let lasts = self.lasts(edge, at, &measure, score, now);
+            let known = self.case_of(edge, &reflex.name).is_some();
+            if !lasts || known || self.rests(edge, &reflex, now) {
+                continue;
+            }
+            if self.is_aftermath(&cases, signal, score, &measure) {
+                continue;
+            }
+            let feature = match signal {
+                Signal::Feature(feature) => Some(feature),
+                Signal::Any => score.top,
+                _ => None,
+            };
+            let text = words::surprise(signal, feature, &measure);
+            self.open(edge, &reflex, Cause { measure, feature, text, score: Some(score) }, now);
+        }
+    }
+
+    /// Whether a reflex's signal is above its threshold, and has been for as long as it asks.
+    fn lasts(
+        &mut self,
+        edge: &EdgeKey,
+        at: usize,
+        measure: &Measure,
+        score: &Score,
+        now: Timestamp,
+    ) -> bool {
+        let on = &self.reflexes[at].on;
+        let above = measure.bits >= measure::threshold(on, score.windows_per_day);
+        let Some(known) = self.edges.get_mut(edge) else { return false };
+        known.holding.resize(self.reflexes.len(), None);
+        let since = &mut known.holding[at];
+        *since = above.then(|| since.unwrap_or(now));
+        since.is_some_and(|since| now.since(since) >= on.lasting)
+    }
+
+    /// Whether a departure is what a restriction that has expired leaves behind: a peer that was
+    /// cut off comes back slowly, or not at all.
+    fn is_aftermath(
+        &self,
+        cases: &[IncidentId],
+        signal: Signal,
+        score: &Score,
+        measure: &Measure,
+    ) -> bool {
+        let top = match signal {
+            Signal::Feature(feature) => Some(feature),
+            _ => score.top,
+        };
+        let after = |case: &Case| signal == Signal::Silence || case.is_aftermath(top, measure);
+        let cases = cases.iter().filter_map(|id| self.cases.get(id));
+        cases.filter(|case| case.is_on_probation()).any(after)
+    }
+
+    pub(super) fn cases_of(&self, edge: &EdgeKey) -> Vec<IncidentId> {
+        self.edges.get(edge).map(|known| known.cases.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn case_of(&self, edge: &EdgeKey, reflex: &str) -> Option<IncidentId> {
+        let ours = |id: &&IncidentId| {
+            self.cases.get(id).is_some_and(|case| *case.incident.reflex == *reflex)
+        };
+        self.edges.get(edge)?.cases.iter().find(ours).copied()
+    }
+
+    pub(super) fn rests(&self, edge: &EdgeKey, reflex: &Reflex, now: Timestamp) -> bool {
+        let hard = reflex.on.signal.is_hard();
+        self.edges.get(edge).is_some_and(|known| known.rests(&reflex.name, hard, now))
+    }
+}
+
+/// What is done about a hard signal that no reflex is on.
+pub(super) fn told(signal: Signal) -> Reflex {
+    let on = Trigger { signal, one_in: None, lasting: Duration::ZERO };
+    let actions = vec![ActionKind::Alert];
+    let steps = vec![Step { after: Duration::ZERO, unless_falling: false, actions }];
+    Reflex { name: signal.as_str().into(), on, steps, ttl: Reflex::DEFAULT_TTL }
+}

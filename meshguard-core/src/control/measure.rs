@@ -1,0 +1,141 @@
+//! What a score says of a signal, and what an action did to it.
+
+use std::time::Duration;
+
+use super::action::Effect;
+use crate::baseline::{Feature, Measure, Score, bits_for};
+use crate::reflex::{Signal, Trigger};
+
+const DAY: f64 = 86_400.0;
+
+/// The bits above which a signal is rarer than its trigger says: one false alarm in `one_in`.
+/// Not below 1 bit; 0 for a hard signal.
+pub(super) fn threshold(on: &Trigger, windows_per_day: f32) -> f32 {
+    let Some(one_in) = on.one_in else { return 0.0 };
+    let per_day = if windows_per_day.is_finite() { windows_per_day.max(1.0) } else { 1.0 };
+    bits_for(one_in, per_day).max(1.0)
+}
+
+/// The length of an edge's windows.
+pub(super) fn window(windows_per_day: f32) -> Duration {
+    let per_day = f64::from(windows_per_day).clamp(1.0, DAY * 1_000.0);
+    Duration::from_secs_f64(DAY / if per_day.is_finite() { per_day } else { DAY })
+}
+
+/// What a score says of a signal; its `bits` are the signal's. Of all features together, the
+/// rest is that of `feature`, or of the one that stands out most. `None`: it says nothing.
+pub(super) fn reading(signal: Signal, feature: Option<Feature>, score: &Score) -> Option<Measure> {
+    let measure = match signal {
+        Signal::Any => {
+            if is_empty(score) {
+                return None;
+            }
+            let feature = feature.or(score.top);
+            let of = |f| Some(score.measure(f)).filter(|m| m.observed);
+            let measure =
+                feature.map_or(Some(Measure { observed: true, ..Measure::default() }), of)?;
+            Measure { bits: score.bits, ..measure }
+        }
+        Signal::Feature(feature) => Some(score.measure(feature)).filter(|m| m.observed)?,
+        Signal::Silence => Measure { observed: true, bits: score.silence, ..Measure::default() },
+        _ => return None,
+    };
+    let bits = if measure.bits.is_nan() { 0.0 } else { measure.bits };
+    Some(Measure { bits, ..measure })
+}
+
+/// Whether a score shows that nothing came through.
+pub(super) fn is_still(score: &Score) -> bool {
+    let rate = score.measure(Feature::Rate);
+    if rate.observed { rate.value <= 0.0 } else { is_empty(score) }
+}
+
+/// Whether nothing was observed: it is no window, but a silence that was measured.
+fn is_empty(score: &Score) -> bool {
+    score.bits <= 0.0 && score.measures.iter().all(|m| !m.observed)
+}
+
+/// What came of it between two readings.
+pub(super) fn compare(before: &Measure, after: &Measure, threshold: f32) -> Effect {
+    let spreads = before.spreads.abs();
+    let known = spreads > 0.0 && after.spreads.is_finite();
+    let back = known && after.spreads * before.spreads.signum() <= spreads / 2.0;
+    if after.bits < threshold / 2.0 || back {
+        return Effect::Effective;
+    }
+    let worse =
+        if known { after.spreads.abs() > spreads * 1.25 } else { after.bits > before.bits * 1.25 };
+    if worse { Effect::Worse } else { Effect::NoEffect }
+}
+
+/// Whether the metric is on its way back: a tenth of the departure is gone.
+pub(super) fn is_falling(before: &Measure, after: &Measure) -> bool {
+    match before.spreads.abs() {
+        0.0 => after.bits < before.bits * 0.9,
+        spreads => after.spreads * before.spreads.signum() < spreads * 0.9,
+    }
+}
+
+/// Whether the signal is that something is missing, so that nothing at all is no relief.
+pub(super) fn is_absence(signal: Signal, feature: Option<Feature>, before: &Measure) -> bool {
+    let less = feature == Some(Feature::Rate) && before.spreads < 0.0;
+    signal == Signal::Silence || less
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(bits: f32, spreads: f32) -> Measure {
+        Measure { observed: true, bits, spreads, ..Measure::default() }
+    }
+
+    #[test]
+    fn the_threshold_is_one_window_in_so_long_a_time() {
+        let on = |days: u64| Trigger {
+            signal: Signal::Any,
+            one_in: Some(Duration::from_secs(days * 86_400)),
+            lasting: Duration::ZERO,
+        };
+        assert_eq!(threshold(&on(1), 65_536.0), 16.0);
+        assert_eq!(threshold(&on(4), 65_536.0), 18.0);
+        assert_eq!(threshold(&on(1), 0.0), 1.0);
+        assert_eq!(threshold(&on(1), f32::NAN), 1.0);
+        assert_eq!(threshold(&on(1), f32::INFINITY), 1.0);
+    }
+
+    #[test]
+    fn a_window_is_a_share_of_the_day() {
+        assert_eq!(window(86_400.0), Duration::from_secs(1));
+        assert_eq!(window(8_640.0), Duration::from_secs(10));
+        assert_eq!(window(f32::NAN), Duration::from_secs(1));
+        assert_eq!(window(0.0), Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn an_effect_is_half_of_the_way_back_or_half_of_the_bits() {
+        let before = measure(30.0, 12.0);
+        for (after, effect) in [
+            (measure(9.9, 12.0), Effect::Effective),
+            (measure(30.0, 6.0), Effect::Effective),
+            (measure(30.0, -40.0), Effect::Effective),
+            (measure(30.0, 7.0), Effect::NoEffect),
+            (measure(60.0, 15.0), Effect::NoEffect),
+            (measure(30.0, 15.5), Effect::Worse),
+        ] {
+            assert_eq!(compare(&before, &after, 20.0), effect, "{after:?}");
+        }
+        let below = measure(30.0, -12.0);
+        assert_eq!(compare(&below, &measure(30.0, 3.0), 20.0), Effect::Effective);
+        assert_eq!(compare(&below, &measure(30.0, -11.0), 20.0), Effect::NoEffect);
+    }
+
+    #[test]
+    fn without_a_departure_bits_alone_are_compared() {
+        let before = measure(30.0, 0.0);
+        assert_eq!(compare(&before, &measure(20.0, 0.0), 20.0), Effect::NoEffect);
+        assert_eq!(compare(&before, &measure(40.0, 0.0), 20.0), Effect::Worse);
+        assert!(is_falling(&before, &measure(26.0, 0.0)));
+        assert!(!is_falling(&before, &measure(28.0, 0.0)));
+    }
+}

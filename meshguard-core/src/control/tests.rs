@@ -1,0 +1,12 @@
+//! Claims about control.
+
+mod audit;
+mod collusion;
+mod governor;
+mod hard;
+mod incidents;
+mod machine;
+mod operators;
+mod steps;
+mod trust;
+mod world;
