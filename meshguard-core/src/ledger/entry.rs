@@ -1,0 +1,140 @@
+//! What is recorded.
+
+mod buf;
+mod delivery;
+mod error;
+mod life;
+mod reaction;
+mod wire;
+
+use std::time::Duration;
+
+pub use buf::EntryBuf;
+pub use delivery::{End, Exchange, Received, Sent};
+pub use error::{EntryError, EntryErrorKind};
+pub use life::{Gap, GapCause, Operator, PolicyChange, Start, Stop};
+pub use reaction::{Action, Change, Decision, Effect, Incident};
+pub use wire::MAX_TEXT;
+
+use crate::time::Timestamp;
+use wire::{Reader, Wire};
+
+/// The version of the encoding, an entry's first byte.
+pub const VERSION: u8 = 1;
+/// How many kinds of entry there are; their numbers are 1 to this.
+pub const KINDS: usize = 11;
+
+/// One entry: what happened. Borrows its texts, so that making one costs nothing.
+///
+/// Texts of more than [`MAX_TEXT`] bytes are cut in the encoding, visibly: they then end with
+/// "…". Identities are SPIFFE IDs as text; a route is the matched template, never a raw path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Entry<'a> {
+    /// The service began.
+    Start(Start<'a>),
+    /// The service ended in order, with its books.
+    Stop(Stop),
+    /// A policy came into effect.
+    Policy(PolicyChange),
+    /// An exchange as its caller knows it.
+    Sent(Sent<'a>),
+    /// An exchange as its callee knows it.
+    Received(Received<'a>),
+    /// Policy's answer to a request.
+    Decision(Decision<'a>),
+    /// A verdict in its life.
+    Incident(Incident<'a>),
+    /// An action, applied or ended.
+    Action(Action<'a>),
+    /// What an action was measured to have done.
+    Effect(Effect<'a>),
+    /// What an operator did.
+    Operator(Operator<'a>),
+    /// Entries that are missing.
+    Gap(Gap),
+}
+
+/// When an entry was recorded, and as which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The entry's number, from 0, without holes: its leaf in the tree.
+    pub seq: u64,
+    /// The wall clock.
+    pub at: Timestamp,
+    /// The monotonic clock, since the process opened the ledger; below 584 years.
+    pub elapsed: Duration,
+}
+
+/// Matches every kind with its number, once: encoder, decoder and names cannot disagree.
+macro_rules! kinds {
+    ($($number:literal $kind:ident $name:literal),* $(,)?) => {
+        impl<'a> Entry<'a> {
+            /// The kind's number: an entry's second byte, 1 to [`KINDS`].
+            #[must_use]
+            pub const fn number(&self) -> u8 {
+                match self { $(Self::$kind(_) => $number,)* }
+            }
+
+            /// The kind's name, as `sent`.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$kind(_) => $name,)* }
+            }
+
+            fn put(&self, out: &mut Vec<u8>) {
+                match self { $(Self::$kind(fields) => fields.put(out),)* }
+            }
+
+            fn get(number: u8, from: &mut Reader<'a>) -> Result<Self, EntryError> {
+                match number {
+                    $($number => Wire::get(from).map(Self::$kind),)*
+                    _ => Err(EntryError::new(1, EntryErrorKind::Kind(number))),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    1 Start "start",
+    2 Stop "stop",
+    3 Policy "policy",
+    4 Sent "sent",
+    5 Received "received",
+    6 Decision "decision",
+    7 Incident "incident",
+    8 Action "action",
+    9 Effect "effect",
+    10 Operator "operator",
+    11 Gap "gap",
+}
+
+impl<'a> Entry<'a> {
+    /// Appends the encoding to `out`. Allocates nothing where `out` has room.
+    pub fn encode(&self, stamp: &Stamp, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[VERSION, self.number()]);
+        stamp.put(out);
+        self.put(out);
+    }
+
+    /// Reads one entry, which must be all of `bytes`.
+    ///
+    /// # Errors
+    /// Whatever [`encode`](Self::encode) would not have written: another version, an unknown
+    /// kind, a field that is short or not canonical, trailing bytes; with the place.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
+        let mut from = Reader::new(bytes);
+        let version = u8::get(&mut from)?;
+        if version != VERSION {
+            return Err(EntryError::new(0, EntryErrorKind::Version(version)));
+        }
+        let number = u8::get(&mut from)?;
+        let stamp = Stamp::get(&mut from)?;
+        let entry = Self::get(number, &mut from)?;
+        from.end()?;
+        Ok((stamp, entry))
+    }
+}
+
+wire::wire!(Stamp { seq, at, elapsed });

@@ -1,0 +1,107 @@
+//! The service's own life: start and stop, policies, operators, gaps.
+
+use super::wire::{wire, wire_enum};
+use crate::delivery::Counts;
+use crate::time::Timestamp;
+
+/// The service began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start<'a> {
+    /// Its SPIFFE ID.
+    pub service: &'a str,
+    /// Its instance, new at each start.
+    pub instance: &'a str,
+    /// The version of the software.
+    pub version: &'a str,
+    /// The version of the policy in effect.
+    pub policy_version: u64,
+}
+
+/// The service ended in order. A start that follows no stop follows a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The books of what it called, summed over its sessions.
+    pub sent: Counts,
+    /// Exchanges that it accepted.
+    pub accepted: u64,
+    /// Of these, the ones whose end is known.
+    pub settled: u64,
+}
+
+/// A policy came into effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyChange {
+    /// Its version.
+    pub version: u64,
+    /// The version that it replaced; `None` for the first.
+    pub replaced: Option<u64>,
+}
+
+/// What an operator did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operator<'a> {
+    /// What, as `lift`.
+    pub verb: &'a str,
+    /// To what.
+    pub target: &'a str,
+}
+
+/// Entries that are missing here. They have no numbers: seq has no holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Why.
+    pub cause: GapCause,
+    /// How many; `None` where nobody knows.
+    pub count: Option<u64>,
+    /// The seq that the first of them had or would have had, where that is known.
+    pub first_seq: Option<u64>,
+    /// When the first was lost, where that is known.
+    pub since: Option<Timestamp>,
+    /// When the last was lost, where that is known.
+    pub until: Option<Timestamp>,
+}
+
+/// Why entries are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapCause {
+    /// They came faster than the disk took them, and the queue was full.
+    QueueFull,
+    /// The last start found the end of the file half written, and cut it off: what was in it
+    /// had not been said to be durable.
+    TornTail,
+}
+
+impl GapCause {
+    /// The name, as `queue-full`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue-full",
+            Self::TornTail => "torn-tail",
+        }
+    }
+}
+
+wire!(Start<'a> { service, instance, version, policy_version });
+wire!(Stop { sent, accepted, settled });
+wire!(Counts { begun, delivered, rejected, failed, not_delivered, indeterminate, open });
+wire!(PolicyChange { version, replaced });
+wire!(Operator<'a> { verb, target });
+wire!(Gap { cause, count, first_seq, since, until });
+wire_enum!(GapCause {
+    1 => Self::QueueFull = Self::QueueFull,
+    2 => Self::TornTail = Self::TornTail,
+});
+
+impl Stop {
+    /// Whether begun = delivered + rejected + failed + not delivered + indeterminate + open.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let Counts { begun, delivered, rejected, failed, not_delivered, indeterminate, open } =
+            self.sent;
+        let ended = [delivered, rejected, failed, not_delivered, indeterminate, open];
+        // Of numbers that somebody else may have written: their sum can be beyond u64.
+        ended.into_iter().map(u128::from).sum::<u128>() == u128::from(begun)
+    }
+}

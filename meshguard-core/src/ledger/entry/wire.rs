@@ -1,0 +1,232 @@
+//! Fields as bytes: one way to write each, and nothing else is read.
+
+use std::time::Duration;
+
+use super::error::{EntryError, EntryErrorKind};
+use crate::access::Evidence;
+use crate::delivery::{Failure, Outcome, Sid, Unknown};
+use crate::time::Timestamp;
+
+/// Bytes of a text, at most.
+pub const MAX_TEXT: usize = 4096;
+/// What a text that was cut ends with.
+const CUT: &str = "…";
+
+/// A field. `get` accepts exactly what `put` writes.
+pub(super) trait Wire<'a>: Sized {
+    fn put(&self, out: &mut Vec<u8>);
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError>;
+}
+
+/// The fields of a struct, in the order in which they stand in the entry.
+macro_rules! wire {
+    ($name:ident $(<$life:lifetime>)? { $($field:ident),* $(,)? }) => {
+        impl<'a> $crate::ledger::entry::wire::Wire<'a> for $name $(<$life>)? {
+            fn put(&self, out: &mut Vec<u8>) {
+                $($crate::ledger::entry::wire::Wire::put(&self.$field, out);)*
+            }
+
+            fn get(
+                from: &mut $crate::ledger::entry::wire::Reader<'a>,
+            ) -> Result<Self, $crate::ledger::entry::EntryError> {
+                $(let $field = $crate::ledger::entry::wire::Wire::get(from)?;)*
+                Ok(Self { $($field),* })
+            }
+        }
+    };
+}
+
+/// The values of an enumeration, each a byte.
+macro_rules! wire_enum {
+    ($name:ty { $($byte:literal => $value:pat_param = $make:expr),* $(,)? }) => {
+        impl<'a> $crate::ledger::entry::wire::Wire<'a> for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.push(match self { $($value => $byte,)* });
+            }
+
+            fn get(
+                from: &mut $crate::ledger::entry::wire::Reader<'a>,
+            ) -> Result<Self, $crate::ledger::entry::EntryError> {
+                match from.tag()? {
+                    $($byte => Ok($make),)*
+                    _ => Err(from.bad_tag()),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {wire, wire_enum};
+
+/// Reads an entry from its beginning.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], EntryError> {
+        let rest = &self.bytes[self.at..];
+        let Some(taken) = rest.get(..len) else {
+            return Err(EntryError::new(self.at, EntryErrorKind::Short));
+        };
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    /// The byte of an enumeration.
+    pub(super) fn tag(&mut self) -> Result<u8, EntryError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    /// The byte just read stands for nothing.
+    pub(super) fn bad_tag(&self) -> EntryError {
+        let at = self.at - 1;
+        EntryError::new(at, EntryErrorKind::Tag(self.bytes[at]))
+    }
+
+    pub(super) fn end(&self) -> Result<(), EntryError> {
+        match self.bytes.len() - self.at {
+            0 => Ok(()),
+            _ => Err(EntryError::new(self.at, EntryErrorKind::Trailing)),
+        }
+    }
+}
+
+macro_rules! wire_number {
+    ($($number:ty)*) => {$(
+        impl<'a> Wire<'a> for $number {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_be_bytes());
+            }
+
+            fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+                Ok(Self::from_be_bytes(from.array()?))
+            }
+        }
+    )*};
+}
+
+// f32: its bits (IEEE 754), whatever they are.
+wire_number!(u8 u16 u64 u128 f32);
+
+impl<'a> Wire<'a> for &'a str {
+    fn put(&self, out: &mut Vec<u8>) {
+        let (text, cut) = match self.len() {
+            ..=MAX_TEXT => (*self, ""),
+            _ => (cut_to(self, MAX_TEXT - CUT.len()), CUT),
+        };
+        // At most MAX_TEXT, which is below 2^16.
+        ((text.len() + cut.len()) as u16).put(out);
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(cut.as_bytes());
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        let at = from.at;
+        let len = usize::from(u16::get(from)?);
+        if len > MAX_TEXT {
+            return Err(EntryError::new(at, EntryErrorKind::TextLength));
+        }
+        let bytes = from.take(len)?;
+        std::str::from_utf8(bytes).map_err(|_| EntryError::new(at, EntryErrorKind::Utf8))
+    }
+}
+
+/// As much of the text as fits into `len` bytes and ends with a whole character.
+fn cut_to(text: &str, len: usize) -> &str {
+    let end = (0..=len).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
+}
+
+impl<'a, T: Wire<'a>> Wire<'a> for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.is_some()));
+        if let Some(value) = self {
+            value.put(out);
+        }
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        match from.tag()? {
+            0 => Ok(None),
+            1 => T::get(from).map(Some),
+            _ => Err(from.bad_tag()),
+        }
+    }
+}
+
+impl<'a> Wire<'a> for Timestamp {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_unix_nanos().put(out);
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        u64::get(from).map(Self::from_unix_nanos)
+    }
+}
+
+impl<'a> Wire<'a> for Duration {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX).put(out);
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        u64::get(from).map(Self::from_nanos)
+    }
+}
+
+impl<'a> Wire<'a> for [u8; 32] {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        from.array()
+    }
+}
+
+impl<'a> Wire<'a> for Sid {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        from.array().map(Self::from_random)
+    }
+}
+
+wire_enum!(bool { 0 => false = false, 1 => true = true });
+
+wire_enum!(Evidence {
+    0 => Self::None = Self::None,
+    1 => Self::Length = Self::Length,
+    2 => Self::Digest = Self::Digest,
+    3 => Self::Verified = Self::Verified,
+});
+
+wire_enum!(Outcome {
+    1 => Self::Delivered = Self::Delivered,
+    2 => Self::Rejected = Self::Rejected,
+    3 => Self::Failed(Failure::Aborted) = Self::Failed(Failure::Aborted),
+    4 => Self::Failed(Failure::ShortReceipt) = Self::Failed(Failure::ShortReceipt),
+    5 => Self::Failed(Failure::WrongReceipt) = Self::Failed(Failure::WrongReceipt),
+    6 => Self::Failed(Failure::BadReceipt) = Self::Failed(Failure::BadReceipt),
+    7 => Self::NotDelivered = Self::NotDelivered,
+    8 => Self::Indeterminate(Unknown::NoAnswer) = Self::Indeterminate(Unknown::NoAnswer),
+    9 => Self::Indeterminate(Unknown::Unproven) = Self::Indeterminate(Unknown::Unproven),
+    10 => Self::Indeterminate(Unknown::BadProof) = Self::Indeterminate(Unknown::BadProof),
+    11 => Self::Indeterminate(Unknown::NoReceipt) = Self::Indeterminate(Unknown::NoReceipt),
+    12 => Self::Indeterminate(Unknown::Duplicate) = Self::Indeterminate(Unknown::Duplicate),
+    13 => Self::Indeterminate(Unknown::Dropped) = Self::Indeterminate(Unknown::Dropped),
+});

@@ -1,0 +1,142 @@
+//! Entries as bytes: one encoding, and nothing else is read.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "support/entries.rs"]
+mod entries;
+mod support;
+
+use entries::{Texts, any, entry, stamp};
+use meshguard_core::ledger::{
+    Entry, EntryBuf, EntryErrorKind, KINDS, MAX_TEXT, MIN_ENTRY, Operator, Stamp, Stop,
+};
+use support::Rng;
+
+fn encoded(stamp: &Stamp, entry: &Entry<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    entry.encode(stamp, &mut out);
+    out
+}
+
+#[test]
+fn what_is_encoded_is_decoded_alike() {
+    let mut rng = Rng::seeded("what_is_encoded_is_decoded_alike");
+    for round in 0..400 {
+        let texts = Texts::random(&mut rng);
+        for kind in 1..=KINDS {
+            let (stamp, entry) = (stamp(&mut rng), entry(&mut rng, &texts, kind));
+            assert_eq!(usize::from(entry.number()), kind);
+            let bytes = encoded(&stamp, &entry);
+            assert!(bytes.len() >= MIN_ENTRY);
+            assert_eq!(Entry::decode(&bytes), Ok((stamp, entry)), "round {round}");
+            let owned = EntryBuf::new(bytes.clone().into()).unwrap();
+            assert_eq!((owned.get(), owned.bytes()), ((stamp, entry), &bytes[..]));
+        }
+    }
+}
+
+#[test]
+fn an_entry_cut_or_longer_is_refused_and_the_place_named() {
+    let mut rng = Rng::seeded("an_entry_cut_or_longer_is_refused_and_the_place_named");
+    for _ in 0..60 {
+        let texts = Texts::random(&mut rng);
+        let mut bytes = encoded(&stamp(&mut rng), &any(&mut rng, &texts));
+        for len in 0..bytes.len() {
+            let error = Entry::decode(&bytes[..len]).unwrap_err();
+            assert_eq!(error.kind(), EntryErrorKind::Short);
+            assert!(error.at() <= len);
+        }
+        bytes.push(0);
+        let error = Entry::decode(&bytes).unwrap_err();
+        assert_eq!((error.kind(), error.at()), (EntryErrorKind::Trailing, bytes.len() - 1));
+    }
+}
+
+#[test]
+fn bytes_that_are_read_are_those_that_would_be_written() {
+    let mut rng = Rng::seeded("bytes_that_are_read_are_those_that_would_be_written");
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..4000 {
+        let texts = Texts::random(&mut rng);
+        let mut bytes = encoded(&stamp(&mut rng), &any(&mut rng, &texts));
+        for _ in 0..=rng.below(3) {
+            let at = rng.below(bytes.len());
+            bytes[at] = rng.next() as u8;
+        }
+        match Entry::decode(&bytes) {
+            Ok((stamp, entry)) => {
+                assert_eq!(encoded(&stamp, &entry), bytes);
+                read += 1;
+            }
+            Err(error) => {
+                assert!(error.at() <= bytes.len());
+                refused += 1;
+            }
+        }
+    }
+    assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let mut rng = Rng::seeded("random_bytes_never_panic");
+    for _ in 0..20_000 {
+        let len = rng.below(200);
+        let mut bytes = rng.bytes(len);
+        if len > 2 {
+            // Else hardly any would get beyond the first two bytes.
+            (bytes[0], bytes[1]) = (1, 1 + rng.below(KINDS) as u8);
+        }
+        if let Ok((stamp, entry)) = Entry::decode(&bytes) {
+            assert_eq!(encoded(&stamp, &entry), bytes);
+        }
+    }
+}
+
+#[test]
+fn each_fault_has_its_name() {
+    let operator = Entry::Operator(Operator { verb: "lift", target: "é" });
+    let bytes = encoded(&Stamp::default(), &operator);
+    let fault = |at: usize, byte: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = byte;
+        let error = Entry::decode(&bytes).unwrap_err();
+        (error.at(), error.kind())
+    };
+    assert_eq!(fault(0, 2), (0, EntryErrorKind::Version(2)));
+    assert_eq!(fault(1, 0), (1, EntryErrorKind::Kind(0)));
+    assert_eq!(fault(1, 12), (1, EntryErrorKind::Kind(12)));
+    assert_eq!(fault(26, 0x20), (26, EntryErrorKind::TextLength));
+    assert_eq!(fault(34, 0xff), (32, EntryErrorKind::Utf8));
+    let gap = [&[1, 11][..], &[0; 24], &[9, 0, 0, 0, 0]].concat();
+    assert_eq!(Entry::decode(&gap).unwrap_err().kind(), EntryErrorKind::Tag(9));
+    let option = [&[1, 11][..], &[0; 24], &[1, 2, 0, 0, 0]].concat();
+    let error = Entry::decode(&option).unwrap_err();
+    assert_eq!((error.at(), error.kind()), (27, EntryErrorKind::Tag(2)));
+}
+
+#[test]
+fn a_text_that_is_too_long_is_cut_visibly() {
+    let long = "é".repeat(MAX_TEXT);
+    let bytes = encoded(&Stamp::default(), &Entry::Operator(Operator { verb: &long, target: "" }));
+    let Entry::Operator(read) = Entry::decode(&bytes).unwrap().1 else { panic!("another kind") };
+    assert!(read.verb.ends_with('…') && read.verb.len() <= MAX_TEXT);
+    assert!(read.verb.len() > MAX_TEXT - 4);
+    let fits = "é".repeat(MAX_TEXT / 2);
+    let bytes = encoded(&Stamp::default(), &Entry::Operator(Operator { verb: &fits, target: "" }));
+    let Entry::Operator(read) = Entry::decode(&bytes).unwrap().1 else { panic!("another kind") };
+    assert_eq!(read.verb, fits);
+}
+
+#[test]
+fn books_that_do_not_balance_show() {
+    let mut stop = Stop { sent: Default::default(), accepted: 0, settled: 0 };
+    assert!(stop.balances());
+    stop.sent.begun = 7;
+    assert!(!stop.balances());
+    (stop.sent.delivered, stop.sent.indeterminate, stop.sent.open) = (4, 2, 1);
+    assert!(stop.balances());
+    // Numbers whose sum would wrap around into balance.
+    (stop.sent.begun, stop.sent.delivered, stop.sent.failed) = (2, u64::MAX, 0);
+    assert!(!stop.balances());
+}
