@@ -16,6 +16,7 @@ pub mod dev;
 mod error;
 mod inbound;
 mod io;
+pub mod ledger;
 pub mod limits;
 pub mod listener;
 mod mesh;

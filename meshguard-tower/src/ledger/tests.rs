@@ -1,0 +1,25 @@
+//! What the ledger promises; and for each promise a seeded defect that breaks it.
+
+mod crash;
+mod damage;
+mod disk;
+mod memory;
+mod rig;
+mod writer;
+
+/// What can be broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Defect {
+    /// A directory that is open elsewhere is opened.
+    NoLock,
+    /// A torn tail stays in the file.
+    KeepTornTail,
+    /// What was lost is not recorded.
+    ForgetGap,
+    /// A flush comes back before the checkpoint is durable.
+    AcknowledgeEarly,
+    /// A write that failed is tried again.
+    TryAgain,
+    /// Nobody waits for the writer's end.
+    LeaveThread,
+}

@@ -1,0 +1,178 @@
+//! A store that does what a test says, and entries.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use meshguard_core::ledger::{Entry, Operator, Tree};
+
+use super::super::handle::{Ledger, Place};
+use super::super::key::Key;
+use super::super::open::OpenReport;
+use super::super::options::LedgerOptions;
+use super::super::store::{Memory, Store};
+use super::super::writer::first_note;
+use super::Defect;
+
+/// An operator's act, told apart by its number.
+pub(super) fn append(ledger: &Ledger, number: u64) -> Option<u64> {
+    let target = format!("{number:06}");
+    ledger.append(&Entry::Operator(Operator { verb: "lift", target: &target }))
+}
+
+/// As many of them as there are numbers.
+pub(super) fn fill(ledger: &Ledger, numbers: std::ops::Range<u64>) {
+    numbers.for_each(|number| _ = append(ledger, number));
+}
+
+/// The numbers of the operator's acts that the ledger has, in order.
+pub(super) fn numbers(ledger: &Ledger) -> Vec<u64> {
+    let entries = ledger.entries().unwrap().map(|entry| entry.unwrap());
+    entries
+        .filter_map(|entry| match entry.entry() {
+            Entry::Operator(operator) => Some(operator.target.parse().unwrap()),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn with(defect: Option<Defect>) -> LedgerOptions {
+    LedgerOptions { defect, ..LedgerOptions::default() }
+}
+
+/// What a [`Script`] was asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Write,
+    Checkpoint(u64),
+    Dropped,
+}
+
+/// A store in memory that tells what it is asked to do, waits where it is held, and fails where
+/// it should.
+pub(super) struct Script {
+    memory: Memory,
+    tell: Sender<Op>,
+    hold: Arc<Mutex<Option<Receiver<()>>>>,
+    fail: Arc<Mutex<Option<Op>>>,
+}
+
+/// The test's end of it.
+pub(super) struct Remote {
+    pub(super) ops: Receiver<Op>,
+    hold: Arc<Mutex<Option<Receiver<()>>>>,
+    fail: Arc<Mutex<Option<Op>>>,
+}
+
+impl Remote {
+    /// From now on each operation waits for a message; for none, once the sender is dropped.
+    pub(super) fn hold(&self) -> Sender<()> {
+        let (release, held) = channel();
+        *self.hold.lock().unwrap() = Some(held);
+        release
+    }
+
+    /// The next operation panics.
+    pub(super) fn poison(&self) {
+        let fail = Arc::clone(&self.fail);
+        let poisoned = std::thread::spawn(move || {
+            let _held = fail.lock();
+            panic!("as the test wants it");
+        });
+        assert!(poisoned.join().is_err());
+    }
+
+    /// The next such operation fails; those after it would succeed.
+    pub(super) fn fail(&self, op: Op) {
+        *self.fail.lock().unwrap() = Some(op);
+    }
+}
+
+impl Script {
+    fn op(&self, op: Op) -> io::Result<()> {
+        // A test that has seen enough listens no more.
+        let _ = self.tell.send(op);
+        if let Some(held) = &*self.hold.lock().unwrap() {
+            let _ = held.recv();
+        }
+        let mut fail = self.fail.lock().unwrap();
+        let same = |of: &Op| std::mem::discriminant(of) == std::mem::discriminant(&op);
+        match fail.take_if(|of| same(of)) {
+            Some(_) => Err(io::Error::other("as the test wants it")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store for Script {
+    fn room(&self) -> (u64, u64) {
+        self.memory.room()
+    }
+
+    fn begin(&mut self, tree: &Tree) -> io::Result<()> {
+        self.memory.begin(tree)
+    }
+
+    fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.op(Op::Write)?;
+        self.memory.write(frames)
+    }
+
+    fn checkpoint(&mut self, size: u64, record: &str) -> io::Result<()> {
+        self.op(Op::Checkpoint(size))?;
+        self.memory.checkpoint(size, record)
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = self.op(Op::Dropped);
+        }
+    }
+}
+
+/// A ledger over a script.
+pub(super) fn scripted(options: LedgerOptions) -> (Ledger, Remote) {
+    let key = Key::generate().unwrap();
+    let note = first_note(&key);
+    let memory = Memory::new(options.memory, &note);
+    let (tell, ops) = channel();
+    let (hold, fail) = (Arc::default(), Arc::default());
+    let script =
+        Script { memory: memory.clone(), tell, hold: Arc::clone(&hold), fail: Arc::clone(&fail) };
+    let (place, report) = (Place::Memory(memory), OpenReport::default());
+    let tree = Tree::new();
+    let ledger = Ledger::start(options, key, Box::new(script), tree, place, report, &note);
+    (ledger.unwrap(), Remote { ops, hold, fail })
+}
+
+/// Copies a directory's files.
+pub(super) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// SplitMix64, from a seed that is printed.
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) fn seeded(test: &str) -> Self {
+        let seed = std::env::var("MESHGUARD_SEED").ok().and_then(|s| s.parse().ok());
+        let seed = seed.unwrap_or_else(|| crate::tls::now().as_unix_nanos());
+        println!("{test}: MESHGUARD_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
