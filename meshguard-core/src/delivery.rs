@@ -34,7 +34,7 @@ mod transcript;
 
 pub use crypto::{Aead, AeadError, AeadKey};
 pub use keys::{BodyKey, HeadKey, Proof, ReceiptKey, SessionKeys, context};
-pub use outcome::{Counts, Failure, Outcome, Unknown};
+pub use outcome::{Accepted, Counts, Failure, Outcome, Unknown};
 pub use receipt::{RECEIPT_LEN, Receipt, ReceiptStatus};
 pub use receiver::{Claim, Finding, Receiver, Refusal};
 pub use record::{Decoder, Encoder, Fin, Item, OVERHEAD, RecordError, RecordErrorKind, RecordHead};

@@ -5,10 +5,12 @@ mod call;
 mod driver;
 mod error;
 mod exchange;
+mod intent;
 mod open;
 mod registry;
 mod reply;
 mod request;
+mod seen;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,13 +18,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::uri::{Authority, Scheme, Uri};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use meshguard_core::SpiffeId;
+use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::WINDOW;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
@@ -35,6 +38,7 @@ pub(crate) use reply::ReplyHook;
 use crate::body::{Incoming, Outgoing};
 use crate::error::{BoxError, DeliveryError};
 use crate::mesh::{Mesh, random};
+use crate::observe::Tally;
 use crate::pool::{Pool, PoolLimits, Reply, Target};
 use crate::session::ClientSession;
 use crate::tls::Alpn;
@@ -68,6 +72,9 @@ struct Shared {
     opening: Mutex<Option<Opened>>,
     places: Arc<Semaphore>,
     affinity: Option<HeaderValue>,
+    hop: Option<Arc<Tally>>,
+    /// Which instance answered last: what fails before there is a session is its.
+    last_callee: ArcSwap<Tally>,
 }
 
 #[derive(Clone)]
@@ -114,6 +121,14 @@ impl Channel {
         let pool = Pool::new(mesh.0.tls.clone(), target, PoolLimits::default());
         let places = Arc::new(Semaphore::new(WINDOW as usize));
         let affinity = config.via.as_ref().and_then(|_| affinity());
+        let edges = &mesh.0.gate.edges;
+        let hop = config.via.as_ref().map(|hop| edges.get(&EdgeKey::HopOut(hop.clone())));
+        let instance = match config.connect_to {
+            Some(addr) => addr.to_string().into(),
+            None => config.authority.as_str().into(),
+        };
+        let unmet = EdgeKey::Callee { id: config.callee.clone(), instance };
+        let last_callee = ArcSwap::new(edges.get(&unmet));
         let shared = Shared {
             mesh,
             config,
@@ -122,6 +137,8 @@ impl Channel {
             opening: Mutex::default(),
             places: Arc::clone(&places),
             affinity,
+            hop,
+            last_callee,
         };
         Self { shared: Arc::new(shared), places: PollSemaphore::new(places), place: None }
     }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use meshguard_core::Peer;
+use meshguard_core::baseline::EdgeKey;
 use tokio_util::sync::CancellationToken;
+
+use crate::observe::{Edges, Tally};
 
 /// The live connection that a request came over: in every request's extensions. Cloning is cheap.
 #[derive(Clone)]
@@ -17,6 +20,9 @@ struct Inner {
     remote_addr: SocketAddr,
     protocol: Protocol,
     end: CancellationToken,
+    /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
+    caller: OnceLock<Arc<Tally>>,
+    hop: OnceLock<Arc<Tally>>,
 }
 
 /// The HTTP version of a connection, as agreed by ALPN (RFC 7301).
@@ -36,7 +42,8 @@ impl Connection {
         protocol: Protocol,
         end: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Inner { id, peer, remote_addr, protocol, end }))
+        let (caller, hop) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { id, peer, remote_addr, protocol, end, caller, hop }))
     }
 
     /// Who the other end of this connection is: the caller itself, or the last hop before us.
@@ -61,6 +68,18 @@ impl Connection {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.0.id
+    }
+
+    /// Where its peer is measured as a caller of its own.
+    pub(crate) fn caller(&self, edges: &Edges) -> &Arc<Tally> {
+        let key = || EdgeKey::Caller(self.peer().id().clone());
+        self.0.caller.get_or_init(|| edges.get(&key()))
+    }
+
+    /// Where its peer is measured as a hop that carries others' calls.
+    pub(crate) fn hop(&self, edges: &Edges) -> &Arc<Tally> {
+        let key = || EdgeKey::HopIn(self.peer().id().clone());
+        self.0.hop.get_or_init(|| edges.get(&key()))
     }
 
     /// Ends the connection now, with every stream on it; answers under way are cut off.

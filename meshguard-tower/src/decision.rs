@@ -75,6 +75,11 @@ impl DecisionId {
         digits.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
     }
 
+    /// The number.
+    pub(crate) fn number(self) -> u128 {
+        self.0
+    }
+
     pub(crate) fn header(self) -> HeaderValue {
         // Hexadecimal digits are a field value.
         HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static(""))

@@ -42,6 +42,8 @@ pub enum DeliveryErrorKind {
     Timeout,
     /// It came whole, but not the receipt of the request that it answers.
     NoReceipt,
+    /// It was cut off: its far end has no right to be here any more.
+    Withdrawn,
     /// The connection failed, or the far application's body did, under a body that nothing
     /// proves.
     Transport,
@@ -59,6 +61,7 @@ impl DeliveryErrorKind {
             Self::Trailers => "trailers",
             Self::Timeout => "timeout",
             Self::NoReceipt => "no-receipt",
+            Self::Withdrawn => "withdrawn",
             Self::Transport => "transport",
         }
     }
@@ -140,6 +143,7 @@ impl fmt::Display for DeliveryError {
                 DeliveryErrorKind::Trailers => "the trailers are not those that were promised",
                 DeliveryErrorKind::Timeout => "the body did not come in time",
                 DeliveryErrorKind::NoReceipt => "the callee did not confirm the request",
+                DeliveryErrorKind::Withdrawn => "its far end has no right to be here any more",
                 DeliveryErrorKind::Records(_) => "the records are not a whole body",
                 DeliveryErrorKind::Transport => "the body failed on its way",
             })?;

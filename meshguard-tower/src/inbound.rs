@@ -5,7 +5,10 @@ mod answer;
 mod claim;
 mod control;
 mod exchange;
+mod finish;
 mod future;
+mod hook;
+mod observed;
 mod refuse;
 mod scratch;
 mod strip;
@@ -20,8 +23,8 @@ use tower_service::Service;
 
 pub(crate) use answer::AnswerHook;
 pub use exchange::Delivery;
-pub(crate) use exchange::RequestHook;
 pub use future::InboundFuture;
+pub(crate) use hook::RequestHook;
 pub(crate) use scratch::with_scratch;
 pub(crate) use strip::{strip, strip_answer};
 

@@ -5,11 +5,19 @@
 //! what calls the service, [`Mesh::channel`] a client for what it calls, [`Mesh::listen`] the
 //! socket between. The crates `meshguard-axum` and `meshguard-tonic` put them into those
 //! frameworks.
+//!
+//! Every call is measured against what is normal on its edge, and what the policy's reflexes say
+//! is done where it is not: [`Mesh::edges`] and [`Mesh::incidents`] show it. With a [`ledger`],
+//! every outcome and every step is written down so that it cannot be changed unnoticed.
 
 mod aead;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod body;
 mod channel;
 pub mod connection;
+mod control;
 mod decision;
 #[cfg(feature = "dev")]
 pub mod dev;
@@ -20,6 +28,7 @@ pub mod ledger;
 pub mod limits;
 pub mod listener;
 mod mesh;
+mod observe;
 mod pool;
 pub mod probe;
 pub mod serve;
@@ -37,10 +46,13 @@ pub use decision::{Decision, DecisionId, Explanation};
 pub use error::{BoxError, DeliveryError, DeliveryErrorKind};
 pub use inbound::{Delivery, Inbound, InboundFuture, InboundLayer, RequestBody, ResponseBody};
 pub use mesh::{
-    BuildError, Listener, MESSAGE_LIMIT, Mesh, MeshBuilder, PolicyStatus, RELOAD_EVERY, ReloadError,
+    BuildError, EdgeStatus, Listener, MESSAGE_LIMIT, Mesh, MeshBuilder, PolicyStatus, RELOAD_EVERY,
+    ReloadError,
 };
 pub use meshguard_core as core;
-pub use meshguard_core::delivery::{Counts, Failure, Outcome, RecordErrorKind, Unknown};
+pub use meshguard_core::baseline::EdgeKey;
+pub use meshguard_core::control::{Cadence, Incident, IncidentId};
+pub use meshguard_core::delivery::{Accepted, Counts, Failure, Outcome, RecordErrorKind, Unknown};
 pub use meshguard_core::{Access, Evidence, Peer, Policy, PolicyError, Reason, SpiffeId};
 pub use pool::ConnectError;
 pub use session::{SessionError, SessionRefusal};

@@ -22,12 +22,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::connection::Connection;
+use crate::control::Gate;
 use crate::io::BoundedIo;
 use crate::limits::Limits;
 use crate::tls::{Alpn, TlsContext};
 
 use acceptor::{Acceptor, Kept};
-pub(crate) use live::LiveConnections;
+pub(crate) use live::{LiveConnections, WeakConnections};
 pub use stats::HandshakeStats;
 
 /// Finished connections that wait for [`Listener::accept`]; more wait in their handshakes' tasks.
@@ -56,6 +57,7 @@ impl Listener {
         alpn: Alpn,
         limits: Limits,
         stats: HandshakeStats,
+        gate: Arc<Gate>,
     ) -> io::Result<Self> {
         let local_addr = socket.local_addr()?;
         let live = LiveConnections::new(stats.clone());
@@ -64,7 +66,7 @@ impl Listener {
         let watcher = live.clone().watch(tls.clone(), tls.changes());
         tokio::spawn(watching.clone().run_until_cancelled_owned(watcher));
         let (limits_, stats_, live_) = (limits.clone(), stats.clone(), live.clone());
-        let acceptor = Acceptor::new(tls, alpn, limits_, stats_, live_, handover);
+        let acceptor = Acceptor::new(tls, alpn, limits_, stats_, live_, handover).behind(gate);
         tokio::spawn(Arc::new(acceptor).run(socket, accepting.clone()));
         let (accepting, watching) = (accepting.drop_guard(), watching.drop_guard());
         Ok(Self { local_addr, limits, accepted, live, stats, accepting, watching })
@@ -95,7 +97,6 @@ impl Listener {
     }
 
     /// Its live connections.
-    #[cfg(test)]
     pub(crate) fn live(&self) -> LiveConnections {
         self.live.clone()
     }

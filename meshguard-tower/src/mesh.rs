@@ -1,6 +1,8 @@
 //! The handle that all parts of a service's mesh share.
 
+mod books;
 mod builder;
+mod operate;
 mod pins;
 mod reload;
 
@@ -8,23 +10,30 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use meshguard_core::delivery::{Counts, Finding as SessionFinding, MAX_KNOWN, Sid};
+use meshguard_core::control::Event;
+use meshguard_core::delivery::{
+    Accepted, Counts, Finding as SessionFinding, MAX_KNOWN, ReceiptStatus, Sid,
+};
 use meshguard_core::{Policy, SpiffeId};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 use tower_layer::Layer as _;
 
 pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
+pub use operate::EdgeStatus;
 pub(crate) use pins::Pins;
 pub use reload::{PolicyStatus, ReloadError};
 
 use crate::channel::{Channel, ChannelError, Registry};
+use crate::control::{Engine, Gate};
 use crate::decision::{DecisionId, Explanation, Explanations};
 use crate::inbound::{Inbound, InboundLayer};
+use crate::ledger::Ledger;
 use crate::limits::Limits;
-use crate::listener::{self, HandshakeStats};
+use crate::listener::{self, HandshakeStats, WeakConnections};
 use crate::probe::Health;
 use crate::serve::{Serve, serve};
 use crate::session::{ServerSession, Sessions};
@@ -56,6 +65,11 @@ pub(crate) struct Shared {
     pub(crate) tls: TlsContext,
     pub(crate) instance: Arc<str>,
     pub(crate) ledger_key: [u8; 32],
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) engine: Engine,
+    tick: Duration,
+    /// The live connections of its listeners.
+    pub(crate) live: Mutex<Vec<WeakConnections>>,
     policy: ArcSwap<Policy>,
     policy_status: watch::Sender<PolicyStatus>,
     sessions: Sessions,
@@ -64,12 +78,13 @@ pub(crate) struct Shared {
     handshakes: HandshakeStats,
     health: Health,
     sink: Option<Box<dyn Sink>>,
+    ledger: Option<Ledger>,
     explanations: Explanations,
     pins: Pins,
     held: Arc<AtomicUsize>,
     pub(crate) channels: Registry,
     files: reload::Files,
-    watching: Mutex<Option<tokio::task::AbortHandle>>,
+    watching: Mutex<Vec<tokio::task::AbortHandle>>,
 }
 
 impl Mesh {
@@ -133,7 +148,13 @@ impl Mesh {
         self.watch();
         let (tls, limits) = (self.0.tls.clone(), self.0.limits.clone());
         let handshakes = self.0.handshakes.clone();
-        let inner = listener::Listener::from_tcp(socket, tls, Alpn::Both, limits, handshakes)?;
+        let gate = Arc::clone(&self.0.gate);
+        let inner =
+            listener::Listener::from_tcp(socket, tls, Alpn::Both, limits, handshakes, gate)?;
+        let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.retain(WeakConnections::is_live);
+        live.push(inner.live().downgrade());
+        drop(live);
         Ok(Listener { mesh: self.clone(), inner })
     }
 
@@ -189,7 +210,13 @@ impl Mesh {
     /// How many answers of this service their callers have confirmed.
     #[must_use]
     pub fn answers_confirmed(&self) -> u64 {
-        self.0.sessions.confirmed()
+        self.0.sessions.sums().confirmed
+    }
+
+    /// How many proven exchanges this service has accepted, and how many are dealt with.
+    #[must_use]
+    pub fn accepted(&self) -> Accepted {
+        self.0.sessions.sums().books
     }
 
     /// Whether this service is ready: what its probes answer.
@@ -233,6 +260,13 @@ impl Mesh {
         }
     }
 
+    /// Tells of a step of the loop.
+    pub(crate) fn stepped(&self, event: &Event) {
+        if let Some(sink) = &self.0.sink {
+            sink.event(event);
+        }
+    }
+
     /// Tells of something that is wrong.
     pub(crate) fn found(
         &self,
@@ -256,8 +290,19 @@ impl Mesh {
     /// Tells of all that a session's receiver has noticed.
     pub(crate) fn notice(&self, session: &ServerSession, edge: Edge<'_>) {
         while let Some(finding) = { session.receiver().poll_finding() } {
+            let missing = match finding {
+                SessionFinding::Divergence { first, last } => last - first + 1,
+                SessionFinding::ReceiptOverdue { .. } => 1,
+                // A caller that wanted no more of an answer says so: it is not missing.
+                SessionFinding::AnswerNotReceived { got, .. } => {
+                    u64::from(got.status == ReceiptStatus::Bad)
+                }
+                _ => 0,
+            };
+            session.path().receipts_missing(missing);
             let name = match finding {
                 SessionFinding::Divergence { .. } => "divergence",
+                SessionFinding::ReceiptOverdue { .. } => "receipt-overdue",
                 _ => "answer-not-received",
             };
             self.found(Direction::Inbound, edge, name, &finding);
@@ -276,10 +321,9 @@ impl fmt::Debug for Mesh {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.stopped();
         let watching = self.watching.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = watching.take() {
-            task.abort();
-        }
+        watching.drain(..).for_each(|task| task.abort());
     }
 }
 

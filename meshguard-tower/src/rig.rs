@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::control::Gate;
 use crate::dev::{DevCa, DevSvid};
 use crate::limits::Limits;
 use crate::listener::{HandshakeStats, Listener};
@@ -40,9 +41,13 @@ impl Rig {
     }
 
     pub(crate) async fn listen(&self, limits: Limits) -> Listener {
+        self.listen_behind(limits, Arc::default()).await
+    }
+
+    pub(crate) async fn listen_behind(&self, limits: Limits, gate: Arc<Gate>) -> Listener {
         let (tls, stats) = (self.tls.clone(), self.stats.clone());
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Listener::from_tcp(socket, tls, Alpn::Both, limits, stats).unwrap()
+        Listener::from_tcp(socket, tls, Alpn::Both, limits, stats, gate).unwrap()
     }
 
     /// Makes the server believe that `revoked` is revoked.

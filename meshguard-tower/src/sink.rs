@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
+use meshguard_core::control::Event;
 use meshguard_core::delivery::Outcome;
 use meshguard_core::{Evidence, SpiffeId};
 
@@ -14,6 +15,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Something is wrong, or was refused.
     fn finding(&self, finding: &Finding<'_>);
+
+    /// The loop has taken a step: an incident, an action, a measured effect.
+    fn event(&self, event: &Event) {
+        let _ = event;
+    }
 }
 
 /// On which side of a call this is.

@@ -70,7 +70,53 @@ pub struct Counts {
     pub open: u64,
 }
 
+/// A receiver's books: how many exchanges it has accepted, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Exchanges accepted: their heads were proven, and new.
+    pub accepted: u64,
+    /// Of them, those that are dealt with: answered, refused, or given up.
+    pub settled: u64,
+    /// Of them, those that are not.
+    pub open: u64,
+}
+
+impl Accepted {
+    /// Whether the books balance: accepted = settled + open.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.accepted == self.settled + self.open
+    }
+
+    pub(super) fn accept(&mut self) {
+        self.accepted += 1;
+        self.open += 1;
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.open -= 1;
+        self.settled += 1;
+    }
+}
+
+impl std::ops::AddAssign for Accepted {
+    fn add_assign(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.settled += other.settled;
+        self.open += other.open;
+    }
+}
+
 impl Counts {
+    /// The books of one exchange that has ended so.
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        let mut counts = Self::default();
+        counts.begin();
+        counts.end(outcome);
+        counts
+    }
+
     /// Whether the books balance: begun = delivered + rejected + failed + not delivered +
     /// indeterminate + open.
     #[must_use]
@@ -89,6 +135,12 @@ impl Counts {
     pub(super) fn begin(&mut self) {
         self.begun += 1;
         self.open += 1;
+    }
+
+    /// It was begun elsewhere again, and counts there.
+    pub(super) fn take_back(&mut self) {
+        self.begun -= 1;
+        self.open -= 1;
     }
 
     pub(super) fn end(&mut self, outcome: Outcome) {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::field::{Acks, RequestField};
-use super::{RECEIPT_LEN, Receipt, ReceiptKey, WINDOW};
+use super::{Accepted, RECEIPT_LEN, Receipt, ReceiptKey, WINDOW};
 use crate::time::Timestamp;
 
 /// What arrives so long after its caller's deadline is refused.
@@ -25,6 +25,9 @@ pub struct Receiver {
     /// Two bits for each seq of the window.
     states: Box<[u64; WINDOW as usize * 2 / 64]>,
     awaiting: BTreeMap<u64, Receipt>,
+    /// When each answer of `awaiting` went out, oldest first; some are confirmed by now.
+    answered: VecDeque<(Timestamp, u64)>,
+    books: Accepted,
     findings: VecDeque<Finding>,
     findings_lost: u64,
     confirmed: u64,
@@ -47,6 +50,8 @@ pub struct Claim {
     pub seq: u64,
     /// Its attempt.
     pub att: u8,
+    /// One of the protocol's own exchanges, which stands in no books.
+    pub own: bool,
 }
 
 /// Why a proven head is not admitted.
@@ -94,6 +99,13 @@ pub enum Finding {
         /// What was sent: records, bytes.
         of: (u64, u64),
     },
+    /// An answer whose receipt has not come for long.
+    ReceiptOverdue {
+        /// The exchange's number.
+        seq: u64,
+        /// When the answer went out.
+        answered: Timestamp,
+    },
 }
 
 impl Receiver {
@@ -106,6 +118,8 @@ impl Receiver {
             high: 0,
             states: Box::new([0; WINDOW as usize * 2 / 64]),
             awaiting: BTreeMap::new(),
+            answered: VecDeque::new(),
+            books: Accepted::default(),
             findings: VecDeque::new(),
             findings_lost: 0,
             confirmed: 0,
@@ -117,6 +131,21 @@ impl Receiver {
     /// # Errors
     /// Why the request must not be acted on; the seq's state is as it was.
     pub fn claim(
+        &mut self,
+        field: &RequestField<'_>,
+        key: &ReceiptKey,
+        now: Timestamp,
+    ) -> Result<Claim, Refusal> {
+        let claim = self.claim_own(field, key, now)?;
+        self.books.accept();
+        Ok(Claim { own: false, ..claim })
+    }
+
+    /// As [`claim`](Self::claim), for one of the protocol's own requests.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub fn claim_own(
         &mut self,
         field: &RequestField<'_>,
         key: &ReceiptKey,
@@ -151,7 +180,7 @@ impl Receiver {
         self.pass(low, field);
         self.high = self.high.max(field.seq);
         self.set(field.seq, State::Held);
-        Ok(Claim { seq: field.seq, att: field.att })
+        Ok(Claim { seq: field.seq, att: field.att, own: true })
     }
 
     /// The application is about to be called.
@@ -159,14 +188,43 @@ impl Receiver {
         self.set(claim.seq, State::Started);
     }
 
-    /// The exchange is dealt with.
+    /// The exchange is dealt with. Once for each claim.
     pub fn settled(&mut self, claim: Claim) {
         self.set(claim.seq, State::Settled);
+        if !claim.own {
+            self.books.settle();
+        }
     }
 
-    /// An answer has gone out whole; `receipt` is what its receiver must state.
-    pub fn answered(&mut self, claim: Claim, receipt: Receipt) {
+    /// An answer has gone out whole; `receipt` is what its receiver must state. Nobody confirms
+    /// the answers to the protocol's own requests.
+    pub fn answered(&mut self, claim: Claim, receipt: Receipt, now: Timestamp) {
+        if claim.own {
+            return;
+        }
+        if self.answered.len() >= 2 * MAX_AWAITING {
+            let Self { answered, awaiting, .. } = self;
+            answered.retain(|(_, seq)| awaiting.contains_key(seq));
+        }
         self.awaiting.insert(claim.seq, receipt);
+        self.answered.push_back((now, claim.seq));
+    }
+
+    /// Notices the answers that went out before `limit` and of which no receipt has come. Each
+    /// is noticed once; its receipt is taken even if it comes later.
+    pub fn overdue(&mut self, limit: Timestamp) {
+        while let Some((at, seq)) = self.answered.front().copied().filter(|(at, _)| *at < limit) {
+            self.answered.pop_front();
+            if self.awaiting.contains_key(&seq) {
+                self.found(Finding::ReceiptOverdue { seq, answered: at });
+            }
+        }
+    }
+
+    /// How many exchanges were accepted, and how many are dealt with.
+    #[must_use]
+    pub fn books(&self) -> Accepted {
+        self.books
     }
 
     /// Takes receipts that came in a request of their own: `u64 seq ‖ receipt`, repeated.
@@ -309,6 +367,9 @@ impl fmt::Display for Finding {
                 got.n,
                 got.len
             ),
+            Self::ReceiptOverdue { seq, answered } => {
+                write!(f, "no receipt has come of the answer to request {seq}, sent at {answered}")
+            }
         }
     }
 }

@@ -133,6 +133,15 @@ impl Sender {
         }
     }
 
+    /// Ends an attempt whose exchange is begun again in another session, and counts there.
+    pub fn taken_back(&mut self, mut ticket: Ticket) {
+        self.release(&mut ticket);
+        self.owed.append(&mut ticket.acks);
+        if !ticket.own {
+            self.counts.take_back();
+        }
+    }
+
     /// Ends an exchange of which not a byte was sent.
     pub fn end_unsent(&mut self, ticket: Ticket) {
         if self.void.len() < MAX_VOID {
@@ -305,6 +314,20 @@ mod tests {
         assert_eq!(s.poll_timeout(), Some(T + FLUSH));
         assert_eq!(s.take_receipts().len(), 1);
         assert_eq!(s.poll_timeout(), None);
+    }
+
+    #[test]
+    fn an_attempt_that_is_taken_back_stands_in_no_books() {
+        let mut s = Sender::new(4);
+        let (a, _) = s.begin(T).unwrap();
+        let (b, _) = s.begin(T).unwrap();
+        s.taken_back(a);
+        let (counts, open) = (s.counts(), s.counts().open);
+        assert!(counts.balances());
+        assert_eq!((counts.begun, open), (1, 1));
+        s.end(b, Outcome::Delivered);
+        assert_eq!(s.counts(), Counts::of(Outcome::Delivered));
+        assert_eq!(s.begin(T).unwrap().1.low, 3, "neither holds the window");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{any, post};
 use futures_util::StreamExt as _;
-use meshguard_axum::{Delivery, DeliveryError};
+use meshguard_axum::{Connection, Delivery, DeliveryError};
 use tokio::sync::{Notify, mpsc};
 
 use super::http::{halves, pattern, pieces};
@@ -36,6 +36,7 @@ struct Inner {
     called: Notify,
     calls: std::sync::atomic::AtomicUsize,
     headers: std::sync::Mutex<Vec<HeaderMap>>,
+    connections: std::sync::Mutex<Vec<Connection>>,
     tell: mpsc::UnboundedSender<Saw>,
     told: tokio::sync::Mutex<mpsc::UnboundedReceiver<Saw>>,
 }
@@ -44,8 +45,8 @@ impl Default for App {
     fn default() -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let told = tokio::sync::Mutex::new(told);
-        let (called, calls, headers) = Default::default();
-        Self(Arc::new(Inner { called, calls, headers, tell, told }))
+        let (called, calls, headers, connections) = Default::default();
+        Self(Arc::new(Inner { called, calls, headers, connections, tell, told }))
     }
 }
 
@@ -90,6 +91,11 @@ impl App {
         self.0.headers.lock().unwrap().clone()
     }
 
+    /// Ends all connections over which the application was called.
+    pub fn close_connections(&self) {
+        self.0.connections.lock().unwrap().iter().for_each(Connection::close);
+    }
+
     /// A handler begins to read; it must tell how that ended.
     pub fn reading(&self) -> Reading {
         self.0.called.notify_one();
@@ -117,6 +123,7 @@ impl Drop for Reading {
 async fn count(State(app): State<App>, request: Request, next: axum::middleware::Next) -> Response {
     app.0.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     app.0.headers.lock().unwrap().push(request.headers().clone());
+    app.0.connections.lock().unwrap().extend(request.extensions().get::<Connection>().cloned());
     next.run(request).await
 }
 

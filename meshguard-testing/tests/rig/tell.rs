@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use meshguard_axum::core::control::Event;
 use meshguard_axum::{Call, Direction, Finding, Sink};
 use tokio::sync::watch;
 
@@ -24,6 +25,7 @@ pub struct Told(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     findings: Mutex<Vec<Found>>,
+    events: Mutex<Vec<Event>>,
     count: watch::Sender<usize>,
 }
 
@@ -60,6 +62,29 @@ impl Told {
         }
     }
 
+    /// The steps of the loop so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.events.lock().unwrap().clone()
+    }
+
+    /// Waits for the first step of the loop that is one of those.
+    pub async fn wait_event(&self, which: impl Fn(&Event) -> bool) -> Event {
+        let mut count = self.0.count.subscribe();
+        let waiting = async {
+            loop {
+                count.borrow_and_update();
+                match self.events().into_iter().find(&which) {
+                    Some(event) => return event,
+                    None => count.changed().await.unwrap(),
+                }
+            }
+        };
+        match tokio::time::timeout(super::PATIENCE, waiting).await {
+            Ok(event) => event,
+            Err(_) => panic!("not among {:#?}", self.events()),
+        }
+    }
+
     /// Waits until so many findings of that name were told.
     pub async fn count(&self, name: &str, n: usize) {
         let mut count = self.0.count.subscribe();
@@ -84,6 +109,11 @@ impl Sink for Told {
             via: finding.edge.via.map(ToString::to_string),
         };
         self.0.findings.lock().unwrap().push(found);
+        self.0.count.send_modify(|n| *n += 1);
+    }
+
+    fn event(&self, event: &Event) {
+        self.0.events.lock().unwrap().push(event.clone());
         self.0.count.send_modify(|n| *n += 1);
     }
 }

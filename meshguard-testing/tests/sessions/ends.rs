@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
+use meshguard_axum::core::control::Event;
+use meshguard_axum::core::reflex::Signal;
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{CallErrorKind, Channel, Mesh, Policy, SessionError};
 use meshguard_testing::{
@@ -12,7 +14,7 @@ use meshguard_testing::{
 
 use crate::rig::app::App;
 use crate::rig::tell::Told;
-use crate::rig::{self, CALLEE, CALLER, HOP, http};
+use crate::rig::{self, CALLEE, CALLER, HOP, grpc, http};
 
 /// A callee whose authority may revoke.
 struct Callee {
@@ -91,6 +93,27 @@ async fn a_revoked_peer_loses_its_session_and_opens_no_other_over_its_live_conne
         let counts = caller.counts();
         assert!(counts.balances() && counts.open == 0, "{counts:?}");
     }
+}
+
+#[tokio::test]
+async fn a_revoked_peers_stream_through_a_hop_is_ended_without_another_word_from_it() {
+    let mut callee = Callee::new("").await;
+    let svid = callee.ca.svid(&CALLER).unwrap();
+    let caller = callee.caller(&svid, "");
+    let hop = FaultHop::builder(callee.addr).tls(&callee.ca, &HOP).unwrap().start().await.unwrap();
+    let channel = rig::through(&caller, &hop, Alpn::H2);
+    let (open, items) = tokio::sync::mpsc::unbounded_channel();
+    let items = futures_util::stream::unfold(items, |mut items| async move {
+        items.recv().await.map(|item| (item, items))
+    });
+    let back = tokio::spawn(grpc::bidi(channel, Box::pin(items)));
+    open.send(grpc::Item { number: 1 }).unwrap();
+    rig::soon(callee.app.called()).await;
+    callee.revoke(&svid);
+    let (_, end) = rig::soon(back).await.unwrap();
+    assert!(end.is_err());
+    let revoked = |event: &Event| matches!(event, Event::Opened(i) if i.signal == Signal::Revoked);
+    callee.told.wait_event(revoked).await;
 }
 
 #[tokio::test]

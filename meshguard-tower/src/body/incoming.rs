@@ -31,6 +31,20 @@ pub trait InHook: Unpin {
 
     /// The application dropped the body before its end.
     fn dropped(&mut self, unread: Unread);
+
+    /// Trailers have come, and are verified where the body is.
+    fn trailers(&mut self, _: &HeaderMap) {}
+
+    /// Whether the body is to be cut off: its far end has no right to be here any more.
+    fn is_ended(&self) -> bool {
+        false
+    }
+
+    /// As [`is_ended`](Self::is_ended), asked while the body waits; if not, the task is woken
+    /// when it is.
+    fn poll_ended(&mut self, _: &Context<'_>) -> bool {
+        false
+    }
 }
 
 /// What the application did not read.
@@ -104,7 +118,10 @@ impl<B, H: InHook> Incoming<B, H> {
     }
 
     /// A body that was verified already.
-    pub(crate) fn held(data: Bytes, trailers: Option<HeaderMap>, hook: H) -> Self {
+    pub(crate) fn held(data: Bytes, trailers: Option<HeaderMap>, mut hook: H) -> Self {
+        if let Some(trailers) = &trailers {
+            hook.trailers(trailers);
+        }
         if data.is_empty() && trailers.is_none() {
             return Self::empty(hook);
         }
@@ -184,6 +201,21 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// As `poll`, but not beyond the time when the body is to be cut off.
+    fn poll_unless_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut hook: Option<&mut impl InHook>,
+    ) -> Poll<Result<Option<Frame<Bytes>>, DeliveryError>> {
+        let ended = hook.as_ref().is_some_and(|hook| hook.is_ended());
+        let polled = if ended { Poll::Pending } else { self.poll(cx) };
+        if polled.is_pending() && (ended || hook.as_mut().is_some_and(|h| h.poll_ended(cx))) {
+            let (_, len) = self.decoder.totals();
+            return Poll::Ready(Err(DeliveryError::new(DeliveryErrorKind::Withdrawn, len, None)));
+        }
+        polled
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, DeliveryError>> {
         loop {
             if let Some(payload) = self.payload.take() {
@@ -282,7 +314,10 @@ where
                 }
                 return Poll::Ready(frame.map(Ok));
             }
-            Kind::Records(opener) => ready!(opener.poll(cx)).transpose(),
+            Kind::Records(opener) => {
+                let hook = this.hook.as_mut();
+                ready!(opener.poll_unless_ended(cx, hook)).transpose()
+            }
             Kind::Plain(plain) => ready!(plain.poll(cx)),
             Kind::Through(inner) => {
                 let polled = ready!(Pin::new(inner).poll_frame(cx));
@@ -291,7 +326,12 @@ where
         };
         let ended = match &polled {
             None => this.consumed(),
-            Some(Ok(frame)) if frame.is_trailers() => this.consumed(),
+            Some(Ok(frame)) if frame.is_trailers() => {
+                if let (Some(hook), Some(trailers)) = (&mut this.hook, frame.trailers_ref()) {
+                    hook.trailers(trailers);
+                }
+                this.consumed()
+            }
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => {
                 this.failed(error);

@@ -23,11 +23,22 @@ pub(crate) trait OutHook: Unpin {
         cx: &mut Context<'_>,
     ) -> Poll<Option<meshguard_core::delivery::Receipt>>;
 
-    /// FIN is out: all of the body is.
-    fn finished(&mut self, encoder: &Encoder);
+    /// FIN is out: all of the body is, but for its trailers.
+    fn finished(&mut self, encoder: &Encoder, trailers: Option<&HeaderMap>);
 
     /// The application's body failed: FIN says that what came is not all.
     fn aborted(&mut self, encoder: &Encoder);
+
+    /// Whether the body is to be cut off: its far end has no right to it any more.
+    fn is_ended(&self) -> bool {
+        false
+    }
+
+    /// As [`is_ended`](Self::is_ended), asked while the body waits; if not, the task is woken
+    /// when it is.
+    fn poll_ended(&mut self, _: &Context<'_>) -> bool {
+        false
+    }
 }
 
 /// A body on its way to the wire: as it is, or as records.
@@ -125,8 +136,11 @@ where
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+            if self.stage == Stage::Body && self.hook.is_ended() {
+                self.abort(withdrawn().into());
+            }
             match self.stage {
-                Stage::Body => match ready!(self.poll_chunk(cx)) {
+                Stage::Body => match ready!(self.poll_unless_ended(cx)) {
                     Some(chunk) => {
                         if let Err(error) = self.encode(chunk) {
                             self.abort(error.into());
@@ -144,6 +158,17 @@ where
                 Stage::Done => return Poll::Ready(self.error.take().map(failed).map(Err)),
             }
         }
+    }
+
+    /// As `poll_chunk`, but not beyond the time when the body is to be cut off.
+    fn poll_unless_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let polled = self.poll_chunk(cx);
+        if polled.is_pending() && self.hook.poll_ended(cx) {
+            self.error = Some(withdrawn().into());
+            self.inner = None;
+            return Poll::Ready(None);
+        }
+        polled
     }
 
     /// The next piece of the application's body; `None` at its end, however it ended.
@@ -222,7 +247,7 @@ where
         if self.error.is_some() {
             self.hook.aborted(&self.encoder);
         } else {
-            self.hook.finished(&self.encoder);
+            self.hook.finished(&self.encoder, self.trailers.as_ref());
         }
         self.stage = if self.error.is_some() { Stage::Done } else { Stage::Trailers };
         Poll::Ready(())
@@ -286,6 +311,10 @@ where
             Kind::Records(_) => SizeHint::default(),
         }
     }
+}
+
+fn withdrawn() -> DeliveryError {
+    DeliveryError::new(DeliveryErrorKind::Withdrawn, 0, None)
 }
 
 fn failed(error: BoxError) -> DeliveryError {

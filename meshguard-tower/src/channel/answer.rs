@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::response::Parts;
 use http::{Response, StatusCode};
-use meshguard_core::Evidence;
 use meshguard_core::delivery::base::{Cover, ResponseHead};
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
 use meshguard_core::delivery::{
@@ -44,24 +43,21 @@ pub(super) async fn take(
         Ok(verified) => verified,
         Err(None) if renews(&parts) => {
             // On a direct connection the callee itself says that it did not act.
-            let direct = open.shared.config.via.is_none();
-            open.end(if direct { Outcome::NotDelivered } else { unknown(Unknown::Unproven) });
-            return Err(Failed::Renew);
+            return Err(Failed::Renew(open.take_back()));
         }
         Err(None) => {
-            let outcome = open.end(unknown(Unknown::Unproven));
-            return Err(CallError::new(CallErrorKind::Unproven(status), outcome).into());
+            let kind = CallErrorKind::Unproven(status);
+            return Err(open.fail(CallError::new(kind, unknown(Unknown::Unproven))).into());
         }
         Err(Some(detail)) => {
-            let outcome = open.end(unknown(Unknown::BadProof));
-            let kind = CallErrorKind::BadProof(status);
-            return Err(CallError::caused(kind, outcome, detail).into());
+            let (kind, outcome) = (CallErrorKind::BadProof(status), unknown(Unknown::BadProof));
+            return Err(open.fail(CallError::caused(kind, outcome, detail)).into());
         }
     };
     open.head_proven();
     if field.dup {
-        let outcome = open.end(unknown(Unknown::Duplicate));
-        return Err(CallError::new(CallErrorKind::Duplicate, outcome).into());
+        let outcome = unknown(Unknown::Duplicate);
+        return Err(open.fail(CallError::new(CallErrorKind::Duplicate, outcome)).into());
     }
     let outcome = match judge_now(&open, &field, &request.sent, &parts) {
         Ok(outcome) => outcome,
@@ -69,17 +65,17 @@ pub(super) async fn take(
             if *error.kind() != CallErrorKind::NotAdmitted {
                 unread(&open, &field);
             }
-            open.end(error.outcome());
-            return Err(error.into());
+            return Err(open.fail(error).into());
         }
     };
     strip_answer(&mut parts.headers);
-    open.shared.called(status, open.since, Evidence::Verified, outcome);
+    open.answered(&parts, request.sent.state(), outcome);
     parts.extensions.insert(open.session.peer.clone());
     if field.body == Body::Records && !unmark_records(&mut parts.headers) {
-        let outcome = open.end(outcome.unwrap_or(unknown(Unknown::NoReceipt)));
+        let outcome = outcome.unwrap_or(unknown(Unknown::NoReceipt));
         let detail = "records without their content coding";
-        return Err(CallError::caused(CallErrorKind::BadProof(status), outcome, detail).into());
+        let error = CallError::caused(CallErrorKind::BadProof(status), outcome, detail);
+        return Err(open.fail(error).into());
     }
     let unsized_ = request.head || field.body == Body::None;
     let length = if unsized_ { None } else { stated_length(&parts.headers) };

@@ -1,14 +1,13 @@
 //! One call: from a request to an answer whose head is verified.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use meshguard_core::Evidence;
 use meshguard_core::delivery::{Admission, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,12 +15,15 @@ use tokio::time::timeout;
 
 use super::answer::{self, Verified};
 use super::exchange::{Open, unknown};
+use super::intent::Intent;
 use super::reply::ReplyHook;
 use super::request::{Source, prove};
+use super::seen::Seen;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Shared};
 use crate::body::{Incoming, Plain, is_grpc};
 use crate::error::BoxError;
 use crate::inbound::{strip, strip_answer};
+use crate::observe::Tally;
 use crate::pool::SendError;
 use crate::session::{AFFINITY, ClientSession, SessionError};
 use crate::sink::{Call, Direction, Edge};
@@ -35,8 +37,8 @@ const RENEW_AT_MOST: Duration = Duration::from_secs(1);
 pub(super) enum Failed {
     /// For good.
     Call(CallError),
-    /// The session is not known to whoever answered.
-    Renew,
+    /// The session is not known to whoever answered; what was noted so far.
+    Renew(Option<Seen>),
 }
 
 impl From<CallError> for Failed {
@@ -82,23 +84,37 @@ async fn settle(
     let config = &shared.config;
     let policy = shared.mesh.policy();
     let rule = policy.delivery(Some(shared.mesh.id()), Some(&config.callee));
+    let route = parts.uri.path_and_query().filter(|_| is_grpc(&parts.headers));
+    let intent = Intent::new(shared, &parts.method, route);
     if rule.mode == DeliveryMode::Off {
-        return plain(shared, parts, source).await;
+        return plain(shared, parts, source, intent).await;
     }
     let result = match shared.session(rule).await {
-        Ok(session) => proven(shared, session, place, parts, source, limit, rule).await,
+        Ok(session) => {
+            let call = Outbound { parts, source, limit, rule };
+            proven(shared, session, place, intent, call).await
+        }
         Err(error) => {
             let absent = matches!(error.kind(), CallErrorKind::Session(SessionError::NotSpoken(_)));
             if rule.mode != DeliveryMode::Prefer || !absent {
-                Err(error)
+                Err(intent.fail(error))
             } else if shared.mesh.pins().contains(&config.callee) {
-                Err(CallError::new(CallErrorKind::Downgrade, Outcome::NotDelivered))
+                let kind = CallErrorKind::Downgrade;
+                Err(intent.fail(CallError::new(kind, Outcome::NotDelivered)))
             } else {
-                return plain(shared, parts, source).await;
+                return plain(shared, parts, source, intent).await;
             }
         }
     };
     result.inspect_err(|error| shared.found(error.kind().as_str(), error))
+}
+
+/// A request and how it goes out.
+struct Outbound {
+    parts: Parts,
+    source: Source,
+    limit: Option<Duration>,
+    rule: DeliveryRule,
 }
 
 /// In a session; once more in another where the first is not known, and that is safe.
@@ -106,35 +122,37 @@ async fn proven(
     shared: &Arc<Shared>,
     session: Arc<ClientSession>,
     place: Option<OwnedSemaphorePermit>,
-    parts: Parts,
-    source: Source,
-    limit: Option<Duration>,
-    rule: DeliveryRule,
+    intent: Intent,
+    Outbound { parts, source, limit, rule }: Outbound,
 ) -> Result<Response<ChannelBody>, CallError> {
     let config = &shared.config;
     // A hint proves nothing. On a direct connection it is the callee's own word; else only what
     // may be done twice is sent twice.
     let repeatable = config.via.is_none() || config.idempotent || parts.method.is_safe();
     let again = source.again().filter(|_| repeatable).map(|s| (parts.clone(), s));
-    let (session, open) = begin(shared, session, place, rule).await?;
+    let (session, open) = begin(shared, session, place, intent, rule).await?;
     match attempt(open, parts, source, limit).await {
         Ok(response) => Ok(response),
         Err(Failed::Call(error)) => Err(error),
-        Err(Failed::Renew) => {
+        Err(Failed::Renew(seen)) => {
             let direct = config.via.is_none();
             let outcome = if direct { Outcome::NotDelivered } else { unknown(Unknown::Unproven) };
             let unproven = CallErrorKind::Unproven(StatusCode::UNAUTHORIZED);
             let hinted = || CallError::new(unproven.clone(), outcome);
+            let intent = Intent::again(shared, seen, outcome);
             if !shared.heeds_hint(&session) {
-                return Err(hinted());
+                return Err(intent.fail(hinted()));
             }
             shared.forget(&session);
-            let (parts, source) = again.ok_or_else(hinted)?;
-            let session = shared.session(rule).await?;
-            let (_, open) = begin(shared, session, None, rule).await?;
+            let Some((parts, source)) = again else { return Err(intent.fail(hinted())) };
+            let session = match shared.session(rule).await {
+                Ok(session) => session,
+                Err(error) => return Err(intent.fail(error)),
+            };
+            let (_, open) = begin(shared, session, None, intent, rule).await?;
             attempt(open, parts, source, limit).await.map_err(|failed| match failed {
                 Failed::Call(error) => error,
-                Failed::Renew => hinted(),
+                Failed::Renew(seen) => Intent::again(shared, seen, outcome).fail(hinted()),
             })
         }
     }
@@ -146,15 +164,24 @@ async fn begin(
     shared: &Arc<Shared>,
     session: Arc<ClientSession>,
     place: Option<OwnedSemaphorePermit>,
+    intent: Intent,
     rule: DeliveryRule,
 ) -> Result<(Arc<ClientSession>, (Open, Admission)), CallError> {
-    if session.sender().has_room() {
-        let open = Open::begin(shared, &session, place, false)?;
-        return Ok((session, open));
+    let session = if session.sender().has_room() {
+        session
+    } else {
+        shared.forget(&session);
+        match shared.session(rule).await {
+            Ok(session) => session,
+            Err(error) => return Err(intent.fail(error)),
+        }
+    };
+    let overlay = shared.mesh.0.gate.overlay();
+    if let Err(stopped) = overlay.admits_callee(session.peer.id(), &session.instance) {
+        let (kind, outcome) = (CallErrorKind::Restricted, Outcome::NotDelivered);
+        return Err(intent.fail(CallError::caused(kind, outcome, stopped.to_string())));
     }
-    shared.forget(&session);
-    let session = shared.session(rule).await?;
-    let open = Open::begin(shared, &session, place, false)?;
+    let open = Open::begin(shared, &session, place, Some(intent))?;
     Ok((session, open))
 }
 
@@ -176,9 +203,8 @@ pub(super) async fn attempt(
         return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered).into());
     };
     let Some(proved) = prove(&open.session, ticket, admission, request, source, by) else {
-        open.end_unsent();
         let kind = CallErrorKind::Request("its head has no proof");
-        return Err(CallError::new(kind, Outcome::NotDelivered).into());
+        return Err(open.fail_unsent(CallError::new(kind, Outcome::NotDelivered)).into());
     };
     match open.shared.pool.send(proved.request).await {
         Ok(response) => {
@@ -186,34 +212,38 @@ pub(super) async fn attempt(
             answer::take(open, verified, response).await
         }
         Err(SendError::NotSent { error, .. }) => {
-            open.end_unsent();
-            Err(CallError::from(error).into())
+            Err(open.fail_unsent(CallError::from(error)).into())
         }
         Err(SendError::Lost { error }) => {
-            let outcome = open.end(unknown(Unknown::NoAnswer));
-            Err(CallError::caused(CallErrorKind::NoAnswer, outcome, error).into())
+            let outcome = unknown(Unknown::NoAnswer);
+            Err(open.fail(CallError::caused(CallErrorKind::NoAnswer, outcome, error)).into())
         }
     }
 }
 
-/// Without a session: as far as the connection's identity goes, and no further.
+/// Without a session: as far as the connection's identity goes, and no further. In no books.
 async fn plain(
     shared: &Arc<Shared>,
     parts: Parts,
     source: Source,
+    intent: Intent,
 ) -> Result<Response<ChannelBody>, CallError> {
-    let since = Instant::now();
+    let Some(mut seen) = intent.goes() else {
+        return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered));
+    };
     let head = parts.method == http::Method::HEAD;
     let request = Request::from_parts(parts, source.plain());
-    let response = shared.pool.send(request).await.map_err(|e| match e {
+    let sent = shared.pool.send(request).await.map_err(|e| match e {
         SendError::NotSent { error, .. } => CallError::from(error),
         SendError::Lost { error } => {
             let outcome = unknown(Unknown::NoAnswer);
             CallError::caused(CallErrorKind::NoAnswer, outcome, error)
         }
-    })?;
+    });
+    let response = sent.inspect_err(|error| seen.failed(error.kind()))?;
     let evidence = crate::body::evidence(response.headers());
-    shared.called(response.status(), since, evidence, None);
+    seen.answered(response.status(), response.headers(), evidence);
+    shared.called(&seen, None);
     let (mut parts, body) = response.into_parts();
     strip_answer(&mut parts.headers);
     let framed = !head
@@ -221,7 +251,7 @@ async fn plain(
         && parts.status != StatusCode::NO_CONTENT
         && parts.status != StatusCode::NOT_MODIFIED;
     let body = Plain::new(AnswerBody(body), &parts.headers, framed);
-    Ok(Response::from_parts(parts, Incoming::plain(body, ReplyHook::plain(shared))))
+    Ok(Response::from_parts(parts, Incoming::plain(body, ReplyHook::plain(shared, seen))))
 }
 
 /// The caller's deadline has passed: gRPC's way of saying so.
@@ -259,21 +289,26 @@ impl Shared {
         self.mesh.found(Direction::Outbound, self.edge(), name, detail);
     }
 
-    pub(super) fn called(
-        &self,
-        status: StatusCode,
-        since: Instant,
-        evidence: Evidence,
-        outcome: Option<Outcome>,
-    ) {
+    /// Tells of an answer.
+    pub(super) fn called(&self, seen: &Seen, outcome: Option<Outcome>) {
         self.mesh.called(&Call {
             direction: Direction::Outbound,
             edge: self.edge(),
             route: None,
-            status,
-            latency: since.elapsed(),
-            evidence,
+            status: seen.status.unwrap_or_default(),
+            latency: seen.latency.unwrap_or_default(),
+            evidence: seen.evidence,
             outcome,
         });
+    }
+
+    /// Where the hop is measured that this channel goes through.
+    pub(super) fn hop(&self) -> Option<&Arc<Tally>> {
+        self.hop.as_ref()
+    }
+
+    /// Where the callee is measured that was reached last.
+    pub(super) fn last_callee(&self) -> Arc<Tally> {
+        self.last_callee.load_full()
     }
 }

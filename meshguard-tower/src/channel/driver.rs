@@ -83,7 +83,7 @@ async fn post(
     receipts: &[(u64, Receipt)],
 ) -> Posted {
     let Ok(uri) = shared.absolute(&path(RECEIPTS)) else { return Posted::Failed };
-    let Ok(open) = Open::begin(shared, session, None, true) else { return Posted::Failed };
+    let Ok(open) = Open::begin(shared, session, None, None) else { return Posted::Failed };
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
@@ -91,7 +91,7 @@ async fn post(
     let source = Source::Known(body(receipts), None);
     match attempt(open, parts, source, None).await {
         Ok(response) if response.status() == StatusCode::NO_CONTENT => Posted::Taken,
-        Err(Failed::Renew) => Posted::Unknown,
+        Err(Failed::Renew(_)) => Posted::Unknown,
         Ok(_) | Err(Failed::Call(_)) => Posted::Failed,
     }
 }

@@ -56,6 +56,9 @@ pub enum CallErrorKind {
     Answer(DeliveryError),
     /// The caller's deadline has passed.
     Deadline,
+    /// The loop has cut this callee off: see [`Mesh::incidents`](crate::Mesh::incidents).
+    /// Nothing was sent.
+    Restricted,
 }
 
 impl PartialEq for DeliveryError {
@@ -83,6 +86,7 @@ impl CallErrorKind {
             Self::NotConfirmed { .. } => "not-confirmed",
             Self::Answer(error) => error.kind().as_str(),
             Self::Deadline => "deadline",
+            Self::Restricted => "restricted",
         }
     }
 }
@@ -135,6 +139,7 @@ impl fmt::Display for CallError {
             CallErrorKind::NotConfirmed { got, of, .. } => not_confirmed(f, *got, *of)?,
             CallErrorKind::Answer(error) => write!(f, "the answer: {error}")?,
             CallErrorKind::Deadline => f.write_str("the deadline has passed")?,
+            CallErrorKind::Restricted => f.write_str("the loop has cut this callee off")?,
         }
         if let Some(source) = &self.0.source {
             write!(f, " ({source})")?;

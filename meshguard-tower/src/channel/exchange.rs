@@ -1,11 +1,15 @@
 //! An exchange under way, from its seq to its place in the books.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use http::response::Parts;
+use meshguard_core::Evidence;
 use meshguard_core::delivery::{Admission, Outcome, Ticket, Unknown};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::intent::Intent;
+use super::request::SentState;
+use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
 use crate::session::ClientSession;
 use crate::tls::now;
@@ -16,9 +20,8 @@ pub(super) struct Open {
     pub(super) session: Arc<ClientSession>,
     pub(super) ticket: Option<Ticket>,
     place: Option<OwnedSemaphorePermit>,
-    pub(super) since: Instant,
-    /// One of the protocol's own requests.
-    own: bool,
+    /// `None` for one of the protocol's own requests.
+    seen: Option<Seen>,
 }
 
 impl Open {
@@ -26,28 +29,34 @@ impl Open {
         shared: &Arc<Shared>,
         session: &Arc<ClientSession>,
         place: Option<OwnedSemaphorePermit>,
-        own: bool,
+        intent: Option<Intent>,
     ) -> Result<(Self, Admission), CallError> {
-        let begun = if own { session.sender().begin_own() } else { session.sender().begin(now()) };
+        let begun = match &intent {
+            Some(_) => session.sender().begin(now()),
+            None => session.sender().begin_own(),
+        };
         let full = |e| CallError::caused(CallErrorKind::NotAdmitted, Outcome::NotDelivered, e);
         let (ticket, admission) = begun.map_err(full)?;
-        let open = Self {
-            shared: Arc::clone(shared),
-            session: Arc::clone(session),
-            ticket: Some(ticket),
-            place,
-            since: Instant::now(),
-            own,
-        };
-        Ok((open, admission))
+        let mut seen = intent.and_then(Intent::goes);
+        if let Some(seen) = &mut seen {
+            seen.begins(session, ticket.seq());
+        }
+        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+        Ok((Self { shared, session, ticket: Some(ticket), place, seen }, admission))
     }
 
     pub(super) fn seq(&self) -> u64 {
         self.ticket.as_ref().map_or(0, Ticket::seq)
     }
 
+    /// Whether it is one of the protocol's own.
     pub(super) fn is_own(&self) -> bool {
-        self.own
+        self.seen.is_none()
+    }
+
+    /// What is noted of it.
+    pub(super) fn seen(&mut self) -> Option<&mut Seen> {
+        self.seen.as_mut()
     }
 
     /// The answer's head is proven: no attempt of this seq is sent any more.
@@ -58,17 +67,55 @@ impl Open {
         self.place = None;
     }
 
-    pub(super) fn end(mut self, outcome: Outcome) -> Outcome {
+    /// The answer has a head that is proven; `outcome` is the request's, where it is known.
+    pub(super) fn answered(&mut self, parts: &Parts, sent: SentState, outcome: Option<Outcome>) {
+        let Some(seen) = &mut self.seen else { return };
+        seen.answered(parts.status, &parts.headers, Evidence::Verified);
+        seen.sent(&sent, outcome == Some(Outcome::Delivered));
+        self.shared.called(seen, outcome);
+    }
+
+    /// Ends it in the books; what is noted of it goes on until its answer's end.
+    pub(super) fn close(mut self, outcome: Outcome) -> Option<Seen> {
         if let Some(ticket) = self.ticket.take() {
             self.session.sender().end(ticket, outcome);
         }
+        let mut seen = self.seen.take();
+        if let Some(seen) = &mut seen {
+            seen.outcome = Some(outcome);
+        }
+        seen
+    }
+
+    /// Takes it back from the books of this session: another one is to carry it.
+    pub(super) fn take_back(mut self) -> Option<Seen> {
+        if let Some(ticket) = self.ticket.take() {
+            self.session.sender().taken_back(ticket);
+        }
+        self.seen.take()
+    }
+
+    /// Ends it in the books, and altogether.
+    pub(super) fn end(self, outcome: Outcome) -> Outcome {
+        drop(self.close(outcome));
         outcome
     }
 
-    pub(super) fn end_unsent(mut self) {
+    /// Ends it with an error.
+    pub(super) fn fail(mut self, error: CallError) -> CallError {
+        if let Some(seen) = &mut self.seen {
+            seen.failed(error.kind());
+        }
+        self.end(error.outcome());
+        error
+    }
+
+    /// As [`fail`](Self::fail), where nothing of it was sent.
+    pub(super) fn fail_unsent(mut self, error: CallError) -> CallError {
         if let Some(ticket) = self.ticket.take() {
             self.session.sender().end_unsent(ticket);
         }
+        self.fail(error)
     }
 }
 
@@ -76,7 +123,11 @@ impl Drop for Open {
     /// The caller gave up.
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.session.sender().end(ticket, unknown(Unknown::Dropped));
+            let outcome = unknown(Unknown::Dropped);
+            self.session.sender().end(ticket, outcome);
+            if let Some(seen) = &mut self.seen {
+                seen.outcome = Some(outcome);
+            }
         }
     }
 }

@@ -103,7 +103,10 @@ async fn handshake(
         sid = Some(named);
         if let Some(said) = opening.take(&answer)? {
             let ended = of_mesh.channels.ended();
-            return Ok(Arc::new(opening.finish(named, &said, now(), ended)?));
+            let edges = &of_mesh.gate.edges;
+            let session = Arc::new(opening.finish(named, &said, now(), ended, edges)?);
+            shared.last_callee.store(Arc::clone(&session.callee));
+            return Ok(session);
         }
     }
     Err(SessionError::Protocol("the handshake does not end").into())

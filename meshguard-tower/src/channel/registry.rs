@@ -25,6 +25,11 @@ impl Registry {
         live.push(Arc::downgrade(session));
     }
 
+    /// Adds the books of a call that never was in a session, or was taken back from one.
+    pub(crate) fn add_ended(&self, counts: Counts) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) += counts;
+    }
+
     /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);

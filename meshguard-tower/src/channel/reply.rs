@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use http::HeaderMap;
 use meshguard_core::Timestamp;
 use meshguard_core::delivery::{
     Decoder, Failure, Fin, MAX_KNOWN, Outcome, Receipt, ReceiptStatus, Unknown, known,
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use super::answer::{judge_later, not_confirmed};
 use super::exchange::{Open, unknown};
 use super::request::Sent;
+use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
 use crate::body::{InHook, Rest, Unread};
 use crate::error::{DeliveryError, DeliveryErrorKind};
@@ -29,7 +31,7 @@ pub struct ReplyHook(Kind);
 
 enum Kind {
     Proven(Box<Proven>),
-    Plain(Arc<Shared>),
+    Plain(Arc<Shared>, Box<Seen>),
     /// Somebody else reads on.
     Gone,
 }
@@ -37,6 +39,8 @@ enum Kind {
 struct Proven {
     /// `None` once the exchange has ended in the books.
     open: Option<Open>,
+    /// What is noted of the call since then.
+    seen: Option<Seen>,
     shared: Arc<Shared>,
     session: Arc<ClientSession>,
     seq: u64,
@@ -53,19 +57,16 @@ impl ReplyHook {
     pub(super) fn proven(open: Open, outcome: Option<Outcome>, sent: Sent, success: bool) -> Self {
         let (shared, session) = (Arc::clone(&open.shared), Arc::clone(&open.session));
         let (seq, own) = (open.seq(), open.is_own());
-        let open = match outcome {
-            Some(outcome) => {
-                open.end(outcome);
-                None
-            }
-            None => Some(open),
+        let (open, seen) = match outcome {
+            Some(outcome) => (None, open.close(outcome)),
+            None => (Some(open), None),
         };
-        let proven = Proven { open, shared, session, seq, own, sent, success, expect: None };
+        let proven = Proven { open, seen, shared, session, seq, own, sent, success, expect: None };
         Self(Kind::Proven(Box::new(proven)))
     }
 
-    pub(super) fn plain(shared: &Arc<Shared>) -> Self {
-        Self(Kind::Plain(Arc::clone(shared)))
+    pub(super) fn plain(shared: &Arc<Shared>, seen: Seen) -> Self {
+        Self(Kind::Plain(Arc::clone(shared), Box::new(seen)))
     }
 
     /// What the receipt of a body that is held must state.
@@ -90,10 +91,9 @@ impl ReplyHook {
         };
         let receipt = Receipt::known(ReceiptStatus::Bad, 0, error.got(), known::empty());
         proven.owe(receipt, now);
-        let outcome = match proven.open.take() {
-            Some(open) => open.end(unknown(Unknown::NoReceipt)),
-            None => Outcome::Delivered,
-        };
+        proven.body_failed(error);
+        let ended = proven.end(unknown(Unknown::NoReceipt));
+        let outcome = ended.unwrap_or(Outcome::Delivered);
         CallError::new(kind, outcome)
     }
 }
@@ -107,7 +107,32 @@ impl Proven {
         }
     }
 
+    /// What is noted of the call.
+    fn seen(&mut self) -> Option<&mut Seen> {
+        match &mut self.open {
+            Some(open) => open.seen(),
+            None => self.seen.as_mut(),
+        }
+    }
+
+    /// The answer's body has failed, unless it was cut off by this side.
+    fn body_failed(&mut self, error: &DeliveryError) {
+        if let Some(seen) = self.seen() {
+            seen.body_failed(error);
+        }
+    }
+
+    /// Ends the exchange in the books, if it has not ended.
+    fn end(&mut self, outcome: Outcome) -> Option<Outcome> {
+        let open = self.open.take()?;
+        self.seen = open.close(outcome);
+        Some(outcome)
+    }
+
     fn consumed(&mut self, receipt: Receipt, fin: Option<&Fin>) -> Result<(), DeliveryError> {
+        if let Some(seen) = self.seen() {
+            seen.response_bytes = receipt.len;
+        }
         if !self.own {
             self.session.sender().consumed(self.seq, receipt, now());
             self.session.owes.notify_one();
@@ -118,21 +143,25 @@ impl Proven {
     /// The answer was dropped, and nobody reads on.
     fn abandon(mut self: Box<Self>, rest: &dyn Rest) {
         self.owe(rest.decoder().receipt(ReceiptStatus::Partial, 0), now());
-        if let Some(open) = self.open.take() {
-            open.end(unknown(Unknown::Dropped));
-        }
+        self.end(unknown(Unknown::Dropped));
     }
 
     /// Ends the exchange by the receipt in FIN, if it has not ended; `len` bytes of answer came.
     fn judge(&mut self, fin: Option<&Fin>, len: u64) -> Result<(), DeliveryError> {
-        let Some(open) = self.open.take() else { return Ok(()) };
+        if self.open.is_none() {
+            return Ok(());
+        }
         let sent = self.sent.state();
         let Some(stated) = fin.and_then(|f| f.receipt) else {
-            open.end(unknown(Unknown::NoReceipt));
+            self.end(unknown(Unknown::NoReceipt));
             self.shared.found("no-receipt", &"the answer ended without the promised receipt");
             return Err(DeliveryError::new(DeliveryErrorKind::NoReceipt, len, Some(len)));
         };
-        let outcome = open.end(judge_later(&sent, &stated, self.success));
+        let outcome = judge_later(&sent, &stated, self.success);
+        if let Some(seen) = self.seen() {
+            seen.sent(&sent, outcome == Outcome::Delivered);
+        }
+        self.end(outcome);
         let Outcome::Failed(failure) = outcome else { return Ok(()) };
         let error = not_confirmed(failure, Some((stated.n, stated.len)), &sent);
         self.shared.found(error.kind().as_str(), &error);
@@ -168,12 +197,26 @@ impl InHook for ReplyHook {
                 if let Some(decoder) = decoder {
                     proven.owe(decoder.receipt(ReceiptStatus::Bad, 0), now());
                 }
-                if let Some(open) = proven.open.take() {
-                    open.end(unknown(Unknown::NoReceipt));
-                }
+                proven.body_failed(error);
+                proven.end(unknown(Unknown::NoReceipt));
                 proven.shared.found(error.kind().as_str(), error);
             }
-            Kind::Plain(shared) => shared.found(error.kind().as_str(), error),
+            Kind::Plain(shared, seen) => {
+                seen.body_failed(error);
+                shared.found(error.kind().as_str(), error);
+            }
+            Kind::Gone => {}
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        match &mut self.0 {
+            Kind::Proven(proven) => {
+                if let Some(seen) = proven.seen() {
+                    seen.trailers(trailers);
+                }
+            }
+            Kind::Plain(_, seen) => seen.trailers(trailers),
             Kind::Gone => {}
         }
     }

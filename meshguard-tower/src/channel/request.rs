@@ -149,7 +149,7 @@ impl OutHook for SendHook {
         Poll::Ready(None)
     }
 
-    fn finished(&mut self, encoder: &Encoder) {
+    fn finished(&mut self, encoder: &Encoder, _: Option<&HeaderMap>) {
         let whole = Some(encoder.receipt(ReceiptStatus::Consumed, self.att));
         let totals = Some(encoder.totals());
         self.sent.set(SentState { whole, aborted: false, totals });

@@ -1,19 +1,22 @@
 //! Before a request is let in: whose it is, whether it is new, and whether it may.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
+use meshguard_core::ledger::{self, Entry};
 use meshguard_core::policy::{DeliveryMode, METHOD_OVERRIDE_HEADERS};
 use meshguard_core::{Access, Evidence, Policy, Reason, Timestamp};
 
 use super::claim::{BodyPlan, Proved, prove};
 use super::exchange::{Exchange, Proven};
+use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use crate::body::{evidence, is_grpc};
 use crate::connection::Connection;
+use crate::control::Cause;
 use crate::decision::{Decision, Explanation};
 use crate::mesh::Mesh;
 use crate::sink::Direction;
@@ -25,7 +28,6 @@ pub(super) struct Admitted {
     pub(super) exchange: Arc<Exchange>,
     pub(super) decision: Decision,
     pub(super) body: BodyPlan,
-    pub(super) since: Instant,
     pub(super) head: bool,
     pub(super) grpc: bool,
     pub(super) deadline: Option<Duration>,
@@ -45,11 +47,11 @@ pub(super) fn admit_own(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused>
     let connection = connection.ok_or(Refused::new(StatusCode::FORBIDDEN, "no identity"))?;
     let policy = mesh.policy();
     let ruling = policy.decide(&Access::http(parts.method.as_str(), parts.uri.path())).ruling();
-    let proved = prove(mesh, connection, &policy, parts, authority(parts)?, now())?;
-    let (body, exchange) = exchange(mesh, connection, proved, &parts.headers);
+    let proved = prove(mesh, connection, &policy, parts, authority(parts)?, true, now())?;
+    let observed = Observed::new(Instant::now(), Fate::Uncounted);
+    let (body, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
     let decision = Decision::new(policy, ruling);
-    let since = Instant::now();
-    Ok(Admitted { exchange, decision, body, since, head: false, grpc: false, deadline: None })
+    Ok(Admitted { exchange, decision, body, head: false, grpc: false, deadline: None })
 }
 
 fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admitted, Refused> {
@@ -60,17 +62,20 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let now = now();
     let policy = mesh.policy();
     let authority = authority(parts)?;
-    let proved = prove(mesh, connection, &policy, parts, authority, now)?;
-    let ruling = decide(mesh, connection, &policy, parts, grpc, proved.as_ref());
-    let (plan, exchange) = exchange(mesh, connection, proved, &parts.headers);
+    let proved = prove(mesh, connection, &policy, parts, authority, false, now)?;
+    let observed = Observed::new(since, Fate::Asked);
+    let (plan, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
     let refused = |e| refuse(mesh, &exchange, parts, &policy, &e, now);
-    let ruling = ruling.map_err(refused)?;
+    // First: what the loop has cut off is not measured any more.
+    restrict(mesh, &exchange).map_err(refused)?;
+    let ruling = decide(mesh, &policy, &exchange, parts, grpc).map_err(refused)?;
     let delivery = ruling.delivery();
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
     let head = parts.method == Method::HEAD;
     let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
     let decision = Decision::new(policy, ruling);
-    Ok(Admitted { exchange, decision, body: plan, since, head, grpc, deadline })
+    exchange.observed.let_in(decision.clone());
+    Ok(Admitted { exchange, decision, body: plan, head, grpc, deadline })
 }
 
 /// What is asked on the wire must be one thing, whoever reads it.
@@ -101,23 +106,27 @@ fn authority(parts: &Parts) -> Result<&str, Refused> {
 /// Asks policy.
 fn decide(
     mesh: &Mesh,
-    connection: &Connection,
     policy: &Policy,
+    exchange: &Exchange,
     parts: &Parts,
     grpc: bool,
-    proved: Option<&Proved>,
 ) -> Result<meshguard_core::policy::Ruling, Denied> {
     let path = parts.uri.path();
     let access = if grpc { Access::grpc(path) } else { Access::http(parts.method.as_str(), path) };
-    let outer = connection.peer().id();
-    let access = access.to(mesh.id());
-    let access = match proved {
-        Some(p) => {
-            let access = access.by(p.session.peer.id()).evidence(Evidence::Verified);
-            let access = access.headers(&parts.headers, &p.session.covered);
-            if p.session.peer.id() == outer { access.direct() } else { access.via(outer) }
-        }
-        None => access.by(outer).direct().evidence(evidence(&parts.headers)),
+    let caller = exchange.principal.id();
+    let access = access.to(mesh.id()).by(caller).evidence(exchange.evidence);
+    let access = match &exchange.via {
+        Some(hop) => access.via(hop.id()),
+        None => access.direct(),
+    };
+    let access = match &exchange.proven {
+        Some(proven) => access.headers(&parts.headers, &proven.session.covered),
+        None => access,
+    };
+    let access = if policy.reads_trust() {
+        access.trust(mesh.0.gate.overlay().trust(caller))
+    } else {
+        access
     };
     let decision = policy.decide(&access);
     if decision.is_allowed() {
@@ -127,7 +136,8 @@ fn decide(
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
-    Err(Denied { status, text, name: "denied", reason: decision.reason().to_string() })
+    let reason = decision.reason().to_string();
+    Err(Denied { status, text, name: "denied", reason, fate: Fate::Refused })
 }
 
 /// A refusal that an operator can have explained.
@@ -136,11 +146,12 @@ struct Denied {
     text: &'static str,
     name: &'static str,
     reason: String,
+    fate: Fate,
 }
 
 impl Denied {
     fn new(status: StatusCode, text: &'static str, name: &'static str) -> Self {
-        Self { status, text, name, reason: text.to_owned() }
+        Self { status, text, name, reason: text.to_owned(), fate: Fate::Refused }
     }
 }
 
@@ -176,6 +187,20 @@ fn demand(
     Err(Denied::new(unauthorized, "delivery is to be proved", "unproven"))
 }
 
+/// What the loop asks beyond policy.
+fn restrict(mesh: &Mesh, exchange: &Exchange) -> Result<(), Denied> {
+    let (caller, direct) = (exchange.principal.id(), exchange.via.is_none());
+    let admitted = mesh.0.gate.overlay().admits_caller(caller, exchange.evidence, direct);
+    admitted.map_err(|stopped| {
+        let (status, text) = match stopped.cause {
+            Cause::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+            _ => (StatusCode::FORBIDDEN, "restricted"),
+        };
+        let reason = stopped.to_string();
+        Denied { status, text, name: "restricted", reason, fate: Fate::Restricted }
+    })
+}
+
 fn upgrades(parts: &Parts) -> bool {
     parts.method == Method::CONNECT
         || parts.headers.contains_key(header::UPGRADE)
@@ -187,25 +212,21 @@ fn exchange(
     connection: &Connection,
     proved: Option<Proved>,
     headers: &HeaderMap,
+    observed: Observed,
 ) -> (BodyPlan, Arc<Exchange>) {
-    let outer = connection.peer();
-    let (principal, plan, evidence, proven) = match proved {
-        None => (outer.clone(), BodyPlan::Plain, evidence(headers), None),
+    let (plan, evidence, proven) = match proved {
+        None => (BodyPlan::Plain, evidence(headers), None),
         Some(Proved { session, claim, proof, body }) => {
-            let principal = session.peer.clone();
             let in_head = |d| Receipt::known(ReceiptStatus::Received, claim.att, 0, d);
             let proven = match body {
                 BodyPlan::Known(d) => Proven::in_head(session, claim, proof, in_head(d)),
                 BodyPlan::Records(_) => Proven::records(session, claim, proof),
                 _ => Proven::in_head(session, claim, proof, in_head(known::empty())),
             };
-            (principal, body, Evidence::Verified, Some(proven))
+            (body, Evidence::Verified, Some(proven))
         }
     };
-    let via = (principal.id() != outer.id()).then(|| outer.clone());
-    let failure = OnceLock::new();
-    let exchange = Exchange { mesh: mesh.clone(), principal, via, evidence, failure, proven };
-    (plan, Arc::new(exchange))
+    (plan, Arc::new(Exchange::new(mesh, connection, evidence, proven, observed)))
 }
 
 /// Refuses with a number that an operator can look up.
@@ -217,6 +238,8 @@ fn refuse(
     denied: &Denied,
     now: Timestamp,
 ) -> Refused {
+    exchange.observed.becomes(denied.fate);
+    exchange.observed.refused_with(denied.status);
     let id = mesh.decision_id();
     let edge = exchange.edge();
     let explanation = Explanation {
@@ -228,6 +251,17 @@ fn refuse(
         reason: denied.reason.clone(),
         policy_version: policy.version(),
     };
+    mesh.record(|| {
+        Entry::Decision(ledger::Decision {
+            id: id.number(),
+            from: explanation.from.as_deref(),
+            via: explanation.via.as_deref(),
+            allowed: false,
+            reason: &explanation.reason,
+            route: None,
+            policy_version: explanation.policy_version,
+        })
+    });
     mesh.found(Direction::Inbound, edge, denied.name, &explanation);
     mesh.explanations().keep(explanation);
     let refused = Refused::new(denied.status, denied.text).by(id);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use meshguard_core::delivery::base::ResponseHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof};
 use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
@@ -18,6 +18,8 @@ use super::{ResponseBody, strip, with_scratch};
 use crate::aead::AWS_LC;
 use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
 use crate::error::BoxError;
+use crate::session::Place;
+use crate::tls::now;
 
 /// An answer's FIN waits so long for the end of a request that its application does not read.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -73,8 +75,7 @@ where
     };
     let keys = &proven.session.keys;
     let encoder = Encoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC);
-    let hook =
-        AnswerHook { exchange: Arc::clone(exchange), later: rcpt == Rcpt::Later, patience: None };
+    let hook = AnswerHook::new(exchange, rcpt == Rcpt::Later);
     let body = Outgoing::records(encoder, framing, first, inner, end, hook);
     Protected::Ready(response.map(|()| body))
 }
@@ -146,9 +147,12 @@ fn with_known<R>(
     parts: Parts,
     rcpt: &Rcpt,
     data: Bytes,
-    trailers: Option<http::HeaderMap>,
+    trailers: Option<HeaderMap>,
 ) -> Response<ResponseBody<R>> {
     let digest = known::digest(&data, trailers.as_ref());
+    if let Some(trailers) = &trailers {
+        exchange.observed.trailers(trailers);
+    }
     let mut response = Response::from_parts(parts, ());
     prove(exchange, &mut response, &Body::Known(digest), rcpt, false);
     answered(exchange, data.len(), digest);
@@ -157,10 +161,11 @@ fn with_known<R>(
 
 /// The answer is complete with its head: its receipt is awaited.
 pub(super) fn answered(exchange: &Exchange, len: usize, digest: [u8; 32]) {
+    exchange.observed.response_bytes(len as u64);
     if let Some(proven) = exchange.proven.as_ref().filter(|p| p.is_claimed()) {
         let att = proven.claim.att;
         let receipt = Receipt::known(ReceiptStatus::Consumed, att, len as u64, digest);
-        proven.session.receiver().answered(proven.claim, receipt);
+        proven.session.receiver().answered(proven.claim, receipt, now());
     }
 }
 
@@ -169,6 +174,26 @@ pub struct AnswerHook {
     exchange: Arc<Exchange>,
     later: bool,
     patience: Option<Pin<Box<Sleep>>>,
+    place: Place,
+}
+
+impl AnswerHook {
+    fn new(exchange: &Arc<Exchange>, later: bool) -> Self {
+        let exchange = Arc::clone(exchange);
+        Self { exchange, later, patience: None, place: Place::default() }
+    }
+
+    fn leave(&mut self) {
+        if let Some(proven) = &self.exchange.proven {
+            proven.session.ender.leave(&mut self.place);
+        }
+    }
+}
+
+impl Drop for AnswerHook {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 impl OutHook for AnswerHook {
@@ -179,20 +204,38 @@ impl OutHook for AnswerHook {
         if let Poll::Ready(receipt) = proven.poll_receipt(cx) {
             return Poll::Ready(Some(receipt));
         }
+        if proven.session.ender.is_ended() {
+            return Poll::Ready(Some(proven.give_up()));
+        }
         let patience =
             self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(DRAIN_TIME)));
         ready!(patience.as_mut().poll(cx));
         Poll::Ready(Some(proven.give_up()))
     }
 
-    fn finished(&mut self, encoder: &Encoder) {
+    fn finished(&mut self, encoder: &Encoder, trailers: Option<&HeaderMap>) {
+        let observed = &self.exchange.observed;
+        observed.response_bytes(encoder.totals().1);
+        if let Some(trailers) = trailers {
+            observed.trailers(trailers);
+        }
         if let Some(proven) = &self.exchange.proven {
             let receipt = encoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
-            proven.session.receiver().answered(proven.claim, receipt);
+            proven.session.receiver().answered(proven.claim, receipt, now());
         }
     }
 
-    fn aborted(&mut self, _encoder: &Encoder) {
+    fn aborted(&mut self, encoder: &Encoder) {
         // The caller learns it from FIN; there is no receipt to await.
+        self.exchange.observed.response_bytes(encoder.totals().1);
+    }
+
+    fn is_ended(&self) -> bool {
+        self.exchange.proven.as_ref().is_some_and(|p| p.session.ender.is_ended())
+    }
+
+    fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
+        let Self { exchange, place, .. } = self;
+        exchange.proven.as_ref().is_some_and(|p| p.session.ender.poll_ended(place, cx))
     }
 }

@@ -1,20 +1,25 @@
 //! Whether a request's head is its caller's, and new.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Instant;
 
 use http::StatusCode;
 use http::request::Parts;
+use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::RequestHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, RequestField};
 use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, Refusal, context, known};
+use meshguard_core::reflex::Signal;
 use meshguard_core::{Evidence, Policy, Timestamp};
 
 use super::exchange::{Exchange, Proven};
+use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use super::with_scratch;
 use crate::connection::Connection;
 use crate::mesh::Mesh;
+use crate::observe::Measured;
 use crate::session::ServerSession;
 use crate::sink::{Direction, Edge};
 
@@ -34,13 +39,15 @@ pub(super) struct Proved {
     pub(super) body: BodyPlan,
 }
 
-/// Checks the proof and claims the seq. `None`: the request carries no proof.
+/// Checks the proof and claims the seq; `own` says that it is one of the protocol's requests.
+/// `None`: the request carries no proof.
 pub(super) fn prove(
     mesh: &Mesh,
     connection: &Connection,
     policy: &Policy,
     parts: &Parts,
     authority: &str,
+    own: bool,
     now: Timestamp,
 ) -> Result<Option<Proved>, Refused> {
     let mut fields = parts.headers.get_all(field::NAME).iter();
@@ -76,13 +83,22 @@ pub(super) fn prove(
     });
     let Some(body) = plan else {
         let detail = "the request's head is not what its caller proved";
+        charge(mesh, connection, &session);
+        if connection.peer().id() == session.peer.id() {
+            let caller = EdgeKey::Caller(session.peer.id().clone());
+            mesh.signal(&caller, Signal::Forged, detail);
+        }
         return Err(unproven("bad-proof", &detail, "the proof does not hold"));
     };
     may_carry(connection, policy, mesh, &session)
         .map_err(|text| unproven("hop", &text, "this hop may not carry it"))?;
     let (claimed, noticed) = {
         let mut receiver = session.receiver();
-        let claimed = receiver.claim(&field, &session.keys.receipt, now);
+        let key = &session.keys.receipt;
+        let claimed = match own {
+            true => receiver.claim_own(&field, key, now),
+            false => receiver.claim(&field, key, now),
+        };
         (claimed, receiver.has_findings())
     };
     if noticed {
@@ -116,6 +132,16 @@ fn may_carry(
     }
 }
 
+/// Counts a head against whoever may have made it: the hop that brought it, else the caller.
+fn charge(mesh: &Mesh, connection: &Connection, session: &ServerSession) {
+    let failed = Measured { failed: true, ..Measured::default() };
+    if connection.peer().id() == session.peer.id() {
+        session.caller.call(&failed);
+    } else {
+        connection.hop(&mesh.0.gate.edges).call(&failed);
+    }
+}
+
 fn edge<'a>(mesh: &'a Mesh, connection: &'a Connection, session: &'a ServerSession) -> Edge<'a> {
     let (caller, outer) = (session.peer.id(), connection.peer().id());
     Edge { from: Some(caller), to: mesh.id(), via: (caller != outer).then_some(outer) }
@@ -129,13 +155,16 @@ fn not_claimed(
     field: &RequestField<'_>,
     refusal: Refusal,
 ) -> Refused {
+    if matches!(refusal, Refusal::Duplicate { .. }) {
+        charge(mesh, connection, &session);
+    }
     let name = match refusal {
         Refusal::Duplicate { .. } => "duplicate",
         Refusal::Passed => "given-up",
         Refusal::Late => "late",
         _ => "not-admitted",
     };
-    let claim = Claim { seq: field.seq, att: field.att };
+    let claim = Claim { seq: field.seq, att: field.att, own: true };
     let (rcpt, dup) = match refusal {
         Refusal::Duplicate { settled: true } => (Rcpt::of(ReceiptStatus::Consumed), true),
         Refusal::Duplicate { settled: false } => (Rcpt::Later, true),
@@ -143,16 +172,8 @@ fn not_claimed(
     };
     let empty = Receipt::known(ReceiptStatus::Received, field.att, 0, known::empty());
     let proven = Proven::answering(session, claim, field.proof, empty);
-    let principal = proven.session.peer.clone();
-    let via = (principal.id() != connection.peer().id()).then(|| connection.peer().clone());
-    let exchange = Exchange {
-        mesh: mesh.clone(),
-        principal,
-        via,
-        evidence: Evidence::Verified,
-        failure: OnceLock::new(),
-        proven: Some(proven),
-    };
+    let observed = Observed::new(Instant::now(), Fate::Uncounted);
+    let exchange = Exchange::new(mesh, connection, Evidence::Verified, Some(proven), observed);
     mesh.found(Direction::Inbound, exchange.edge(), name, &refusal);
     Refused::new(StatusCode::CONFLICT, "not admitted").stating(Arc::new(exchange), rcpt, dup)
 }

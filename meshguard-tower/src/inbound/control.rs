@@ -151,7 +151,7 @@ where
             let keys = &proven.session.keys;
             let suite = keys.suite();
             let decoder = Decoder::new(suite, &keys.request_body, &context, &AWS_LC, MAX_RECEIPTS);
-            let hook = RequestHook(Arc::clone(&admitted.exchange));
+            let hook = RequestHook::new(&admitted.exchange);
             read(Incoming::records(body, decoder, false, hook), MAX_RECEIPTS).await
         }
         BodyPlan::None | BodyPlan::Plain => {

@@ -1,17 +1,16 @@
 //! One request under way at its receiver: what its body came to, and who wants to know.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use meshguard_core::delivery::field::Rcpt;
-use meshguard_core::delivery::{
-    Claim, Decoder, Fin, MAX_KNOWN, Proof, Receipt, ReceiptStatus, known,
-};
-use meshguard_core::{Evidence, Peer};
+use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, known};
+use meshguard_core::{Evidence, Peer, ledger};
 
-use crate::body::{InHook, Rest, Unread};
+use super::hook::Left;
+use super::observed::Observed;
+use crate::connection::Connection;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::mesh::Mesh;
 use crate::session::ServerSession;
@@ -53,11 +52,13 @@ impl fmt::Debug for Delivery {
 
 pub(crate) struct Exchange {
     pub(crate) mesh: Mesh,
+    pub(crate) connection: Connection,
     pub(crate) principal: Peer,
     pub(crate) via: Option<Peer>,
     pub(crate) evidence: Evidence,
     pub(crate) failure: OnceLock<DeliveryError>,
     pub(crate) proven: Option<Proven>,
+    pub(super) observed: Observed,
 }
 
 /// What only a proven request has.
@@ -129,6 +130,17 @@ impl Proven {
         self.claimed
     }
 
+    /// The receipt as far as it is known.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        self.state().receipt
+    }
+
+    /// Which exchange this is, for the ledger.
+    pub(super) fn exchange(&self) -> ledger::Exchange {
+        let Claim { seq, att, .. } = self.claim;
+        ledger::Exchange { sid: self.session.sid, seq, attempt: att }
+    }
+
     /// What the answer's head can say now; `None` where the request has not ended yet.
     pub(crate) fn rcpt_now(&self) -> Option<Rcpt> {
         let state = self.state();
@@ -165,7 +177,7 @@ impl Proven {
     /// Waited long enough: whatever has come is what there is.
     pub(crate) fn give_up(&self) -> Receipt {
         let mut state = self.state();
-        let (n, len) = state.unread.take().map_or((0, 0), |u| u.rest.decoder().totals());
+        let (n, len) = state.unread.take().map_or((0, 0), |u| u.totals());
         let att = self.claim.att;
         let partial =
             Receipt { status: ReceiptStatus::Partial, att, n, len, digest: known::empty() };
@@ -184,7 +196,14 @@ impl Proven {
         }
     }
 
-    fn set_unread(&self, unread: Left) {
+    /// A request without records was read to its end.
+    pub(super) fn consumed(&self) {
+        if let Some(receipt) = &mut self.state().receipt {
+            receipt.status = ReceiptStatus::Consumed;
+        }
+    }
+
+    pub(super) fn set_unread(&self, unread: Left) {
         let waker = {
             let mut state = self.state();
             state.unread = Some(unread);
@@ -210,6 +229,30 @@ impl Drop for Proven {
 }
 
 impl Exchange {
+    /// A request whose end-to-end caller is `principal`.
+    pub(super) fn new(
+        mesh: &Mesh,
+        connection: &Connection,
+        evidence: Evidence,
+        proven: Option<Proven>,
+        observed: Observed,
+    ) -> Self {
+        let outer = connection.peer();
+        let principal = proven.as_ref().map_or(outer, |p| &p.session.peer).clone();
+        let via = (principal.id() != outer.id()).then(|| outer.clone());
+        let (mesh, connection) = (mesh.clone(), connection.clone());
+        Self {
+            mesh,
+            connection,
+            principal,
+            via,
+            evidence,
+            failure: OnceLock::new(),
+            proven,
+            observed,
+        }
+    }
+
     pub(crate) fn edge(&self) -> Edge<'_> {
         Edge {
             from: Some(self.principal.id()),
@@ -222,77 +265,15 @@ impl Exchange {
         if self.failure.set(error.clone()).is_ok() {
             let name = error.kind().as_str();
             self.mesh.found(Direction::Inbound, self.edge(), name, error);
+            self.accuse(error);
         }
     }
 }
 
-/// A request's body tells its exchange how it ended.
-pub struct RequestHook(pub(crate) Arc<Exchange>);
-
-impl InHook for RequestHook {
-    fn consumed(
-        &mut self,
-        decoder: Option<&Decoder>,
-        _fin: Option<&Fin>,
-    ) -> Result<(), DeliveryError> {
-        let Some(proven) = &self.0.proven else { return Ok(()) };
-        match decoder {
-            Some(decoder) => {
-                let receipt = decoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
-                proven.set_receipt(receipt);
-            }
-            None => {
-                if let Some(receipt) = &mut proven.state().receipt {
-                    receipt.status = ReceiptStatus::Consumed;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>) {
-        self.0.fail(error);
-        if let (Some(proven), Some(decoder)) = (&self.0.proven, decoder) {
-            proven.set_receipt(decoder.receipt(ReceiptStatus::Bad, proven.claim.att));
-        }
-    }
-
-    fn dropped(&mut self, unread: Unread) {
-        if let (Some(proven), Unread::Records(rest)) = (&self.0.proven, unread) {
-            proven.set_unread(Left { rest, exchange: Arc::downgrade(&self.0), budget: MAX_KNOWN });
-        }
-    }
-}
-
-/// The rest of a body that the application did not read.
-struct Left {
-    rest: Box<dyn Rest>,
-    exchange: Weak<Exchange>,
-    budget: usize,
-}
-
-impl Left {
-    /// Reads on, up to the budget: received if that is all of it, else partial.
-    fn poll_drain(&mut self, cx: &mut Context<'_>, att: u8) -> Poll<Receipt> {
-        let status = loop {
-            match ready!(self.rest.poll_rest(cx)) {
-                Ok(None) => break ReceiptStatus::Received,
-                Ok(Some(frame)) => {
-                    let read = frame.data_ref().map_or(0, Bytes::len);
-                    match self.budget.checked_sub(read) {
-                        Some(left) => self.budget = left,
-                        None => break ReceiptStatus::Partial,
-                    }
-                }
-                Err(error) => {
-                    if let Some(exchange) = self.exchange.upgrade() {
-                        exchange.fail(&error);
-                    }
-                    break ReceiptStatus::Bad;
-                }
-            }
-        };
-        Poll::Ready(self.rest.decoder().receipt(status, att))
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.measure();
+        self.write_down();
     }
 }
 

@@ -18,7 +18,8 @@ use super::admit::{Admitted, admit};
 use super::answer::{Protected, protect, settle};
 use super::claim::BodyPlan;
 use super::control::{Answer, control};
-use super::exchange::{Delivery, Proven, RequestHook, timed_out};
+use super::exchange::{Delivery, Proven, timed_out};
+use super::hook::RequestHook;
 use super::refuse::{Refused, trailers_only};
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
@@ -85,6 +86,7 @@ where
             Err(refused) => State::Refused(Some(refused)),
             Ok(admitted) => {
                 let length = stated_length(&parts.headers);
+                admitted.exchange.observed.request_bytes(length.unwrap_or_default());
                 let marked = prepare(&mut parts, &admitted);
                 match admitted.body {
                     BodyPlan::Known(digest) => {
@@ -121,6 +123,12 @@ fn unmarked<S, B, F>(admitted: Admitted) -> State<S, B, F> {
     State::Refused(Some(refused.grpc(admitted.grpc).proven(admitted.exchange)))
 }
 
+/// Its caller has lost the right to an answer while the application worked on it.
+fn withdrawn<S, B, F>(admitted: Admitted) -> State<S, B, F> {
+    let refused = Refused::new(StatusCode::FORBIDDEN, "withdrawn").grpc(admitted.grpc);
+    State::Refused(Some(refused.proven(admitted.exchange)))
+}
+
 /// Calls the application.
 fn run<S, B>(inner: &mut S, parts: Parts, body: B, admitted: Admitted) -> State<S, B, S::Future>
 where
@@ -129,7 +137,7 @@ where
     B::Error: Into<BoxError>,
 {
     let exchange = &admitted.exchange;
-    let hook = RequestHook(Arc::clone(exchange));
+    let hook = RequestHook::new(exchange);
     let body = match (&admitted.body, &exchange.proven) {
         (BodyPlan::Records(context), Some(proven)) => {
             let keys = &proven.session.keys;
@@ -197,8 +205,9 @@ where
         let got = self.hold.got();
         match held {
             Ok((data, trailers)) => {
+                self.admitted.exchange.observed.request_bytes(data.len() as u64);
                 self.set_length(data.len());
-                let hook = RequestHook(Arc::clone(&self.admitted.exchange));
+                let hook = RequestHook::new(&self.admitted.exchange);
                 let body = Incoming::held(data, trailers, hook);
                 call(&mut self.service, Request::from_parts(self.parts, body), self.admitted)
             }
@@ -274,6 +283,7 @@ where
                     match answer(admitted, response, cx) {
                         Answered::Ready(response) => return Poll::Ready(Ok(response)),
                         Answered::Settle(parts, admitted) => State::Settle(Some((parts, admitted))),
+                        Answered::Withdrawn(admitted) => withdrawn(admitted),
                     }
                 }
                 StateProj::Settle(settling) => {
@@ -293,6 +303,8 @@ where
 
 enum Answered<R> {
     Ready(Response<ResponseBody<R>>),
+    /// Its caller has no right to it any more.
+    Withdrawn(Admitted),
     Settle(http::response::Parts, Admitted),
 }
 
@@ -303,12 +315,17 @@ where
     R::Error: Into<BoxError>,
 {
     let exchange = &admitted.exchange;
+    let withdrawn = exchange.proven.as_ref().is_some_and(|p| p.session.ender.is_ended());
+    if withdrawn {
+        return Answered::Withdrawn(admitted);
+    }
+    let latency = exchange.observed.answered(response.status(), response.headers());
     exchange.mesh.called(&Call {
         direction: Direction::Inbound,
         edge: exchange.edge(),
         route: admitted.decision.route(),
         status: response.status(),
-        latency: admitted.since.elapsed(),
+        latency,
         evidence: exchange.evidence,
         outcome: None,
     });
@@ -316,6 +333,8 @@ where
     match (&exchange.proven, body) {
         (None, body) => {
             strip(&mut parts.headers);
+            let bytes = body.as_ref().and_then(|b| b.size_hint().exact());
+            exchange.observed.response_bytes(bytes.unwrap_or_default());
             let body = body.map_or_else(Outgoing::empty, Outgoing::plain);
             Answered::Ready(Response::from_parts(parts, body))
         }

@@ -83,6 +83,7 @@ impl Refused {
         }
         if let Some(proven) = self.proven {
             let (exchange, rcpt, dup) = *proven;
+            exchange.observed.refused_with(self.status);
             prove(&exchange, &mut response, &Body::None, &rcpt, dup);
             answered(&exchange, 0, known::empty());
         }
@@ -97,6 +98,7 @@ pub(super) fn trailers_only(headers: &mut HeaderMap, status: StatusCode, text: &
         StatusCode::GATEWAY_TIMEOUT => "4",      // DEADLINE_EXCEEDED
         StatusCode::FORBIDDEN => "7",            // PERMISSION_DENIED
         StatusCode::CONFLICT => "10",            // ABORTED
+        StatusCode::TOO_MANY_REQUESTS => "8",    // RESOURCE_EXHAUSTED
         StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
         StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
         _ => "2",                                // UNKNOWN

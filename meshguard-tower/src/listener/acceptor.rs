@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use meshguard_core::baseline::EdgeKey;
 use rustls::HandshakeKind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -18,8 +19,10 @@ use super::live::{Chain, LiveConnections, Registered};
 use super::sources::{Place, Sources};
 use super::{HandshakeStats, Io};
 use crate::connection::{Connection, Protocol};
+use crate::control::Gate;
 use crate::io::{BoundedIo, Terms};
 use crate::limits::Limits;
+use crate::observe::{Tally, source};
 use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, now, peer_of};
 
 /// The pause after an accept error that may last (out of descriptors), doubled each time.
@@ -41,6 +44,7 @@ pub(crate) struct Acceptor {
     sources: Arc<Sources>,
     connections: Arc<Semaphore>,
     limits: Limits,
+    gate: Arc<Gate>,
 }
 
 /// What lasts as long as a connection's byte stream.
@@ -75,7 +79,14 @@ impl Acceptor {
             sources: Sources::new(limits.pending_per_source),
             connections: permits(limits.connections),
             limits,
+            gate: Arc::default(),
         }
+    }
+
+    /// Measures handshakes by their address, and lets in whom the loop lets in.
+    pub(crate) fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = gate;
+        self
     }
 
     /// Accepts until `stop`; no error ends it.
@@ -100,6 +111,10 @@ impl Acceptor {
 
     /// Begins a handshake, or sheds the connection where there is no room for it.
     fn admit(self: &Arc<Self>, tcp: TcpStream, remote: SocketAddr, stop: &CancellationToken) {
+        if let Err(stopped) = self.gate.overlay().admits_address(source(remote.ip())) {
+            tracing::debug!(target: "meshguard::handshake", { peer.addr = %remote }, "{stopped}");
+            return self.stats.count_failed(HandshakeErrorKind::Restricted);
+        }
         let Some((pending, connection)) = self.room(remote) else {
             return self.refuse(HandshakeErrorKind::Overloaded, remote);
         };
@@ -110,7 +125,7 @@ impl Acceptor {
             drop(pending);
             match done.unwrap_or(Err(HandshakeErrorKind::Timeout)) {
                 Ok(done) => {
-                    acceptor.stats.count_completed();
+                    acceptor.completed(&done.1);
                     // An error means that the listener is gone, and the connection with it.
                     drop(acceptor.handover.send(done).await);
                 }
@@ -172,8 +187,24 @@ impl Acceptor {
         Ok((Io(Box::pin(BoundedIo::new(stream, terms, kept))), connection))
     }
 
+    fn completed(&self, connection: &Connection) {
+        self.stats.count_completed();
+        let tally = self.tally(connection.remote_addr());
+        tally.handshake_completed(connection.peer().id(), now());
+    }
+
+    fn tally(&self, remote: SocketAddr) -> Arc<Tally> {
+        self.gate.edges.get(&EdgeKey::Address(source(remote.ip())))
+    }
+
     fn refuse(&self, kind: HandshakeErrorKind, remote: SocketAddr) {
         self.stats.count_failed(kind);
+        // What was shed for want of room, or for this side's own fault, is nobody else's; and
+        // what was under way when its address was cut off says nothing of what gets through now.
+        let own = matches!(kind, HandshakeErrorKind::Overloaded | HandshakeErrorKind::LocalFault);
+        if !own && !self.gate.overlay().cuts_address(source(remote.ip())) {
+            self.tally(remote).handshake_failed();
+        }
         tracing::info!(
             target: "meshguard::handshake",
             { peer.addr = %remote, handshake.error = %kind },

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use meshguard_core::Timestamp;
+use meshguard_core::{SpiffeId, Timestamp};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -36,6 +36,9 @@ struct Live {
     chain: Chain,
 }
 
+/// The live connections of a listener that may be gone.
+pub(crate) struct WeakConnections(Weak<Registry>);
+
 /// A connection's entry; dropping it takes it out.
 pub(crate) struct Registered {
     registry: Arc<Registry>,
@@ -55,6 +58,10 @@ impl LiveConnections {
 
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakConnections {
+        WeakConnections(Arc::downgrade(&self.0))
     }
 
     /// Verifies each live connection's chain again, and ends those that fail; returns how many.
@@ -96,6 +103,20 @@ impl LiveConnections {
                 }
             }
         }
+    }
+}
+
+impl WeakConnections {
+    pub(crate) fn is_live(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Ends the connections whose other end is `peer` itself.
+    pub(crate) fn end_peer(&self, peer: &SpiffeId) {
+        let Some(registry) = self.0.upgrade() else { return };
+        let of_peer = |live: &&Live| live.connection.peer().id() == peer;
+        let all: Vec<Live> = registry.lock().values().filter(of_peer).cloned().collect();
+        all.iter().for_each(|live| live.connection.close());
     }
 }
 

@@ -1,8 +1,10 @@
 //! How many handshakes each source has under way.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::observe::source;
 
 /// Handshakes under way by source. A source without any has no entry, so that the bound on
 /// handshakes bounds the map.
@@ -44,14 +46,6 @@ impl Drop for Place {
                 pending.remove(&self.source);
             }
         }
-    }
-}
-
-/// Who has one IPv6 address has its /64.
-fn source(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -1,3 +1,4 @@
 mod bounds;
+mod gate;
 mod handshake;
 mod live;

@@ -9,11 +9,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use meshguard_core::Policy;
+use meshguard_core::baseline;
+use meshguard_core::control::Cadence;
 use tokio::sync::watch;
 
 use super::reload::{CredentialFiles, Files, PolicyStatus, mark, read_policy};
 use super::{Mesh, Pins, ReloadError, Shared, random};
+use crate::control::{Engine, Gate};
 use crate::decision::Explanations;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listener::HandshakeStats;
 use crate::probe::Health;
@@ -23,6 +27,8 @@ use crate::tls::{Credentials, CredentialsError, TlsContext};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+/// Windows are looked at so often, whether they are to be closed.
+const TICK: Duration = Duration::from_millis(100);
 /// Files are looked at for changes so often.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,6 +41,10 @@ pub struct MeshBuilder {
     limits: Limits,
     message_limit: usize,
     sink: Option<Box<dyn Sink>>,
+    ledger: Option<Ledger>,
+    baseline: baseline::Settings,
+    cadence: Cadence,
+    tick: Duration,
     pins: Pins,
 }
 
@@ -66,6 +76,10 @@ impl MeshBuilder {
             limits: Limits::default(),
             message_limit: MESSAGE_LIMIT,
             sink: None,
+            ledger: None,
+            baseline: baseline::Settings::default(),
+            cadence: Cadence::default(),
+            tick: TICK,
             pins: Pins::default(),
         }
     }
@@ -179,6 +193,26 @@ impl MeshBuilder {
         self
     }
 
+    /// Where outcomes, decisions, incidents and actions are written down. Without it, nowhere.
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    /// How an edge's normal is learnt.
+    pub fn baseline(mut self, settings: baseline::Settings) -> Self {
+        self.baseline = settings;
+        self
+    }
+
+    /// When windows close. They are looked at ten times in the shortest, but not more often than
+    /// every millisecond.
+    pub fn cadence(mut self, cadence: Cadence) -> Self {
+        self.tick = (cadence.busy / 10).max(Duration::from_millis(1));
+        self.cadence = cadence;
+        self
+    }
+
     /// Builds the handle.
     ///
     /// # Errors
@@ -189,13 +223,23 @@ impl MeshBuilder {
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
-        let ledger_key = ledger_key()?;
-        let sessions = Sessions::new(tls.clone(), Arc::clone(&instance), ledger_key);
-        Ok(Mesh(Arc::new(Shared {
+        let ledger_key = match &self.ledger {
+            Some(ledger) => *ledger.public_key(),
+            None => ledger_key()?,
+        };
+        let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
+        let gate: Arc<Gate> = Arc::default();
+        let sessions =
+            Sessions::new(tls.clone(), Arc::clone(&instance), ledger_key, Arc::clone(&gate));
+        let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,
             instance,
             ledger_key,
+            gate,
+            engine,
+            tick: self.tick,
+            live: Mutex::default(),
             policy: ArcSwap::from_pointee(policy),
             policy_status: watch::Sender::new(status),
             sessions,
@@ -204,13 +248,16 @@ impl MeshBuilder {
             handshakes: HandshakeStats::default(),
             health: Health::new(),
             sink: self.sink,
+            ledger: self.ledger,
             explanations: Explanations::default(),
             pins: self.pins,
             held: Arc::default(),
             channels: Default::default(),
             files: self.files,
             watching: Mutex::default(),
-        })))
+        }));
+        mesh.started();
+        Ok(mesh)
     }
 
     fn credential_files(mut self, files: CredentialFiles) -> Result<Self, BuildError> {
@@ -221,8 +268,7 @@ impl MeshBuilder {
     }
 }
 
-/// The public key of this instance's life: settings name it, so that whoever keeps a ledger can
-/// sign with it.
+/// The public key of an instance that keeps no ledger, which settings must name all the same.
 fn ledger_key() -> Result<[u8; 32], BuildError> {
     let pair = Ed25519KeyPair::generate().map_err(|_| BuildError::Key)?;
     pair.public_key().as_ref().try_into().map_err(|_| BuildError::Key)

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
+use meshguard_core::baseline::EdgeKey;
 use meshguard_core::policy::MAX_DOCUMENT;
+use meshguard_core::reflex::Signal;
 use meshguard_core::{Policy, PolicyError};
 
 use super::{Mesh, Shared};
-use crate::tls::{Credentials, CredentialsError, now};
+use crate::control::drive;
+use crate::tls::{Credentials, CredentialsError, HandshakeErrorKind, now};
 
 /// What is read again.
 pub(crate) struct Files {
@@ -113,7 +116,9 @@ impl Mesh {
     /// Puts a policy in force. Later requests see it; each request sees exactly one.
     pub fn set_policy(&self, policy: Policy) {
         let (version, policy) = (policy.version(), Arc::new(policy));
-        self.0.policy.store(Arc::clone(&policy));
+        let replaced = self.0.policy.swap(Arc::clone(&policy)).version();
+        self.policy_changed(version, replaced);
+        self.change_plan(policy.plan());
         self.0.sessions.must_cover(policy.covered_headers());
         self.0.policy_status.send_modify(|s| {
             *s = PolicyStatus { version, refused: None, loads: s.loads + 1 };
@@ -123,7 +128,16 @@ impl Mesh {
 
     /// Ends all sessions whose peers' certificates hold no longer; how many.
     pub fn sweep(&self) -> usize {
-        self.0.sessions.sweep(now())
+        let now = now();
+        let late = self.0.sessions.expire(now);
+        let withdrawn = self.0.sessions.sweep(now);
+        for (peer, kind) in &withdrawn {
+            if *kind == HandshakeErrorKind::Revoked {
+                let caller = EdgeKey::Caller(peer.clone());
+                self.signal(&caller, Signal::Revoked, "its certificate was revoked");
+            }
+        }
+        late + withdrawn.len()
     }
 
     fn reload_policy(&self) -> Result<(), Arc<ReloadError>> {
@@ -166,12 +180,14 @@ impl Mesh {
         }
     }
 
-    /// Begins to watch the files, once. Has to be called within a runtime.
+    /// Begins to watch the files and to turn the loop, once. Has to be called within a runtime.
     pub(crate) fn watch(&self) {
         let mut watching = self.0.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        if watching.is_none() {
-            let task = watch(Arc::downgrade(&self.0), self.0.files.every);
-            *watching = Some(tokio::spawn(task).abort_handle());
+        if watching.is_empty() {
+            let files = watch(Arc::downgrade(&self.0), self.0.files.every);
+            let turns = drive(Arc::downgrade(&self.0), self.0.tick);
+            watching.push(tokio::spawn(files).abort_handle());
+            watching.push(tokio::spawn(turns).abort_handle());
         }
     }
 }
@@ -191,7 +207,7 @@ async fn watch(mesh: Weak<Shared>, every: Duration) {
         if found.1 != seen.1 {
             let _ = mesh.reload_policy();
         }
-        mesh.sweep();
+        mesh.0.sessions.expire(now());
         seen = found;
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::Cover;
 use meshguard_core::delivery::{
     Counts, EXPORTER, Sender, SessionKeys, Settings, SettingsError, Sid,
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::handshake::InMemory;
 use super::{LIFETIME, SessionError};
+use crate::observe::{Edges, Tally};
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
 /// A new session is opened so long before the receiver would refuse exchanges.
@@ -33,6 +35,10 @@ pub(crate) struct ClientSession {
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
+    /// Where the callee's instance is measured.
+    pub(crate) callee: Arc<Tally>,
+    /// The callee's instance, as it names itself.
+    pub(crate) instance: Box<str>,
     expires: Timestamp,
     opened: Instant,
     sender: Mutex<Sender>,
@@ -124,6 +130,7 @@ impl Opening {
         said: &[u8],
         now: Timestamp,
         ended: Arc<Mutex<Counts>>,
+        edges: &Edges,
     ) -> Result<ClientSession, SessionError> {
         let (peer, _) = self.tls.complete(&self.context).map_err(SessionError::Handshake)?;
         if *peer.id() != self.callee {
@@ -140,7 +147,11 @@ impl Opening {
             .export_keying_material([0; 32], EXPORTER, Some(&context))
             .map_err(|_| SessionError::Protocol("no keys"))?;
         let age = LIFETIME - MARGIN;
+        let instance: Box<str> = theirs.instance.into();
+        let edge = EdgeKey::Callee { id: peer.id().clone(), instance: instance.clone() };
         Ok(ClientSession {
+            callee: edges.get(&edge),
+            instance,
             sid,
             keys: SessionKeys::derive(suite, &mut master),
             expires: peer.not_after().min(now + age),

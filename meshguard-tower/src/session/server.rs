@@ -1,13 +1,17 @@
 //! A session's receiving side.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderName;
 use meshguard_core::delivery::base::Cover;
-use meshguard_core::delivery::{Receiver, SessionKeys, Sid};
-use meshguard_core::{Peer, Timestamp};
+use meshguard_core::delivery::{Accepted, Receiver, SessionKeys, Sid};
+use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls_pki_types::CertificateDer;
+
+use super::Ender;
+use crate::observe::Tally;
+use crate::sink::Edge;
 
 /// A session that this service receives on.
 pub(crate) struct ServerSession {
@@ -28,9 +32,30 @@ pub(crate) struct ServerSession {
     /// Bytes of known bodies that are held for it.
     pub(crate) held: Arc<AtomicUsize>,
     pub(super) ended: AtomicBool,
-    /// Where the answers are counted that this session's caller has confirmed.
-    pub(super) confirmed: Arc<AtomicU64>,
+    /// Cuts off what runs in it.
+    pub(crate) ender: Ender,
+    /// Where its caller is measured.
+    pub(crate) caller: Arc<Tally>,
+    /// Where the hop is measured over which it was opened, if there was one.
+    pub(crate) hop: Option<Arc<Tally>>,
+    /// Where its books go when it ends.
+    pub(super) closed: Arc<Mutex<Closed>>,
     pub(super) receiver: Mutex<Receiver>,
+}
+
+/// What sessions came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Closed {
+    pub(crate) books: Accepted,
+    /// Answers that their callers have confirmed.
+    pub(crate) confirmed: u64,
+}
+
+impl Closed {
+    pub(super) fn add(&mut self, other: Self) {
+        self.books += other.books;
+        self.confirmed += other.confirmed;
+    }
 }
 
 impl ServerSession {
@@ -39,9 +64,21 @@ impl ServerSession {
         !self.ended.load(Ordering::Relaxed) && now < self.expires
     }
 
-    /// Answers that were confirmed so far.
-    pub(super) fn confirmed(&self) -> u64 {
-        self.receiver().confirmed()
+    /// Between whom its exchanges are; `callee` is this service.
+    pub(crate) fn edge<'a>(&'a self, callee: &'a SpiffeId) -> Edge<'a> {
+        let via = self.hop.as_ref().and_then(|hop| hop.key().peer());
+        Edge { from: Some(self.peer.id()), to: callee, via }
+    }
+
+    /// Whom to charge with what anybody on its way may have done.
+    pub(crate) fn path(&self) -> &Arc<Tally> {
+        self.hop.as_ref().unwrap_or(&self.caller)
+    }
+
+    /// Its books, and the answers that were confirmed so far.
+    pub(super) fn sums(&self) -> Closed {
+        let receiver = self.receiver();
+        Closed { books: receiver.books(), confirmed: receiver.confirmed() }
     }
 
     /// The state of its exchanges. Never held across user code or a wait.
@@ -52,6 +89,7 @@ impl ServerSession {
 
 impl Drop for ServerSession {
     fn drop(&mut self) {
-        self.confirmed.fetch_add(self.confirmed(), Ordering::Relaxed);
+        let sums = self.sums();
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).add(sums);
     }
 }

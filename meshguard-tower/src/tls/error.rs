@@ -62,6 +62,8 @@ pub enum HandshakeErrorKind {
     Network,
     /// Shed before the handshake: too many handshakes or connections at once.
     Overloaded,
+    /// Shed before the handshake: the loop restricts its address.
+    Restricted,
     /// The far end refused this side, with this alert.
     PeerRefused(Alert),
     /// This side could not go on: no clock, no randomness, unusable settings.
@@ -72,7 +74,7 @@ pub enum HandshakeErrorKind {
 pub(crate) const KINDS: usize = ALL.len();
 
 /// Every kind; its position is its [`HandshakeErrorKind::index`].
-pub(crate) const ALL: [HandshakeErrorKind; 26] = [
+pub(crate) const ALL: [HandshakeErrorKind; 27] = [
     HandshakeErrorKind::NoCertificate,
     HandshakeErrorKind::UnknownIssuer,
     HandshakeErrorKind::Expired,
@@ -97,6 +99,7 @@ pub(crate) const ALL: [HandshakeErrorKind; 26] = [
     HandshakeErrorKind::Disconnected,
     HandshakeErrorKind::Network,
     HandshakeErrorKind::Overloaded,
+    HandshakeErrorKind::Restricted,
     HandshakeErrorKind::LocalFault,
     HandshakeErrorKind::PeerRefused(Alert(0)),
 ];
@@ -130,6 +133,7 @@ impl HandshakeErrorKind {
             Self::Disconnected => "disconnected",
             Self::Network => "network",
             Self::Overloaded => "overloaded",
+            Self::Restricted => "restricted",
             Self::PeerRefused(_) => "peer_refused",
             Self::LocalFault => "local_fault",
         }

@@ -103,7 +103,7 @@ fn an_attempt_needs_a_fence_and_a_deadline_holds_with_grace() {
 fn acks_are_taken_only_for_what_awaits_them_and_only_with_its_receipt() {
     let mut r = Receiver::new(WINDOW);
     let c = claim(&mut r, &field(1, 1)).unwrap();
-    r.answered(c, receipt(5));
+    r.answered(c, receipt(5), T);
     let with = |seqs, len| {
         let acks = [(1, receipt(len))];
         let proof = keys().receipt.acks(acks.iter().map(|(s, r)| (*s, r)));
@@ -122,7 +122,7 @@ fn a_receipt_of_less_than_was_sent_is_a_finding() {
     let mut r = Receiver::new(WINDOW);
     for seq in 1..=3 {
         let c = claim(&mut r, &field(seq, 1)).unwrap();
-        r.answered(c, receipt(5));
+        r.answered(c, receipt(5), T);
     }
     let body = |seq: u64, receipt: Receipt| [&seq.to_be_bytes()[..], &receipt.to_bytes()].concat();
     let short = Receipt { status: ReceiptStatus::Partial, n: 0, len: 2, ..receipt(5) };
@@ -141,7 +141,7 @@ fn a_sender_that_never_acknowledges_is_refused_at_the_bound() {
     let mut r = Receiver::new(WINDOW);
     for seq in 1..=MAX_AWAITING as u64 {
         let c = claim(&mut r, &field(seq, seq)).unwrap();
-        r.answered(c, receipt(1));
+        r.answered(c, receipt(1), T);
     }
     let next = MAX_AWAITING as u64 + 1;
     assert_eq!(claim(&mut r, &field(next, next)), Err(Refusal::Unacknowledged));
@@ -155,4 +155,71 @@ fn findings_are_bounded_and_what_is_dropped_is_counted() {
         claim(&mut r, &field(seq, seq)).unwrap();
     }
     assert_eq!(r.findings_lost(), 1);
+}
+
+#[test]
+fn an_answer_without_receipt_is_overdue_once_and_may_still_be_confirmed() {
+    let mut r = Receiver::new(WINDOW);
+    let second = Duration::from_secs(1);
+    for (seq, at) in [(1, T), (2, T), (3, T + 9 * second)] {
+        let c = claim(&mut r, &field(seq, 1)).unwrap();
+        r.answered(c, receipt(5), at);
+    }
+    let body = |seq: u64| [&seq.to_be_bytes()[..], &receipt(5).to_bytes()].concat();
+    r.receipts(&body(1)).unwrap();
+    r.overdue(T + 5 * second);
+    let want = Finding::ReceiptOverdue { seq: 2, answered: T };
+    assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
+    r.overdue(T + 6 * second);
+    assert_eq!(r.poll_finding(), None, "noticed once");
+    r.receipts(&body(2)).unwrap();
+    assert_eq!((r.confirmed(), r.unconfirmed()), (2, 1));
+}
+
+#[test]
+fn what_is_remembered_of_answers_is_bounded_though_the_oldest_is_never_confirmed() {
+    let mut r = Receiver::new(WINDOW);
+    let body = |seq: u64| [&seq.to_be_bytes()[..], &receipt(1).to_bytes()].concat();
+    for seq in 1..=5 * MAX_AWAITING as u64 {
+        let c = claim(&mut r, &field(seq, seq)).unwrap();
+        r.answered(c, receipt(1), T);
+        if seq > 1 {
+            r.receipts(&body(seq)).unwrap();
+        }
+    }
+    assert!(r.answered.len() <= 2 * MAX_AWAITING);
+    r.overdue(Timestamp::MAX);
+    let found: Vec<_> = std::iter::from_fn(|| r.poll_finding()).collect();
+    assert!(found.contains(&Finding::ReceiptOverdue { seq: 1, answered: T }));
+}
+
+#[test]
+fn the_books_hold_every_claim_until_it_is_settled() {
+    let mut r = Receiver::new(WINDOW);
+    let live = |r: &Receiver| {
+        let open = |word: &u64| (word | word >> 1) & !(word & word >> 1) & 0x5555_5555_5555_5555;
+        r.states.iter().map(|word| u64::from(open(word).count_ones())).sum::<u64>()
+    };
+    let claims: Vec<_> = (1..=5).map(|seq| claim(&mut r, &field(seq, 1)).unwrap()).collect();
+    claim(&mut r, &field(3, 1)).unwrap_err();
+    for (settled, c) in (0..).zip(claims) {
+        let want = Accepted { accepted: 5, settled, open: 5 - settled };
+        assert_eq!((r.books(), live(&r)), (want, want.open));
+        r.started(c);
+        r.settled(c);
+    }
+    assert_eq!(r.books(), Accepted { accepted: 5, settled: 5, open: 0 });
+    assert!(r.books().balances() && live(&r) == 0);
+}
+
+#[test]
+fn the_protocols_own_exchanges_stand_in_no_books_and_their_answers_await_nothing() {
+    let mut r = Receiver::new(WINDOW);
+    let own = r.claim_own(&field(1, 1), &keys().receipt, T).unwrap();
+    claim(&mut r, &field(1, 1)).unwrap_err();
+    assert_eq!(r.books(), Accepted::default());
+    r.answered(own, receipt(5), T);
+    r.settled(own);
+    r.overdue(Timestamp::MAX);
+    assert_eq!((r.books(), r.unconfirmed(), r.poll_finding()), (Accepted::default(), 0, None));
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 use meshguard_core::delivery::MAX_RECORD;
 
 use super::*;
+use crate::observe::Edges;
 use crate::rig::{CHECKOUT, ORDERS, Rig, credentials};
 use crate::session::Opening;
 use crate::tls::now;
 
 fn sessions(rig: &Rig) -> Sessions {
-    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32])
+    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default())
 }
 
 /// An outer peer, or a principal.
@@ -146,8 +147,11 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         record: MAX_RECORD,
         expires: now() + LIFETIME,
         held: Arc::default(),
-        confirmed: Arc::default(),
         ended: AtomicBool::new(false),
+        ender: Ender::default(),
+        caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
+        hop: None,
+        closed: Arc::default(),
         receiver: Mutex::new(Receiver::new(1)),
     })
 }

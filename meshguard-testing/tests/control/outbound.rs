@@ -1,0 +1,113 @@
+//! An instance that is sick is not called.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use meshguard_axum::core::baseline::EdgeKey;
+use meshguard_axum::core::control::Event;
+use meshguard_axum::core::reflex::ActionKind;
+use meshguard_axum::{CallErrorKind, Channel, Mesh, Outcome, Policy};
+
+use crate::mall::{HONEST, QUICK, policy};
+use crate::rig::tell::Told;
+use crate::rig::{CALLEE, http, soon};
+
+const SICK: &str = r#"
+    [[reflex]]
+    name = "sick"
+    on = { signal = "errors", false_alarms = "1 in 1 min" }
+    do = ["quarantine"]
+    ttl = "1h"
+    [governor]
+    min_healthy = 0.5
+    min_calls = 10
+"#;
+
+/// An instance of the callee.
+struct Instance {
+    _mesh: Mesh,
+    channel: Channel,
+    sick: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Instance {
+    async fn new(caller: &Mesh) -> Self {
+        let (sick, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (is_sick, count) = (Arc::clone(&sick), Arc::clone(&calls));
+        let answer = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            let sick = is_sick.load(Ordering::Relaxed);
+            async move { if sick { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK } }
+        };
+        let app = Router::new().route("/known/{n}", get(answer));
+        let policy: Policy = policy("").parse().unwrap();
+        let mesh = Mesh::dev(CALLEE).unwrap().policy(policy).build().unwrap();
+        let listener = mesh.listen("127.0.0.1:0").await.unwrap();
+        let uri = format!("https://{}", listener.local_addr());
+        tokio::spawn(async move { meshguard_axum::serve(listener, app).await.unwrap() });
+        Self { channel: caller.channel(&uri, CALLEE).unwrap(), _mesh: mesh, sick, calls }
+    }
+
+    async fn call(&self) -> http::Got {
+        http::call(&self.channel, http::get("/known/1")).await
+    }
+}
+
+#[tokio::test]
+async fn a_sick_instance_is_not_called_and_the_last_healthy_one_is_whatever_it_answers() {
+    let told = Told::default();
+    let policy: Policy = policy(SICK).parse().unwrap();
+    let builder = Mesh::dev(HONEST).unwrap().policy(policy).sink(told.clone());
+    let caller = builder.cadence(QUICK).build().unwrap();
+    let (one, two) = (Instance::new(&caller).await, Instance::new(&caller).await);
+    // Both are known by their own instances, beside the addresses that they were first known by.
+    let measured = || caller.edges().iter().filter(|e| e.window.calls > 0).count();
+    soon(async {
+        while measured() < 2 {
+            one.call().await.answer();
+            two.call().await.answer();
+        }
+    })
+    .await;
+    one.sick.store(true, Ordering::Relaxed);
+    let calling = async {
+        loop {
+            let _ = one.call().await;
+            two.call().await.answer();
+        }
+    };
+    let cut_off =
+        |event: &Event| matches!(event, Event::Applied(a) if a.kind == ActionKind::Quarantine);
+    let event = tokio::select! {
+        () = calling => return,
+        event = told.wait_event(cut_off) => event,
+    };
+    let Event::Applied(action) = event else { panic!("{event:?}") };
+    assert!(matches!(&action.edge, EdgeKey::Callee { id, .. } if *id == CALLEE), "{action:?}");
+    let calls = one.calls.load(Ordering::Relaxed);
+    let error = one.call().await.failed();
+    assert_eq!(
+        (error.kind(), error.outcome()),
+        (&CallErrorKind::Restricted, Outcome::NotDelivered)
+    );
+    assert_eq!(one.calls.load(Ordering::Relaxed), calls, "nothing was sent");
+    // The other one falls sick, too: it is the last.
+    two.sick.store(true, Ordering::Relaxed);
+    let refused =
+        |event: &Event| matches!(event, Event::Refused { action: a, .. } if a.edge != action.edge);
+    let calling = async {
+        loop {
+            assert_eq!(two.call().await.answer().0, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    };
+    tokio::select! {
+        () = calling => {}
+        _ = told.wait_event(refused) => {}
+    }
+    assert_eq!(two.call().await.answer().0, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(caller.counts().balances());
+}

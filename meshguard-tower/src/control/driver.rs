@@ -1,0 +1,243 @@
+//! Turns the loop: closes windows, and enforces what comes of them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use meshguard_core::baseline::{self, EdgeKey};
+use meshguard_core::control::{Cadence, Control, Loop};
+use meshguard_core::reflex::{Plan, Signal};
+use meshguard_core::{Policy, SpiffeId, Timestamp};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Overlay, events};
+use crate::mesh::{Mesh, Shared};
+use crate::observe::{Edges, Tally};
+use crate::tls::now;
+
+/// Answers whose receipts have not come for so long are counted as unconfirmed.
+const RECEIPT_DUE: Duration = Duration::from_secs(10);
+/// An edge that was still for so long is not measured any more.
+const FORGET: Duration = Duration::from_secs(3600);
+/// An instance that was not called for so long may be gone: it does not count as healthy.
+const LAPSE: Duration = Duration::from_secs(60);
+/// What needs no haste is done so often.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The loop of one service, and how far it was enforced.
+pub(crate) struct Engine {
+    turning: Mutex<Turning>,
+    cadence: Cadence,
+    /// What happened on edges that found no place.
+    blind: AtomicU64,
+}
+
+pub(crate) struct Turning {
+    pub(crate) state: Loop,
+    /// The revision that is enforced.
+    enforced: u64,
+    open: HashMap<EdgeKey, Open>,
+    rested: Timestamp,
+}
+
+/// A window that is open.
+struct Open {
+    since: Timestamp,
+    /// Events in it so far.
+    events: u64,
+    /// When there was one last, at the resolution of the ticks.
+    last: Timestamp,
+    longest_gap: Duration,
+}
+
+impl Engine {
+    pub(crate) fn new(settings: baseline::Settings, plan: Plan, cadence: Cadence) -> Self {
+        let turning = Turning {
+            state: Loop::new(settings, plan),
+            enforced: 0,
+            open: HashMap::new(),
+            rested: Timestamp::EPOCH,
+        };
+        Self { turning: Mutex::new(turning), cadence, blind: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Turning> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events on edges that found no place, so far.
+    pub(crate) fn blind(&self) -> u64 {
+        self.blind.load(Relaxed)
+    }
+}
+
+impl Turning {
+    /// Looks at one edge: closes its window where it is due.
+    fn look(&mut self, tally: &Tally, cadence: &Cadence, policy: &Policy, now: Timestamp) {
+        let (key, events) = (tally.key(), tally.events());
+        let Some(open) = self.open.get_mut(key) else {
+            // A baseline begins with the first event.
+            if events > 0 {
+                let open = Open { since: now, events, last: now, longest_gap: Duration::ZERO };
+                self.open.insert(key.clone(), open);
+            }
+            return;
+        };
+        if events > open.events {
+            open.longest_gap = open.longest_gap.max(now.since(open.last));
+            (open.events, open.last) = (events, now);
+        }
+        if cadence.is_due(now.since(open.since), events) {
+            let mut window = tally.take(open.since, now);
+            window.longest_gap = open.longest_gap;
+            if tally.has_peer(|peer| policy.is_hop(peer)) {
+                window.peers = u32::MAX;
+            }
+            (open.since, open.events, open.longest_gap) = (now, 0, Duration::ZERO);
+            self.state.handle_window(key, &window);
+        } else {
+            let idle = now.since(open.last);
+            if idle > cadence.busy {
+                self.state.handle_idle(key, idle, now);
+            }
+        }
+    }
+
+    /// Forgets the edges that were still for long, and those that have lost their place.
+    fn forget(&mut self, edges: &Edges, now: Timestamp) {
+        let still = self.open.iter().filter(|(_, open)| now.since(open.last) > FORGET);
+        // One with an open incident is still because it was cut off, perhaps.
+        let over = still.filter(|(key, _)| !self.state.control().is_open(key));
+        over.for_each(|(key, _)| edges.remove(key));
+        let state = &mut self.state;
+        self.open.retain(|key, open| {
+            let kept = edges.contains(key);
+            let instance = matches!(key, EdgeKey::Callee { .. });
+            if !kept {
+                state.forget(key);
+            } else if instance && now.since(open.last) > LAPSE && !state.control().is_open(key) {
+                state.lapse(key);
+            }
+            kept
+        });
+    }
+}
+
+impl Mesh {
+    /// One turn of the loop.
+    pub(crate) fn turn(&self, now: Timestamp) {
+        let engine = &self.0.engine;
+        let mut turning = engine.lock();
+        let (tallies, policy) = (self.0.gate.edges.all(), self.policy());
+        for tally in &tallies {
+            turning.look(tally, &engine.cadence, &policy, now);
+        }
+        drop(tallies);
+        let rested = now.since(turning.rested) >= SECOND;
+        if rested {
+            turning.rested = now;
+            turning.forget(&self.0.gate.edges, now);
+            engine.blind.fetch_add(self.0.gate.edges.take_blind(), Relaxed);
+        }
+        turning.state.handle_timeout(now);
+        self.enforce(turning, rested);
+        if rested {
+            self.find_overdue(now);
+        }
+    }
+
+    /// Something that needs no statistics has happened on an edge: acted on at once.
+    pub(crate) fn signal(&self, edge: &EdgeKey, signal: Signal, detail: &str) {
+        let mut turning = self.0.engine.lock();
+        turning.state.handle_signal(edge, signal, detail, now());
+        self.enforce(turning, false);
+    }
+
+    /// Does something to the loop in an operator's name, and enforces what comes of it.
+    pub(crate) fn operate<T>(
+        &self,
+        verb: &str,
+        target: &str,
+        act: impl FnOnce(&mut Loop) -> T,
+    ) -> T {
+        let mut turning = self.0.engine.lock();
+        events::operated(self, verb, target);
+        let done = act(&mut turning.state);
+        self.enforce(turning, true);
+        done
+    }
+
+    /// Another policy is in force, and with it another plan.
+    pub(crate) fn change_plan(&self, plan: &Plan) {
+        let mut turning = self.0.engine.lock();
+        turning.state.set_plan(plan.clone(), now());
+        self.enforce(turning, true);
+    }
+
+    /// Puts into force what is, and tells what has happened: the sink's code without the lock.
+    fn enforce(&self, mut turning: MutexGuard<'_, Turning>, refresh_trust: bool) {
+        let mut happened = Vec::new();
+        while let Some(event) = turning.state.poll_event() {
+            events::record(self, &turning.state, &event);
+            happened.push(event);
+        }
+        let revision = turning.state.control().revision();
+        let changed = revision != turning.enforced;
+        turning.enforced = revision;
+        if changed || (refresh_trust && self.policy().reads_trust()) {
+            self.put(turning.state.control());
+        }
+        drop(turning);
+        happened.iter().for_each(|event| events::tell(self, event));
+    }
+
+    /// Puts into force what is.
+    fn put(&self, control: &Control) {
+        let before = self.0.gate.overlay();
+        let start = self.policy().plan().trust_start;
+        let overlay = Overlay::new(control.restrictions(), control.trusted(), start, &before);
+        let overlay = Arc::new(overlay);
+        self.0.gate.put(Arc::clone(&overlay));
+        for caller in overlay.newly_quarantined(&before) {
+            self.cut_off(caller);
+        }
+    }
+
+    /// Ends a caller's sessions with their streams, and the connections that are its own: those
+    /// of a hop carry others' calls.
+    fn cut_off(&self, caller: &SpiffeId) {
+        self.sessions().withdraw_from(caller);
+        let live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        for connections in live.iter() {
+            connections.end_peer(caller);
+        }
+    }
+
+    /// Notices answers that their callers should have confirmed by now.
+    fn find_overdue(&self, now: Timestamp) {
+        for session in self.sessions().all() {
+            let noticed = {
+                let mut receiver = session.receiver();
+                receiver.overdue(now - RECEIPT_DUE);
+                receiver.has_findings()
+            };
+            if noticed {
+                self.notice(&session, session.edge(self.id()));
+            }
+        }
+    }
+}
+
+/// Turns the loop until the mesh is gone.
+pub(crate) async fn drive(mesh: Weak<Shared>, tick: Duration) {
+    let mut ticks = interval(tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match mesh.upgrade() {
+            Some(mesh) => Mesh(mesh).turn(now()),
+            None => return,
+        }
+    }
+}

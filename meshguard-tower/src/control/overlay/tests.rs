@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use meshguard_core::baseline::{Settings, Window};
+use meshguard_core::control::Loop;
+use meshguard_core::reflex::{ActionKind, Plan, Reflex, Signal, Step, Trigger};
+
+use super::*;
+
+const CALLER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
+const OTHER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/batch");
+
+/// A loop that answers a forgery with these actions, for so long, and knows these edges.
+fn looped(actions: Vec<ActionKind>, ttl: Duration, known: &[EdgeKey]) -> Loop {
+    let on = Trigger { signal: Signal::Forged, one_in: None, lasting: Duration::ZERO };
+    let step = Step { after: Duration::ZERO, unless_falling: false, actions };
+    let reflex = Reflex { name: "forged".into(), on, steps: vec![step], ttl };
+    let mut plan = Plan { reflexes: vec![reflex], ..Plan::default() };
+    plan.governor.max_share = 1.0;
+    plan.governor.min_peers = 1;
+    let mut looped = Loop::new(Settings::default(), plan);
+    let window = Window { start: now(), end: now(), calls: 10, asked: 10, ..Window::default() };
+    for edge in known {
+        looped.handle_window(edge, &window);
+    }
+    looped
+}
+
+fn snapshot(looped: &Loop, before: &Overlay) -> Overlay {
+    let control = looped.control();
+    Overlay::new(control.restrictions(), control.trusted(), 0.5, before)
+}
+
+/// What is in force after `edge` has forged something.
+fn after(edge: &EdgeKey, actions: Vec<ActionKind>, ttl: Duration) -> (Loop, Overlay) {
+    let others = [caller(), EdgeKey::Caller(OTHER.clone()), edge.clone()];
+    let mut looped = looped(actions, ttl, &others);
+    looped.handle_signal(edge, Signal::Forged, "a forged proof", now());
+    let overlay = snapshot(&looped, &Overlay::default());
+    (looped, overlay)
+}
+
+fn caller() -> EdgeKey {
+    EdgeKey::Caller(CALLER.clone())
+}
+
+fn cause(result: Result<(), Stopped>) -> Option<Cause> {
+    result.err().map(|stopped| stopped.cause)
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn who_is_cut_off_is_stopped_and_nobody_else() {
+    let (_, overlay) = after(&caller(), vec![ActionKind::Quarantine], LONG);
+    let asks = |overlay: &Overlay, id| cause(overlay.admits_caller(id, Evidence::Verified, true));
+    assert_eq!(asks(&overlay, CALLER), Some(Cause::Quarantine));
+    assert_eq!(asks(&overlay, OTHER), None);
+    assert_eq!(asks(&Overlay::default(), CALLER), None);
+    assert!(overlay.trust(CALLER) < overlay.trust(OTHER));
+    let nothing = Overlay::default();
+    let newly: Vec<_> = overlay.newly_quarantined(&nothing).collect();
+    assert_eq!(newly, [CALLER]);
+    assert_eq!(overlay.newly_quarantined(&overlay).count(), 0);
+}
+
+#[test]
+fn nothing_holds_beyond_its_time_though_nobody_turns_the_loop() {
+    let over = Duration::from_nanos(1);
+    let (_, overlay) = after(&caller(), vec![ActionKind::Quarantine], over);
+    assert!(overlay.limit(&caller()).is_some(), "still in the snapshot");
+    assert_eq!(cause(overlay.admits_caller(CALLER, Evidence::None, true)), None);
+}
+
+#[test]
+fn what_is_tightened_asks_for_more_and_for_all_of_it() {
+    let rate = Rate { count: 2, per: LONG };
+    let tighten =
+        Tighten { rate: Some(rate), evidence: Some(Evidence::Verified), direct: true, trust: None };
+    let tighten = vec![ActionKind::Tighten(tighten)];
+    let (looped, overlay) = after(&caller(), tighten, LONG);
+    let asks = |evidence, direct| cause(overlay.admits_caller(CALLER, evidence, direct));
+    let (needs, has) = (Evidence::Verified, Evidence::Digest);
+    assert_eq!(asks(has, true), Some(Cause::Evidence { needs, has }));
+    assert_eq!(asks(needs, false), Some(Cause::Direct));
+    assert_eq!([asks(needs, true), asks(needs, true)], [None, None]);
+    assert_eq!(asks(needs, true), Some(Cause::Rate(rate)));
+    // The same, made anew: who has used its calls up has used them up.
+    let again = snapshot(&looped, &overlay);
+    assert_eq!(cause(again.admits_caller(CALLER, needs, true)), Some(Cause::Rate(rate)));
+    let fresh = snapshot(&looped, &Overlay::default());
+    assert_eq!(cause(fresh.admits_caller(CALLER, needs, true)), None);
+}
+
+#[test]
+fn an_address_and_an_instance_are_stopped_by_themselves() {
+    let addr = IpAddr::from([10, 0, 0, 1]);
+    let quarantine = vec![ActionKind::Quarantine];
+    let address = EdgeKey::Address(addr);
+    let (_, overlay) = after(&address, quarantine.clone(), LONG);
+    assert_eq!(cause(overlay.admits_address(addr)), Some(Cause::Quarantine));
+    assert_eq!(cause(overlay.admits_address([10, 0, 0, 2].into())), None);
+    let instance = |name: &str| EdgeKey::Callee { id: CALLER.clone(), instance: name.into() };
+    let known = [instance("a"), instance("b"), caller()];
+    let mut looped = looped(quarantine, LONG, &known);
+    looped.handle_signal(&instance("a"), Signal::Forged, "a forged proof", now());
+    let overlay = snapshot(&looped, &overlay);
+    assert_eq!(cause(overlay.admits_callee(CALLER, "a")), Some(Cause::Quarantine));
+    assert_eq!(cause(overlay.admits_callee(CALLER, "b")), None);
+    assert_eq!(cause(overlay.admits_address(addr)), None, "no longer in force");
+}

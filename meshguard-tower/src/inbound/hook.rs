@@ -1,0 +1,113 @@
+//! How a request's body ends, told to its exchange.
+
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use meshguard_core::delivery::{Decoder, Fin, MAX_KNOWN, Receipt, ReceiptStatus};
+
+use super::exchange::Exchange;
+use crate::body::{InHook, Rest, Unread};
+use crate::error::DeliveryError;
+use crate::session::Place;
+
+/// A request's body tells its exchange how it ended.
+pub struct RequestHook {
+    exchange: Arc<Exchange>,
+    place: Place,
+}
+
+impl RequestHook {
+    pub(crate) fn new(exchange: &Arc<Exchange>) -> Self {
+        Self { exchange: Arc::clone(exchange), place: Place::default() }
+    }
+}
+
+impl InHook for RequestHook {
+    fn consumed(
+        &mut self,
+        decoder: Option<&Decoder>,
+        _fin: Option<&Fin>,
+    ) -> Result<(), DeliveryError> {
+        self.leave();
+        let Some(proven) = &self.exchange.proven else { return Ok(()) };
+        match decoder {
+            Some(decoder) => {
+                let receipt = decoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
+                proven.set_receipt(receipt);
+            }
+            None => proven.consumed(),
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>) {
+        self.leave();
+        self.exchange.fail(error);
+        if let (Some(proven), Some(decoder)) = (&self.exchange.proven, decoder) {
+            proven.set_receipt(decoder.receipt(ReceiptStatus::Bad, proven.claim.att));
+        }
+    }
+
+    fn dropped(&mut self, unread: Unread) {
+        self.leave();
+        if let (Some(proven), Unread::Records(rest)) = (&self.exchange.proven, unread) {
+            let exchange = Arc::downgrade(&self.exchange);
+            proven.set_unread(Left { rest, exchange, budget: MAX_KNOWN });
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.exchange.proven.as_ref().is_some_and(|p| p.session.ender.is_ended())
+    }
+
+    fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
+        let Self { exchange, place } = self;
+        exchange.proven.as_ref().is_some_and(|p| p.session.ender.poll_ended(place, cx))
+    }
+}
+
+impl RequestHook {
+    fn leave(&mut self) {
+        if let Some(proven) = &self.exchange.proven {
+            proven.session.ender.leave(&mut self.place);
+        }
+    }
+}
+
+/// The rest of a body that the application did not read.
+pub(super) struct Left {
+    rest: Box<dyn Rest>,
+    exchange: Weak<Exchange>,
+    budget: usize,
+}
+
+impl Left {
+    /// Records and bytes that were verified so far.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        self.rest.decoder().totals()
+    }
+
+    /// Reads on, up to the budget: received if that is all of it, else partial.
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>, att: u8) -> Poll<Receipt> {
+        let status = loop {
+            match ready!(self.rest.poll_rest(cx)) {
+                Ok(None) => break ReceiptStatus::Received,
+                Ok(Some(frame)) => {
+                    let read = frame.data_ref().map_or(0, Bytes::len);
+                    match self.budget.checked_sub(read) {
+                        Some(left) => self.budget = left,
+                        None => break ReceiptStatus::Partial,
+                    }
+                }
+                Err(error) => {
+                    if let Some(exchange) = self.exchange.upgrade() {
+                        exchange.fail(&error);
+                    }
+                    break ReceiptStatus::Bad;
+                }
+            }
+        };
+        Poll::Ready(self.rest.decoder().receipt(status, att))
+    }
+}

@@ -1,0 +1,116 @@
+//! What an operator sees of the loop, and does to it.
+
+use meshguard_core::SpiffeId;
+use meshguard_core::baseline::{EdgeKey, Score, SnapshotError, Window};
+use meshguard_core::control::{Incident, IncidentId, Restriction};
+
+use super::Mesh;
+use crate::tls::now;
+
+/// An edge of this service as the loop last saw it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EdgeStatus {
+    /// Which.
+    pub edge: EdgeKey,
+    /// Its last window.
+    pub window: Window,
+    /// How far that was from normal.
+    pub score: Score,
+    /// How far the edge is trusted, 0 to 1.
+    pub trust: f32,
+    /// What is in force on it.
+    pub restriction: Option<Restriction>,
+}
+
+impl Mesh {
+    /// The edges that are measured, by their keys.
+    #[must_use]
+    pub fn edges(&self) -> Vec<EdgeStatus> {
+        let turning = self.0.engine.lock();
+        let control = turning.state.control();
+        let mut edges: Vec<_> = turning
+            .state
+            .readings()
+            .map(|(edge, reading)| EdgeStatus {
+                edge: edge.clone(),
+                window: reading.window,
+                score: reading.score.clone(),
+                trust: control.trust(edge),
+                restriction: control.restriction(edge).copied(),
+            })
+            .collect();
+        drop(turning);
+        edges.sort_unstable_by(|a, b| a.edge.cmp(&b.edge));
+        edges
+    }
+
+    /// How far `caller` is trusted, 0 to 1, as policy reads it.
+    #[must_use]
+    pub fn trust(&self, caller: &SpiffeId) -> f32 {
+        let edge = EdgeKey::Caller(caller.clone());
+        self.0.engine.lock().state.control().trust(&edge)
+    }
+
+    /// Calls and handshakes that were measured nowhere, for want of places: see
+    /// `docs/operations.md`.
+    #[must_use]
+    pub fn blind(&self) -> u64 {
+        self.0.engine.blind()
+    }
+
+    /// The incidents: those that are open, then those that are over, the newest first.
+    #[must_use]
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.0.engine.lock().state.control().incidents().cloned().collect()
+    }
+
+    /// Says that an incident was a true one: what its edge showed during it is not taken for
+    /// normal. `None`: no such incident is known any more.
+    pub fn confirm(&self, id: IncidentId) -> Option<Incident> {
+        self.operate("confirm", &id.to_string(), |state| state.confirm(id, now()))
+    }
+
+    /// Says that an incident was none: it ends, its actions are lifted, trust is given back, and
+    /// what stood out does not stand out there again. `None`: no such incident is known any more.
+    pub fn false_alarm(&self, id: IncidentId) -> Option<Incident> {
+        self.operate("false-alarm", &id.to_string(), |state| state.false_alarm(id, now()))
+    }
+
+    /// Lifts all that is in force on an edge.
+    pub fn release(&self, edge: &EdgeKey) {
+        self.operate("release", &edge.to_string(), |state| state.release(edge, now()));
+    }
+
+    /// The kill switch: lifts all that the loop has put into force. It goes on measuring and
+    /// telling; nothing takes effect until [`thaw`](Self::thaw).
+    pub fn freeze(&self) {
+        self.operate("freeze", self.id().as_str(), |state| state.freeze(now()));
+    }
+
+    /// Actions take effect again.
+    pub fn thaw(&self) {
+        self.operate("thaw", self.id().as_str(), |state| state.thaw(now()));
+    }
+
+    /// Whether the kill switch is on.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.0.engine.lock().state.control().is_frozen()
+    }
+
+    /// All that was learnt of what is normal, to be kept and given to
+    /// [`restore_baselines`](Self::restore_baselines) after a restart.
+    #[must_use]
+    pub fn baselines(&self) -> Vec<u8> {
+        self.0.engine.lock().state.baselines().snapshot()
+    }
+
+    /// Goes on from what was learnt before.
+    ///
+    /// # Errors
+    /// Where the snapshot is damaged or of another version; then nothing changes.
+    pub fn restore_baselines(&self, snapshot: &[u8]) -> Result<(), SnapshotError> {
+        self.0.engine.lock().state.baselines_mut().restore(snapshot)
+    }
+}

@@ -1,0 +1,259 @@
+//! The counters of one edge.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use meshguard_core::baseline::{EdgeKey, Window};
+use meshguard_core::{SpiffeId, Timestamp};
+
+use super::histogram::{Histogram, Taken};
+
+/// More cores than this share counters.
+const MOST_SHARDS: usize = 4;
+/// Peers that are remembered behind an address, at most.
+const MAX_PEERS: usize = 256;
+/// A peer counts as being behind an address for so long.
+const PEER_SEEN: Duration = Duration::from_secs(3600);
+
+/// What has been counted of one edge since its last window was closed.
+pub(crate) struct Tally {
+    key: EdgeKey,
+    shards: Box<[Shard]>,
+    /// Who was authenticated behind an address, and when last.
+    peers: Mutex<HashMap<SpiffeId, Timestamp>>,
+}
+
+/// A call that has ended, as its edge's tally counts it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured {
+    /// Until the answer's head, where there was one.
+    pub(crate) latency: Option<Duration>,
+    /// Whether the far end is to blame that it failed.
+    pub(crate) failed: bool,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    /// Whether a receipt is due.
+    pub(crate) receipt: bool,
+}
+
+/// The counters of some of the threads, on cache lines of their own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard {
+    counts: [AtomicU64; COUNTS],
+    latency: Histogram,
+}
+
+#[derive(Clone, Copy)]
+enum Count {
+    Calls,
+    Errors,
+    RequestBytes,
+    ResponseBytes,
+    Refused,
+    Handshakes,
+    HandshakeFailures,
+    Receipts,
+    MissingReceipts,
+}
+
+const COUNTS: usize = Count::MissingReceipts as usize + 1;
+
+impl Tally {
+    pub(crate) fn new(key: EdgeKey) -> Self {
+        let shards = (0..shards()).map(|_| Shard::default()).collect();
+        Self { key, shards, peers: Mutex::default() }
+    }
+
+    pub(crate) fn key(&self) -> &EdgeKey {
+        &self.key
+    }
+
+    pub(crate) fn call(&self, call: &Measured) {
+        let shard = self.shard();
+        shard.add(Count::Calls, 1);
+        if call.failed {
+            shard.add(Count::Errors, 1);
+        }
+        if call.request_bytes > 0 {
+            shard.add(Count::RequestBytes, call.request_bytes);
+        }
+        if call.response_bytes > 0 {
+            shard.add(Count::ResponseBytes, call.response_bytes);
+        }
+        if call.receipt {
+            shard.add(Count::Receipts, 1);
+        }
+        if let Some(latency) = call.latency {
+            shard.latency.add(latency);
+        }
+    }
+
+    /// Policy has refused a call.
+    pub(crate) fn refused(&self) {
+        self.shard().add(Count::Refused, 1);
+    }
+
+    /// Receipts that were due are missing, short or bad.
+    pub(crate) fn receipts_missing(&self, count: u64) {
+        if count > 0 {
+            self.shard().add(Count::MissingReceipts, count);
+        }
+    }
+
+    /// A handshake has failed.
+    pub(crate) fn handshake_failed(&self) {
+        let shard = self.shard();
+        shard.add(Count::Handshakes, 1);
+        shard.add(Count::HandshakeFailures, 1);
+    }
+
+    /// A handshake has made `peer` known.
+    pub(crate) fn handshake_completed(&self, peer: &SpiffeId, now: Timestamp) {
+        self.shard().add(Count::Handshakes, 1);
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = peers.get_mut(peer) {
+            *seen = now;
+        } else {
+            if peers.len() >= MAX_PEERS {
+                peers.retain(|_, seen| now.since(*seen) < PEER_SEEN);
+            }
+            if peers.len() < MAX_PEERS {
+                peers.insert(peer.clone(), now);
+            }
+        }
+    }
+
+    /// What there was to observe since the last window, refused calls included.
+    pub(crate) fn events(&self) -> u64 {
+        let of = |shard: &Shard| {
+            [Count::Calls, Count::Refused, Count::Handshakes]
+                .map(|c| shard.get(c))
+                .iter()
+                .sum::<u64>()
+        };
+        self.shards.iter().map(of).sum()
+    }
+
+    /// Closes a window: takes all that was counted.
+    pub(crate) fn take(&self, start: Timestamp, end: Timestamp) -> Window {
+        let mut sums = [0; COUNTS];
+        let mut latency = Taken::default();
+        for shard in &self.shards {
+            for (sum, count) in sums.iter_mut().zip(&shard.counts) {
+                *sum += count.swap(0, Relaxed);
+            }
+            shard.latency.take(&mut latency);
+        }
+        let sum = |count: Count| sums[count as usize];
+        // What is due and what is missing of it need not fall into one window.
+        let missing = sum(Count::MissingReceipts);
+        Window {
+            start,
+            end,
+            calls: sum(Count::Calls),
+            errors: sum(Count::Errors),
+            latency: latency.latency(),
+            request_bytes: sum(Count::RequestBytes),
+            response_bytes: sum(Count::ResponseBytes),
+            asked: sum(Count::Calls) + sum(Count::Refused),
+            refused: sum(Count::Refused),
+            handshakes: sum(Count::Handshakes),
+            handshake_failures: sum(Count::HandshakeFailures),
+            receipts: sum(Count::Receipts).max(missing),
+            missing_receipts: missing,
+            longest_gap: Duration::ZERO,
+            peers: self.peers(end),
+        }
+    }
+
+    /// Whether one of the peers behind an address is of this kind.
+    pub(crate) fn has_peer(&self, kind: impl Fn(&SpiffeId) -> bool) -> bool {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.keys().any(kind)
+    }
+
+    fn peers(&self, now: Timestamp) -> u32 {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = peers.values().filter(|seen| now.since(**seen) < PEER_SEEN).count();
+        u32::try_from(recent).unwrap_or(u32::MAX)
+    }
+
+    fn shard(&self) -> &Shard {
+        &self.shards[slot() % self.shards.len()]
+    }
+}
+
+impl Shard {
+    fn add(&self, count: Count, n: u64) {
+        self.counts[count as usize].fetch_add(n, Relaxed);
+    }
+
+    fn get(&self, count: Count) -> u64 {
+        self.counts[count as usize].load(Relaxed)
+    }
+}
+
+fn shards() -> usize {
+    static SHARDS: OnceLock<usize> = OnceLock::new();
+    *SHARDS.get_or_init(|| available_parallelism().map_or(1, |n| n.get().min(MOST_SHARDS)))
+}
+
+/// This thread's number; threads are numbered as they come.
+fn slot() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SLOT: usize = NEXT.fetch_add(1, Relaxed);
+    }
+    SLOT.with(|slot| *slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Timestamp = Timestamp::from_unix_secs(1_000);
+    const PEER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
+
+    #[test]
+    fn a_window_holds_what_all_threads_counted_and_the_next_one_nothing_of_it() {
+        let tally = Tally::new(EdgeKey::Caller(PEER.clone()));
+        let ms = Some(Duration::from_millis(3));
+        let ok =
+            Measured { latency: ms, request_bytes: 7, response_bytes: 11, ..Measured::default() };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..1000).for_each(|_| tally.call(&ok)));
+            }
+        });
+        tally.call(&Measured { failed: true, receipt: true, ..ok });
+        tally.refused();
+        assert_eq!(tally.events(), 8_002);
+        let window = tally.take(T, T + Duration::from_secs(1));
+        assert_eq!((window.calls, window.errors, window.asked, window.refused), (8001, 1, 8002, 1));
+        assert_eq!((window.request_bytes, window.response_bytes), (8001 * 7, 8001 * 11));
+        assert_eq!((window.receipts, window.missing_receipts), (1, 0));
+        assert!(window.latency.is_some());
+        let next = tally.take(T, T);
+        assert_eq!((next.events(), next.latency, next.request_bytes), (0, None, 0));
+    }
+
+    #[test]
+    fn peers_behind_an_address_are_counted_while_they_were_seen_lately_and_bounded() {
+        let tally = Tally::new(EdgeKey::Address([127, 0, 0, 1].into()));
+        tally.handshake_completed(PEER, T);
+        tally.handshake_completed(PEER, T);
+        tally.handshake_failed();
+        let window = tally.take(T, T);
+        assert_eq!((window.handshakes, window.handshake_failures, window.peers), (3, 1, 1));
+        assert_eq!(tally.take(T, T + PEER_SEEN).peers, 0);
+        for n in 0..2 * MAX_PEERS {
+            let peer = format!("spiffe://shop.example/{n}").parse().unwrap();
+            tally.handshake_completed(&peer, T + PEER_SEEN);
+        }
+        assert_eq!(tally.take(T, T + PEER_SEEN).peers as usize, MAX_PEERS);
+    }
+}
