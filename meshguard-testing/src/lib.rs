@@ -14,9 +14,14 @@
 //! ends TLS on both sides and sees every byte. Queue a [`Fault`] and the next exchange suffers it,
 //! once; the hop's log says when. Each fault says what a stock receiver makes of it, which is
 //! often nothing at all. A hop is for tests: it is no proxy, and it trusts whom its bundle trusts.
+//!
+//! [`Sim`](sim::Sim) runs services with their policies and loops on simulated time, with attackers
+//! of nine sorts: what a reflex does, how soon, and what that costs honest callers, in a test
+//! without a runtime.
 
 mod files;
 mod hop;
+pub mod sim;
 
 pub use files::{SvidFiles, SvidFilesError, svid_files, write_svid_files};
 pub use hop::{

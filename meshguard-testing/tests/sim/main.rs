@@ -1,0 +1,13 @@
+//! The loop on simulated time.
+
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod attacks;
+mod calm;
+mod effects;
+mod example;
+mod governor;
+mod hops;
+mod outbound;
+mod switches;
+mod town;

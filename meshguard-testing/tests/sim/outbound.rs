@@ -1,0 +1,92 @@
+//! A service that calls others: a sick instance is not called, and the last one is.
+
+use std::time::Duration;
+
+use meshguard_core::SpiffeId;
+use meshguard_core::baseline::EdgeKey;
+use meshguard_core::control::{Event, GovernorRefusal};
+use meshguard_testing::sim::{Attack, Caller, Hop, Load, Service, Sim};
+
+use crate::town::{ALLOW, SEEDS, TWO_WINDOWS, reflex, restrictions};
+
+const EDGE: &str = "spiffe://shop.example/edge";
+
+struct Chain {
+    sim: Sim,
+    gateway: Service,
+    orders: [Service; 2],
+    calls: Caller,
+    hop: Hop,
+}
+
+/// A gateway that calls two instances of a service, perhaps through a hop.
+fn chain(seed: u64, through: bool, more: &str) -> Chain {
+    println!("seed {seed}");
+    let mut sim = Sim::new(seed);
+    let hop = sim.hop(EDGE).unwrap();
+    let sick = format!("{ALLOW}{}", reflex("errors", more));
+    let gateway = sim.service("spiffe://shop.example/gateway", &sick).unwrap();
+    let orders = [(); 2].map(|()| sim.service("spiffe://shop.example/orders", ALLOW).unwrap());
+    let load = Load::new(orders[0], "GET /orders/7").and(orders[1]).rate(400.0);
+    let load = if through { load.via(hop) } else { load };
+    let calls = sim.outbound(gateway, load).unwrap();
+    sim.run_for(Duration::from_secs(10));
+    assert_eq!(sim.events(), []);
+    Chain { sim, gateway, orders, calls, hop }
+}
+
+#[test]
+fn a_sick_instance_is_not_called_and_the_last_one_is_whatever_it_answers() {
+    for seed in SEEDS {
+        let mut chain = chain(seed, false, "do = \"quarantine\"\nttl = \"10m\"");
+        let [one, two] = chain.orders;
+        let (first, second) = (chain.sim.callee(one), chain.sim.callee(two));
+        assert_ne!(first, second);
+        chain.sim.attack(Attack::sick(one, 0.5)).unwrap();
+        chain.sim.run_for(TWO_WINDOWS);
+        assert_eq!(restrictions(chain.sim.events()), [(first, "quarantine")]);
+        let before = chain.sim.counts(chain.calls);
+        chain.sim.run_for(Duration::from_secs(10));
+        let after = chain.sim.counts(chain.calls);
+        let (held, let_in) = (after.held_back - before.held_back, after.let_in - before.let_in);
+        assert!((1_700..2_300).contains(&held) && (1_700..2_300).contains(&let_in), "{after:?}");
+        assert_eq!(after.failed, before.failed);
+        chain.sim.attack(Attack::sick(two, 0.5)).unwrap();
+        chain.sim.run_for(Duration::from_secs(10));
+        let kept = |event: &Event| match event {
+            Event::Refused { action, why } => {
+                action.edge == second && *why == GovernorRefusal::LastInstance
+            }
+            _ => false,
+        };
+        assert!(chain.sim.events().iter().any(|told| kept(&told.event)));
+        assert_eq!(chain.sim.state(chain.gateway).control().restrictions().count(), 1);
+        assert!(chain.sim.counts(chain.calls).balances());
+    }
+}
+
+#[test]
+fn a_service_does_not_hold_its_own_failures_against_its_caller() {
+    for seed in SEEDS {
+        let mut chain = chain(seed, false, "do = \"quarantine\"");
+        chain.sim.attack(Attack::sick(chain.orders[0], 0.5)).unwrap();
+        chain.sim.run_for(Duration::from_secs(20));
+        let at_orders = |service| chain.sim.state(service).control().incidents().count();
+        assert_eq!(chain.orders.map(at_orders), [0, 0]);
+        assert_eq!(chain.sim.state(chain.gateway).control().incidents().count(), 1);
+    }
+}
+
+#[test]
+fn what_a_hop_loses_on_the_way_out_is_no_fault_of_the_callee() {
+    for seed in SEEDS {
+        let mut chain = chain(seed, true, "do = \"quarantine\"");
+        chain.sim.attack(Attack::truncates(chain.hop, 0.5)).unwrap();
+        chain.sim.run_for(Duration::from_secs(10));
+        assert_eq!(restrictions(chain.sim.events()), []);
+        let edge = EdgeKey::HopOut(SpiffeId::from_static(EDGE));
+        let incidents = chain.sim.state(chain.gateway).control().incidents();
+        assert!(incidents.into_iter().all(|incident| incident.edge == edge));
+        assert!(chain.sim.state(chain.gateway).control().is_open(&edge));
+    }
+}
