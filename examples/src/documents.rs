@@ -7,3 +7,7 @@ struct Readme;
 struct Operations;
 #[doc = include_str!("../../CHANGELOG.md")]
 struct Changelog;
+#[doc = include_str!("../../docs/ten-minutes.md")]
+struct TenMinutes;
+#[doc = include_str!("../../docs/testing.md")]
+struct Testing;

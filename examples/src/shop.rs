@@ -1,36 +1,57 @@
-//! A shop of three services, and a bad hop between each two of them.
+//! A shop of three services, a bad hop between each two of them, and attackers around them.
 //!
-//! `gateway` (axum) calls `orders` (axum) over HTTP/2 and HTTP/1.1, `orders` calls `payments`
-//! (tonic). Every call crosses a hop that ends TLS and misbehaves on cue. The applications
+//! `gateway` (axum) calls `orders` (axum) over HTTP/2 and HTTP/1.1, `orders` calls two instances
+//! of `payments` (tonic). Calls cross a hop that ends TLS and misbehaves on cue. The applications
 //! write down what they sent and what they took for whole, and `truth` compares: a fault is
 //! *silent* where an application was fooled and nobody had an error.
+//!
+//! Then `attacks` come, one after the other; `journal` writes down what the services' loops do
+//! about them, and `verdict` judges: seen on the right edge, cut off, and nobody honest hit.
 
 mod args;
+mod attacks;
+mod books;
 mod calls;
 mod clients;
 mod desk;
 mod director;
+mod edges;
 mod error;
 mod faults;
 mod goods;
+mod ids;
+mod journal;
+mod ledgers;
 mod load;
+mod member;
 mod mesh;
 mod report;
 mod rng;
 mod run;
 mod serve;
+mod servers;
 mod services;
 mod sign;
+mod stage;
 mod stock;
 mod table;
+mod timing;
+mod town;
 mod truth;
+mod verdict;
+mod watch;
 
 use std::process::ExitCode;
 
 pub use args::{Args, ArgsError, HELP, Mode};
+pub use books::{Books, CalleeBooks};
+pub use edges::EdgeRow;
 pub use error::ShopError;
-pub use report::{Books, FaultRow, LaneRow, Report};
+pub use journal::StepRow;
+pub use ledgers::LedgerRow;
+pub use report::{FaultRow, LaneRow, Report, Windows};
 pub use run::run;
+pub use verdict::{ActionRow, ScenarioRow};
 
 /// The whole program: arguments in, exit status out.
 #[allow(clippy::print_stdout, clippy::print_stderr)]
@@ -64,10 +85,17 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
 
 #[allow(clippy::print_stdout)]
 async fn dispatch(args: &Args) -> Result<ExitCode, ShopError> {
-    if args.mode == Mode::Serve {
-        serve::serve().await?;
-        return Ok(ExitCode::SUCCESS);
+    match args.mode {
+        Mode::Serve => serve::serve().await?,
+        Mode::Watch => watch::watch(args).await?,
+        Mode::List => args::names().iter().for_each(|(name, about)| println!("{name:<20}{about}")),
+        Mode::Mesh | Mode::Stock => return report(args).await,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout)]
+async fn report(args: &Args) -> Result<ExitCode, ShopError> {
     let report = run(args).await?;
     if args.json {
         println!("{}", report.json());

@@ -19,6 +19,9 @@ use super::truth::{Key, Lane, Op, Truth};
 /// How long the gateway waits for a whole answer of orders: longer than orders for payments.
 pub(super) const PATIENCE: Duration = Duration::from_millis(2000);
 
+/// By this number a refusal is explained. It stands in refusals only.
+const DECISION: &str = "meshguard-decision";
+
 /// Calls over one lane.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
@@ -47,6 +50,8 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) etag: Option<String>,
     pub(super) body: Bytes,
+    /// It is the callee's mesh that answers, and refuses; no application was asked.
+    pub(super) refusal: bool,
 }
 
 impl Ask {
@@ -90,7 +95,13 @@ impl Caller {
         let waited = timeout(self.patience, self.exchange(ask)).await;
         match waited.unwrap_or_else(|_| Err(Sign::patience())) {
             Ok(reply) => {
-                self.truth.accepted(&key, reply.digest());
+                match reply.refusal {
+                    true => self.truth.refused(&key, reply.status),
+                    false => self.truth.accepted(&key, reply.digest()),
+                }
+                if reply.status.is_server_error() {
+                    self.truth.turned_away(self.lane, reply.status);
+                }
                 Ok(reply)
             }
             Err(sign) => {
@@ -106,7 +117,8 @@ impl Caller {
         let (head, body) = answer.into_parts();
         let body = body.collect().await.map_err(|e| Sign::of(&e))?.to_bytes();
         let etag = head.headers.get(header::ETAG).and_then(|v| v.to_str().ok());
-        Ok(Reply { status: head.status, etag: etag.map(ToOwned::to_owned), body })
+        let refusal = head.headers.contains_key(DECISION);
+        Ok(Reply { status: head.status, etag: etag.map(ToOwned::to_owned), body, refusal })
     }
 }
 

@@ -68,7 +68,7 @@ impl Desk {
 
 impl Reply {
     pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Self {
-        Self { status, etag: None, body: value.to_string().into() }
+        Self { status, etag: None, body: value.to_string().into(), refusal: false }
     }
 
     /// Whom this service asked has failed it.
@@ -80,7 +80,7 @@ impl Reply {
     pub(super) fn tagged(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let etag = Some(format!("\"{:016x}\"", super::rng::hash(&[&body])));
-        Self { status: StatusCode::OK, etag, body }
+        Self { status: StatusCode::OK, etag, body, refusal: false }
     }
 }
 

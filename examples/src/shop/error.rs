@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use meshguard_axum::ledger::LedgerError;
 use meshguard_axum::{BuildError, ChannelError, PolicyError};
 use meshguard_testing::{DevCaError, HopError, SvidFilesError};
 
@@ -24,6 +25,8 @@ pub enum ShopError {
     Files(SvidFilesError),
     /// A socket could not be used.
     Io(io::Error),
+    /// A ledger could not be opened.
+    Ledger(LedgerError),
     /// A stock client could not be made.
     Stock(tonic::transport::Error),
 }
@@ -38,6 +41,7 @@ impl fmt::Display for ShopError {
             Self::Ca(e) => write!(f, "no authority: {e}"),
             Self::Files(e) => write!(f, "no credentials: {e}"),
             Self::Io(e) => write!(f, "no socket: {e}"),
+            Self::Ledger(e) => write!(f, "no ledger: {e}"),
             Self::Stock(e) => write!(f, "no stock client: {e}"),
         }
     }
@@ -53,6 +57,7 @@ impl std::error::Error for ShopError {
             Self::Ca(e) => Some(e),
             Self::Files(e) => Some(e),
             Self::Io(e) => Some(e),
+            Self::Ledger(e) => Some(e),
             Self::Stock(e) => Some(e),
         }
     }
@@ -76,5 +81,6 @@ from! {
     Ca(DevCaError),
     Files(SvidFilesError),
     Io(io::Error),
+    Ledger(LedgerError),
     Stock(tonic::transport::Error),
 }

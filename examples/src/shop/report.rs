@@ -1,27 +1,44 @@
 //! What the run comes to: per edge, per fault, and in all.
 
 mod judge;
+mod loops;
 mod text;
+mod totals;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use meshguard_axum::core::delivery::Counts;
 use serde::Serialize;
 
 use super::args::{Args, Mode};
-use super::director::Trial;
+use super::books::{Books, CalleeBooks};
+use super::edges::EdgeRow;
 use super::faults::Spec;
+use super::journal::{Deed, Step, StepRow};
+use super::ledgers::LedgerRow;
+use super::member::{BUSY, CALLS, QUIET, WARM_UP};
+use super::run::Course;
 use super::truth::{Lane, Truth};
+use super::verdict::{self, Evidence, ScenarioRow};
 
 /// What a report is made of.
 pub(super) struct Run<'a> {
     pub(super) args: &'a Args,
+    pub(super) began: Instant,
     pub(super) took: Duration,
     pub(super) specs: &'a [Spec],
-    pub(super) trials: &'a [Trial],
+    pub(super) course: Course,
     pub(super) truth: &'a Truth,
+    pub(super) steps: Vec<Step>,
+    pub(super) kept: Kept,
+}
+
+/// What is kept of the services when they have closed.
+pub(super) struct Kept {
     pub(super) books: Vec<Books>,
+    pub(super) callees: Vec<CalleeBooks>,
+    pub(super) ledgers: Vec<LedgerRow>,
+    pub(super) edges: Vec<EdgeRow>,
 }
 
 /// The result of one run.
@@ -38,8 +55,20 @@ pub struct Report {
     pub edges: Vec<LaneRow>,
     /// Per fault.
     pub faults: Vec<FaultRow>,
+    /// Per attack; none on the stock stack.
+    pub scenarios: Vec<ScenarioRow>,
     /// Per caller; none on the stock stack.
     pub books: Vec<Books>,
+    /// Per service that is called; none on the stock stack.
+    pub callees: Vec<CalleeBooks>,
+    /// Per service that keeps one; none on the stock stack.
+    pub ledgers: Vec<LedgerRow>,
+    /// The edges as the loops saw them last; none on the stock stack.
+    pub measured: Vec<EdgeRow>,
+    /// Every step of every loop; none on the stock stack.
+    pub steps: Vec<StepRow>,
+    /// How the loops of this run measure.
+    pub windows: Windows,
     /// Faults that took effect.
     pub injected: usize,
     /// Those that somebody noticed.
@@ -50,12 +79,37 @@ pub struct Report {
     pub unnamed: usize,
     /// What showed while no fault was to blame: somebody fooled, or a false alarm.
     pub unexplained: Vec<String>,
+    /// Calls that were refused while nobody attacked.
+    pub refused_in_calm: usize,
+    /// What the loops restricted while nobody attacked, the hops' faults included.
+    pub restricted_in_calm: Vec<String>,
     /// Times that an application was fooled, though the other end may have had an error.
     pub fooled: usize,
     /// What callees' books noticed afterwards, and how often; no fault counts as seen by it.
     pub echoes: BTreeMap<String, usize>,
     /// Faults, and their lanes, that never took effect.
     pub missing: Vec<String>,
+}
+
+/// How the loops of this run measure. In a service nothing is as short.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Windows {
+    /// The shortest window, in milliseconds.
+    pub busy_ms: u128,
+    /// The longest, in milliseconds.
+    pub quiet_ms: u128,
+    /// So many calls make a window before it is the longest.
+    pub calls: u64,
+    /// So many windows are learnt before an edge is scored.
+    pub warm_up: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        let (busy_ms, quiet_ms) = (BUSY.as_millis(), QUIET.as_millis());
+        Self { busy_ms, quiet_ms, calls: CALLS, warm_up: WARM_UP }
+    }
 }
 
 /// One edge.
@@ -106,65 +160,34 @@ pub struct FaultRow {
     pub last_sign_ms: Option<f64>,
 }
 
-/// The calls of one caller, and how they ended.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Books {
-    /// Whose.
-    pub caller: &'static str,
-    /// Calls that the application made, by its own count.
-    pub made: u64,
-    /// Exchanges that the mesh began.
-    pub begun: u64,
-    /// All of the request was confirmed.
-    pub delivered: u64,
-    /// The callee stopped early and said so.
-    pub rejected: u64,
-    /// The callee proved that it got something else.
-    pub failed: u64,
-    /// Nothing reached the callee's application.
-    pub not_delivered: u64,
-    /// Nobody can say.
-    pub indeterminate: u64,
-    /// Not ended.
-    pub open: u64,
-    /// Whether all this adds up, and agrees with the application's count.
-    pub balances: bool,
-}
-
-impl Books {
-    pub(super) fn new(caller: &'static str, made: u64, counts: &Counts) -> Self {
-        Self {
-            caller,
-            made,
-            begun: counts.begun,
-            delivered: counts.delivered,
-            rejected: counts.rejected,
-            failed: counts.failed,
-            not_delivered: counts.not_delivered,
-            indeterminate: counts.indeterminate,
-            open: counts.open,
-            balances: counts.balances() && counts.open == 0 && counts.begun == made,
-        }
-    }
-}
-
 impl Report {
-    pub(super) fn new(run: &Run<'_>) -> Self {
+    pub(super) fn new(run: Run<'_>) -> Self {
         let seconds = run.took.as_secs_f64();
-        let edges = Lane::ALL.into_iter().map(|lane| edge(run.truth, lane, seconds)).collect();
-        let judged = judge::judge(run);
+        let edges = Lane::ALL.into_iter().map(|lane| edge(run.truth, lane, seconds));
+        let edges = edges.filter(|row| row.calls > 0).collect();
+        let judged = judge::judge(&run);
+        let scenarios = scenarios(&run);
+        let (refused_in_calm, restricted_in_calm) =
+            (refused_in_calm(&run), restricted_in_calm(&run));
         let sum = |of: fn(&FaultRow) -> usize| judged.rows.iter().map(of).sum();
         Self {
             stock: run.args.mode == Mode::Stock,
             seed: run.args.seed,
             seconds,
             edges,
-            books: run.books.clone(),
+            scenarios,
+            books: run.kept.books,
+            callees: run.kept.callees,
+            ledgers: run.kept.ledgers,
+            measured: run.kept.edges,
+            steps: run.steps.iter().map(|step| step.row(run.began)).collect(),
+            windows: Windows::default(),
             injected: sum(|r| r.injected),
             seen: sum(|r| r.seen),
             silent: sum(|r| r.silent),
             unnamed: sum(|r| r.unnamed),
+            refused_in_calm,
+            restricted_in_calm,
             fooled: judged.fooled,
             echoes: judged.echoes,
             unexplained: judged.unexplained,
@@ -199,12 +222,49 @@ impl Report {
         if self.unnamed > 0 {
             problems.push(format!("{} faults were not named by anybody", self.unnamed));
         }
+        if self.refused_in_calm > 0 {
+            problems.push(format!("{} calls were refused in calm", self.refused_in_calm));
+        }
+        let restricted = self.restricted_in_calm.iter();
+        problems.extend(restricted.map(|what| format!("without an attack: {what}")));
         problems.extend(self.unexplained.iter().map(|what| format!("without a fault: {what}")));
         problems.extend(self.missing.iter().map(|what| format!("never injected: {what}")));
+        for row in &self.scenarios {
+            let named = |problem: &String| format!("{}: {problem}", row.scenario);
+            problems.extend(row.problems.iter().map(named));
+        }
         let off = self.books.iter().filter(|b| !b.balances);
         problems.extend(off.map(|b| format!("the books of {} do not add up", b.caller)));
+        let off = self.callees.iter().filter(|b| !b.balances);
+        problems.extend(off.map(|b| format!("the books of {} do not add up", b.callee)));
+        for row in &self.ledgers {
+            let problem = row.problem.iter();
+            problems.extend(problem.map(|what| format!("the ledger of {}: {what}", row.service)));
+        }
         problems
     }
+}
+
+fn scenarios(run: &Run<'_>) -> Vec<ScenarioRow> {
+    let (turned_away, anomalies) = (run.truth.all_turned_away(), run.truth.anomalies(0));
+    let (turned_away, anomalies) = (&turned_away[..], &anomalies[..]);
+    let strict = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let evidence = Evidence { began: run.began, strict, window: BUSY, turned_away, anomalies };
+    let judge = |(scenario, played): &_| verdict::judge(scenario, played, &evidence);
+    run.course.played.iter().map(judge).collect()
+}
+
+fn refused_in_calm(run: &Run<'_>) -> usize {
+    let turned_away = run.truth.all_turned_away();
+    let in_calm = turned_away.iter().filter(|call| !run.course.is_attacked(call.at));
+    in_calm.filter(|call| call.status.is_client_error()).count()
+}
+
+fn restricted_in_calm(run: &Run<'_>) -> Vec<String> {
+    let in_calm = run.steps.iter().filter(|step| !run.course.is_attacked(step.at));
+    let restricts =
+        in_calm.filter(|step| matches!(&step.deed, Deed::Taken { kind, .. } if kind.restricts()));
+    restricts.map(|step| format!("{}: {}: {}", step.service, step.edge, step.deed)).collect()
 }
 
 fn edge(truth: &Truth, lane: Lane, seconds: f64) -> LaneRow {

@@ -3,20 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use meshguard_axum::{DecisionId, Mesh, SpiffeId};
+use meshguard_axum::{DecisionId, Mesh};
 use meshguard_testing::svid_files;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use super::error::ShopError;
+use super::ids::VISITOR;
+use super::journal::Journal;
+use super::member::Founder;
 use super::mesh::{self, Stack};
 use super::truth::Truth;
-
-const VISITOR: SpiffeId = SpiffeId::from_static("spiffe://shop.example/visitor");
 
 /// Keeps the shop open until it is told to stop.
 #[allow(clippy::print_stdout)]
 pub(super) async fn serve() -> Result<(), ShopError> {
-    let stack = mesh::start(&Arc::new(Truth::new())).await?;
+    let founder = Founder::new(&Arc::new(Truth::new()), &Arc::new(Journal::new()), None);
+    let stack = mesh::start(&founder).await?;
     let files = svid_files(&mesh::authority()?, &VISITOR)?;
     let (gateway, orders) = (door(&stack, "gateway"), door(&stack, "orders"));
     println!("{}", welcome(&files.dir.path().display().to_string(), gateway, orders));
@@ -77,7 +79,7 @@ async fn explain(meshes: &[Mesh], mut asked: Lines<BufReader<Stdin>>) {
     std::future::pending::<()>().await;
 }
 
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -21,7 +21,8 @@ use super::calls::{Caller, PATIENCE};
 use super::clients::{HttpClient, client};
 use super::desk::Desk;
 use super::error::ShopError;
-use super::mesh::{Servers, Stack};
+use super::mesh::Stack;
+use super::servers::Servers;
 use super::services::gateway::{self, Gateway};
 use super::services::orders::{self, Orders};
 use super::services::payments::{self, Payer};
@@ -34,13 +35,12 @@ pub(super) async fn start(truth: &Arc<Truth>) -> Result<Stack, ShopError> {
     let till = TcpListener::bind("127.0.0.1:0").await?;
     let grpc_hop = hop(till.local_addr()?, Protocol::Http2).await?;
     let serving = Server::builder()
-        .add_service(payments::service(truth))
+        .add_service(payments::service(truth, &Arc::default()))
         .serve_with_incoming(TcpListenerStream::new(till));
     servers.tasks.spawn(async move { drop(serving.await) });
 
     let endpoint = Endpoint::from_shared(format!("http://{}", grpc_hop.addr()))?;
-    let payer = PaymentsClient::new(client(endpoint.connect_lazy()));
-    let payer = Payer { client: payer, truth: Arc::clone(truth), patience: payments::PATIENCE };
+    let payer = Payer::new(vec![PaymentsClient::new(client(endpoint.connect_lazy()))], truth);
     let app = Orders { desk: Desk::new(truth, Lane::of_order), payer };
     let orders_at = serve(&mut servers, orders::router(app)).await?;
 
@@ -55,9 +55,12 @@ pub(super) async fn start(truth: &Arc<Truth>) -> Result<Stack, ShopError> {
     let gateway_at = serve(&mut servers, gateway::router(app)).await?;
     Ok(Stack {
         shopper: hyper_client(gateway_at, true),
-        hops: vec![(Lane::H2, h2_hop), (Lane::H1, h1_hop), (Lane::Grpc, grpc_hop)],
+        hops: [(Lane::H2, h2_hop), (Lane::H1, h1_hop), (Lane::Grpc, grpc_hop)]
+            .map(|(lane, hop)| (lane, Arc::new(hop)))
+            .into(),
         callers: Vec::new(),
         doors: Vec::new(),
+        town: None,
         servers,
     })
 }

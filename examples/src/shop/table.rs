@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::edges;
+use super::member::{Founder, Member};
 use super::report::percentile;
 use super::truth::{Anomaly, Lane, Truth, What};
 
 /// Between two drawings.
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_secs(1);
 
 /// A table on the terminal.
 #[derive(Debug)]
@@ -31,9 +33,10 @@ struct Row {
 }
 
 impl Table {
-    pub(super) fn start(truth: &Arc<Truth>) -> Self {
+    pub(super) fn start(truth: &Arc<Truth>, founder: &Founder) -> Self {
         let stop = watch::Sender::new(false);
-        let drawing = tokio::spawn(draw(Arc::clone(truth), stop.subscribe()));
+        let members = founder.members();
+        let drawing = tokio::spawn(draw(Arc::clone(truth), members, stop.subscribe()));
         Self { drawing, stop }
     }
 
@@ -45,14 +48,14 @@ impl Table {
     }
 }
 
-async fn draw(truth: Arc<Truth>, mut stop: watch::Receiver<bool>) {
+async fn draw(truth: Arc<Truth>, members: Vec<Member>, mut stop: watch::Receiver<bool>) {
     let mut rows: [Row; Lane::ALL.len()] = Default::default();
     let (mut seen, mut since, mut lines) = (0, Instant::now(), 0);
     while timeout(EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
         let fresh = truth.anomalies(seen);
         seen += fresh.len();
         fresh.iter().for_each(|anomaly| rows[anomaly.lane.index()].note(anomaly));
-        let text = paint(&truth, &mut rows, since.elapsed());
+        let text = paint(&truth, &mut rows, since.elapsed()) + &measured(&members);
         since = Instant::now();
         show(&format!("{}{text}", up(lines)));
         lines = text.lines().count();
@@ -91,6 +94,16 @@ fn paint(truth: &Truth, rows: &mut [Row], elapsed: Duration) -> String {
             row.refused,
             row.last
         );
+    }
+    text
+}
+
+/// What the loops of the services see.
+fn measured(members: &[Member]) -> String {
+    let mut text = format!("\n  {}\n", edges::HEAD);
+    for row in edges::measured(members) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {row}");
     }
     text
 }

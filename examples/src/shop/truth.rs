@@ -3,21 +3,27 @@
 //! Nothing here asks meshguard. Both ends of a call write the same numbers down, or they do not,
 //! and an end that had no error although they differ was fooled.
 
+mod anomaly;
 mod lane;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
 
 use meshguard_axum::core::delivery::Outcome;
 use tokio::sync::watch;
 
+pub(super) use anomaly::{Anomaly, End, Fooled, TurnedAway, What};
 pub(super) use lane::{Key, Lane, Op};
 
 use super::sign::Sign;
 
 /// Latencies that a lane remembers: the last ones.
 const REMEMBERED: usize = 8192;
+/// A call is known for so long after its end. What shows of it later counts as nobody's.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// The books of all applications of one run.
 #[derive(Debug)]
@@ -31,6 +37,9 @@ struct State {
     calls: HashMap<Key, Call>,
     lanes: [Tally; Lane::ALL.len()],
     anomalies: Vec<Anomaly>,
+    turned_away: Vec<TurnedAway>,
+    /// Calls that have ended, in the order in which they did.
+    ended: VecDeque<(Instant, Key)>,
     begun: u64,
 }
 
@@ -63,57 +72,6 @@ pub(super) struct Tally {
     open: BTreeSet<u64>,
 }
 
-/// Something other than a whole call with a whole answer.
-#[derive(Clone, Debug)]
-pub(super) struct Anomaly {
-    pub(super) lane: Lane,
-    /// `None` where it is not known which call it was.
-    pub(super) key: Option<Key>,
-    pub(super) at: Instant,
-    pub(super) what: What,
-}
-
-/// On which end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum End {
-    Caller,
-    Callee,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    /// An application was fooled.
-    Fooled(Fooled),
-    /// An application had an error.
-    Error(End, Sign),
-    /// The mesh reported a finding of this name.
-    Finding(End, String),
-}
-
-/// How an application was fooled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fooled {
-    Request,
-    Twice,
-    Stranger,
-    Answer,
-    Forged,
-    Outcome,
-}
-
-impl Fooled {
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Request => "callee took a changed request",
-            Self::Twice => "callee did it twice",
-            Self::Stranger => "callee took a call nobody made",
-            Self::Answer => "caller took a changed answer",
-            Self::Forged => "caller believed a forged answer",
-            Self::Outcome => "caller was told a false outcome",
-        }
-    }
-}
-
 impl Truth {
     pub(super) fn new() -> Self {
         Self { state: Mutex::default(), changed: watch::Sender::new(0) }
@@ -124,6 +82,7 @@ impl Truth {
         let mut state = self.lock();
         state.begun += 1;
         let number = state.begun;
+        state.forget(Instant::now());
         let tally = &mut state.lanes[key.lane.index()];
         tally.sent += 1;
         tally.open.insert(number);
@@ -192,10 +151,33 @@ impl Truth {
             let at = tally.answered as usize % REMEMBERED;
             tally.latencies[at] = micros;
         }
+        state.ended.push_back((Instant::now(), key.clone()));
         if let Some(fooled) = fooled {
             self.note(&mut state, key, What::Fooled(fooled));
         }
         self.tell();
+    }
+
+    /// A caller's mesh, or its callee's, has refused this: no application was asked.
+    pub(super) fn refused(&self, key: &Key, status: StatusCode) {
+        let mut state = self.lock();
+        let Some(number) = state.calls.get(key).map(|call| call.number) else { return };
+        let tally = &mut state.lanes[key.lane.index()];
+        tally.failed += 1;
+        tally.open.remove(&number);
+        state.ended.push_back((Instant::now(), key.clone()));
+        state.turned_away.push(TurnedAway { lane: key.lane, at: Instant::now(), status });
+        self.tell();
+    }
+
+    /// A caller's whole answer serves it nothing.
+    pub(super) fn turned_away(&self, lane: Lane, status: StatusCode) {
+        self.lock().turned_away.push(TurnedAway { lane, at: Instant::now(), status });
+    }
+
+    /// All whole answers that served nobody, in their order.
+    pub(super) fn all_turned_away(&self) -> Vec<TurnedAway> {
+        self.lock().turned_away.clone()
     }
 
     /// A caller has an error in place of an answer.
@@ -212,6 +194,7 @@ impl Truth {
         let tally = &mut state.lanes[key.lane.index()];
         tally.failed += 1;
         tally.open.remove(&number);
+        state.ended.push_back((Instant::now(), key.clone()));
         if untrue {
             self.note(&mut state, key, What::Fooled(Fooled::Outcome));
         }
@@ -276,6 +259,18 @@ impl Truth {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is whole before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Drops calls that ended long ago, so that the books of a long run have an end.
+    fn forget(&mut self, now: Instant) {
+        let old = |(at, _): &(Instant, Key)| now.duration_since(*at) > KNOWN_FOR;
+        while self.ended.front().is_some_and(old) {
+            if let Some((_, key)) = self.ended.pop_front() {
+                self.calls.remove(&key);
+            }
+        }
     }
 }
 

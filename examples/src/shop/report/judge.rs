@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::{FaultRow, Run};
 use crate::shop::director::Trial;
+use crate::shop::run::Course;
 use crate::shop::truth::{Anomaly, End, Fooled, Key, Lane, What};
+
+/// An answer whose receipt has not come for so long is noticed: 10 s, and a turn of the loop.
+const OVERDUE: Duration = Duration::from_secs(12);
 
 /// All faults, judged.
 pub(super) struct Judged {
@@ -25,25 +29,28 @@ struct Effect {
 }
 
 pub(super) fn judge(run: &Run<'_>) -> Judged {
-    let anomalies = run.truth.anomalies(0);
+    let (anomalies, trials) = (run.truth.anomalies(0), &run.course.trials);
     let told = told(&anomalies);
-    let mut effects: Vec<Effect> = run.trials.iter().map(|_| Effect::default()).collect();
+    let mut effects: Vec<Effect> = trials.iter().map(|_| Effect::default()).collect();
     let mut alarms = Vec::new();
     for anomaly in &anomalies {
-        match to_blame(run.trials, anomaly) {
+        match to_blame(&run.course, anomaly) {
             Some(at) => effects[at].add(anomaly, &told),
+            None if is_of_attack(&run.course, anomaly) => {}
             None => alarms.push(unexplained(anomaly)),
         }
     }
     let mut rows: Vec<FaultRow> = Vec::new();
-    for spec in run.specs {
+    for spec in run.specs.iter().filter(|_| run.course.faults.is_some()) {
         if !rows.iter().any(|row| row.fault == spec.name) {
-            rows.push(row(spec.name, run.trials, &effects));
+            rows.push(row(spec.name, trials, &effects));
         }
     }
     let injected: HashSet<(&str, Lane)> =
-        run.trials.iter().filter(|t| t.at.is_some()).map(|t| (t.name, t.lane)).collect();
-    let missing = run.specs.iter().filter(|s| !injected.contains(&(s.name, s.lane)));
+        trials.iter().filter(|t| t.at.is_some()).map(|t| (t.name, t.lane)).collect();
+    let run_at_all = run.course.faults.is_some();
+    let specs = run.specs.iter().filter(|_| run_at_all);
+    let missing = specs.filter(|s| !injected.contains(&(s.name, s.lane)));
     let missing: BTreeSet<String> =
         missing.map(|s| format!("{} ({})", s.name, s.lane.short())).collect();
     let fooled = anomalies.iter().filter(|a| matches!(a.what, What::Fooled(_))).count();
@@ -58,15 +65,34 @@ fn told(anomalies: &[Anomaly]) -> HashSet<&Key> {
 }
 
 /// The injection that was the last on its lane when this showed.
-fn to_blame(trials: &[Trial], anomaly: &Anomaly) -> Option<usize> {
+fn to_blame(course: &Course, anomaly: &Anomaly) -> Option<usize> {
+    if anomaly.at < course.faults? {
+        return None;
+    }
     let before = |t: &Trial| t.lane == anomaly.lane && t.armed <= anomaly.at;
-    let earlier = trials.iter().enumerate().filter(|(_, t)| before(t));
+    let earlier = course.trials.iter().enumerate().filter(|(_, t)| before(t));
     earlier.max_by_key(|(_, t)| t.armed).map(|(at, _)| at)
+}
+
+/// Whether this showed while an attack was run that disturbs such calls, or in the calm after
+/// it. That an application was fooled, no attack explains.
+fn is_of_attack(course: &Course, anomaly: &Anomaly) -> bool {
+    if matches!(anomaly.what, What::Fooled(_)) {
+        return false;
+    }
+    course.played.iter().any(|(scenario, played)| {
+        let (Some(from), Some(until)) = (played.began, played.ended) else { return false };
+        let lanes: [&[Lane]; 2] = [scenario.suspects, scenario.disturbs];
+        let expected = lanes.iter().any(|lanes| lanes.contains(&anomaly.lane));
+        let late = matches!(&anomaly.what, What::Finding(_, name) if is_echo(name));
+        let until = if late { until + OVERDUE } else { until };
+        expected && from <= anomaly.at && anomaly.at < until
+    })
 }
 
 /// What the books notice afterwards: a consequence, which would not name its fault.
 fn is_echo(finding: &str) -> bool {
-    ["answer-not-received", "divergence"].contains(&finding)
+    ["answer-not-received", "divergence", "receipt-overdue"].contains(&finding)
 }
 
 fn echoes(anomalies: &[Anomaly]) -> BTreeMap<String, usize> {

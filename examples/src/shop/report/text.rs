@@ -10,11 +10,19 @@ impl fmt::Display for Report {
         let stack = if self.stock { "the stock stack" } else { "meshguard" };
         writeln!(f, "The shop on {stack}: {:.1} s, seed {}\n", self.seconds, self.seed)?;
         self.edges(f)?;
-        self.faults(f)?;
+        if !self.stock {
+            self.measured(f)?;
+            self.scenarios(f)?;
+        }
+        if !self.faults.is_empty() {
+            self.faults(f)?;
+        }
         if self.stock {
             return self.lost(f);
         }
         self.books(f)?;
+        self.callees(f)?;
+        self.ledgers(f)?;
         self.verdict(f)
     }
 }
@@ -76,48 +84,24 @@ impl Report {
         writeln!(f)
     }
 
-    fn books(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "  {:<10}{:>8} ={:>10} +{:>9} +{:>7} +{:>14} +{:>14} +{:>5}",
-            "caller",
-            "made",
-            "delivered",
-            "rejected",
-            "failed",
-            "not delivered",
-            "indeterminate",
-            "open"
-        )?;
-        for b in &self.books {
-            writeln!(
-                f,
-                "  {:<10}{:>8} {}{:>10} +{:>9} +{:>7} +{:>14} +{:>14} +{:>5}",
-                b.caller,
-                b.made,
-                if b.balances { "=" } else { "≠" },
-                b.delivered,
-                b.rejected,
-                b.failed,
-                b.not_delivered,
-                b.indeterminate,
-                b.open
-            )?;
-        }
-        writeln!(f)
-    }
-
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let problems = self.problems();
-        if problems.is_empty() {
-            return writeln!(
-                f,
-                "PASSED: {} faults, each seen and named; no application was fooled; \
-                 the totals add up.\nThe same without meshguard: --stock",
-                self.injected
-            );
+        if !problems.is_empty() {
+            return problems.iter().try_for_each(|problem| writeln!(f, "FAILED: {problem}"));
         }
-        problems.iter().try_for_each(|problem| writeln!(f, "FAILED: {problem}"))
+        let not_run = self.scenarios.iter().filter(|row| row.not_run.is_some()).count();
+        writeln!(
+            f,
+            "PASSED: {} faults, each seen and named; {} attacks, each seen and answered; nobody \
+             honest was\nfooled or cut off; the totals add up, and the ledgers say the same. The \
+             same without meshguard: --stock",
+            self.injected,
+            self.scenarios.len() - not_run
+        )?;
+        if not_run > 0 {
+            writeln!(f, "NOT RUN, for this system does not let them be: {not_run} attacks")?;
+        }
+        Ok(())
     }
 
     fn lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,12 +2,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
+use meshguard_tonic::core::delivery::Outcome;
 use meshguard_tonic::{Evidence, MeshRequest as _};
 use prost::Message;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::proto::payments_client::PaymentsClient;
@@ -21,14 +23,47 @@ use crate::shop::truth::{Key, Lane, Op, Truth};
 
 /// How long orders waits for payments.
 pub(in crate::shop) const PATIENCE: Duration = Duration::from_millis(1000);
+/// How long a sick instance takes to fail.
+const SICKNESS: Duration = Duration::from_millis(100);
 
-/// The service.
+/// One instance of the service.
 #[derive(Debug)]
-pub(in crate::shop) struct Till(Arc<Truth>);
+pub(in crate::shop) struct Till {
+    truth: Arc<Truth>,
+    health: Arc<Health>,
+}
 
-/// The service as tonic serves it.
-pub(in crate::shop) fn service(truth: &Arc<Truth>) -> PaymentsServer<Till> {
-    PaymentsServer::new(Till(Arc::clone(truth)))
+/// How one instance is.
+#[derive(Debug, Default)]
+pub(in crate::shop) struct Health {
+    sick: AtomicBool,
+    taken: AtomicU64,
+}
+
+/// An instance as tonic serves it.
+pub(in crate::shop) fn service(truth: &Arc<Truth>, health: &Arc<Health>) -> PaymentsServer<Till> {
+    PaymentsServer::new(Till { truth: Arc::clone(truth), health: Arc::clone(health) })
+}
+
+impl Health {
+    pub(in crate::shop) fn set_sick(&self, sick: bool) {
+        self.sick.store(sick, Relaxed);
+    }
+
+    /// Calls that this instance has taken.
+    pub(in crate::shop) fn taken(&self) -> u64 {
+        self.taken.load(Relaxed)
+    }
+
+    /// A sick instance takes its time, and then does nothing.
+    async fn serve(&self) -> Result<(), Status> {
+        self.taken.fetch_add(1, Relaxed);
+        if self.sick.load(Relaxed) {
+            sleep(SICKNESS).await;
+            return Err(Status::unavailable("this instance is sick"));
+        }
+        Ok(())
+    }
 }
 
 #[tonic::async_trait]
@@ -42,10 +77,11 @@ impl Payments for Till {
         let verified = is_verified(&request);
         let charge = request.into_inner();
         let key = key(Op::Charge, &charge.order);
-        self.0.received(&key, digest(std::slice::from_ref(&charge)), verified);
+        self.truth.received(&key, digest(std::slice::from_ref(&charge)), verified);
+        self.health.serve().await?;
         let approval = hash(&[charge.order.as_bytes(), &charge.cents.to_le_bytes()]) | 1;
         let reply = ChargeReply { order: charge.order, approval };
-        self.0.answers(&key, digest(std::slice::from_ref(&reply)));
+        self.truth.answers(&key, digest(std::slice::from_ref(&reply)));
         Ok(Response::new(reply))
     }
 
@@ -62,16 +98,17 @@ impl Payments for Till {
                 Ok(None) => break,
                 Err(status) => {
                     let key = lines.first().map(|l| key(Op::Settle, &l.order));
-                    self.0.broke_off(Lane::Grpc, key.as_ref(), Sign::of_status(&status));
+                    self.truth.broke_off(Lane::Grpc, key.as_ref(), Sign::of_status(&status));
                     return Err(status);
                 }
             }
         }
         let order = lines.first().map(|l| l.order.clone()).unwrap_or_default();
         let key = key(Op::Settle, &order);
-        self.0.received(&key, digest(&lines), verified);
+        self.truth.received(&key, digest(&lines), verified);
+        self.health.serve().await?;
         let settlement = Settlement { reference: hash(&[order.as_bytes()]) | 1, order };
-        self.0.answers(&key, digest(std::slice::from_ref(&settlement)));
+        self.truth.answers(&key, digest(std::slice::from_ref(&settlement)));
         Ok(Response::new(settlement))
     }
 
@@ -82,9 +119,10 @@ impl Payments for Till {
         let verified = is_verified(&request);
         let watch = request.into_inner();
         let key = key(Op::Watch, &watch.order);
-        self.0.received(&key, digest(std::slice::from_ref(&watch)), verified);
+        self.truth.received(&key, digest(std::slice::from_ref(&watch)), verified);
+        self.health.serve().await?;
         let events = goods::events(&watch.order);
-        self.0.answers(&key, digest(&events));
+        self.truth.answers(&key, digest(&events));
         let events = futures_util::stream::iter(events).then(|event| async move {
             tokio::task::yield_now().await;
             Ok(event)
@@ -93,62 +131,98 @@ impl Payments for Till {
     }
 }
 
-/// Orders' way to payments, with the caller's side of the books.
+/// Orders' way to all instances of payments, with the caller's side of the books.
 #[derive(Clone, Debug)]
 pub(in crate::shop) struct Payer {
-    pub(in crate::shop) client: PaymentsClient<GrpcClient>,
+    pub(in crate::shop) tills: Vec<Client>,
+    pub(in crate::shop) next: Arc<AtomicUsize>,
     pub(in crate::shop) truth: Arc<Truth>,
     pub(in crate::shop) patience: Duration,
 }
 
+type Client = PaymentsClient<GrpcClient>;
+
 impl Payer {
+    pub(in crate::shop) fn new(tills: Vec<Client>, truth: &Arc<Truth>) -> Self {
+        let (next, truth) = (Arc::default(), Arc::clone(truth));
+        Self { tills, next, truth, patience: PATIENCE }
+    }
+
     /// Charges; gives the approval.
     pub(in crate::shop) async fn charge(&self, order: &str, cents: u64) -> Result<u64, Sign> {
         let charge = ChargeRequest { order: order.to_owned(), cents };
-        let key = self.sent(Op::Charge, order, std::slice::from_ref(&charge));
-        let mut client = self.client.clone();
-        let reply = self.wait(async move {
-            let reply = client.charge(charge).await?;
-            Ok(vec![reply.into_inner()])
-        });
-        Ok(self.ended(&key, reply.await)?.first().map_or(0, |r: &ChargeReply| r.approval))
+        let sent = [charge.clone()];
+        let ask = |mut client: Client| {
+            let charge = charge.clone();
+            async move { Ok(vec![client.charge(charge).await?.into_inner()]) }
+        };
+        let reply = self.call(&key(Op::Charge, order), &sent, ask).await?;
+        Ok(reply.first().map_or(0, |r: &ChargeReply| r.approval))
     }
 
     /// Sends all lines; gives the reference.
     pub(in crate::shop) async fn settle(&self, order: &str, lines: Vec<Line>) -> Result<u64, Sign> {
-        let key = self.sent(Op::Settle, order, &lines);
-        let mut client = self.client.clone();
-        let lines = futures_util::stream::iter(lines).then(|line| async move {
-            tokio::task::yield_now().await;
-            line
-        });
-        let reply = self.wait(async move {
-            let reply = client.settle(Box::pin(lines)).await?;
-            Ok(vec![reply.into_inner()])
-        });
-        Ok(self.ended(&key, reply.await)?.first().map_or(0, |r: &Settlement| r.reference))
+        let ask = |mut client: Client| {
+            let lines = futures_util::stream::iter(lines.clone()).then(|line| async move {
+                tokio::task::yield_now().await;
+                line
+            });
+            async move { Ok(vec![client.settle(Box::pin(lines)).await?.into_inner()]) }
+        };
+        let reply = self.call(&key(Op::Settle, order), &lines, ask).await?;
+        Ok(reply.first().map_or(0, |r: &Settlement| r.reference))
     }
 
     /// Watches to the end.
     pub(in crate::shop) async fn watch(&self, order: &str) -> Result<Vec<Event>, Sign> {
         let watch = WatchRequest { order: order.to_owned() };
-        let key = self.sent(Op::Watch, order, std::slice::from_ref(&watch));
-        let mut client = self.client.clone();
-        let reply = self.wait(async move {
-            let mut stream = client.watch(watch).await?.into_inner();
-            let mut events = Vec::new();
-            while let Some(event) = stream.message().await? {
-                events.push(event);
+        let sent = [watch.clone()];
+        let ask = |mut client: Client| {
+            let watch = watch.clone();
+            async move {
+                let mut stream = client.watch(watch).await?.into_inner();
+                let mut events = Vec::new();
+                while let Some(event) = stream.message().await? {
+                    events.push(event);
+                }
+                Ok(events)
             }
-            Ok(events)
-        });
-        self.ended(&key, reply.await)
+        };
+        self.call(&key(Op::Watch, order), &sent, ask).await
     }
 
-    fn sent<M: Message>(&self, op: Op, order: &str, messages: &[M]) -> Key {
-        let key = key(op, order);
-        self.truth.sent(&key, digest(messages));
-        key
+    /// Calls the instance whose turn it is; another one where nothing reached that one.
+    async fn call<Q, A, F>(
+        &self,
+        key: &Key,
+        sent: &[Q],
+        ask: impl Fn(Client) -> F,
+    ) -> Result<Vec<A>, Sign>
+    where
+        Q: Message,
+        A: Message,
+        F: Future<Output = Result<Vec<A>, Status>>,
+    {
+        let first = self.next.fetch_add(1, Relaxed);
+        let mut tried = 0;
+        loop {
+            let till = &self.tills[(first + tried) % self.tills.len()];
+            self.truth.sent(key, digest(sent));
+            match self.wait(ask(till.clone())).await {
+                Ok(messages) => {
+                    self.truth.accepted(key, digest(&messages));
+                    return Ok(messages);
+                }
+                Err(sign) => {
+                    self.truth.failed(key, sign.clone());
+                    tried += 1;
+                    let unsent = sign.outcome == Some(Outcome::NotDelivered);
+                    if !unsent || tried == self.tills.len() {
+                        return Err(sign);
+                    }
+                }
+            }
+        }
     }
 
     async fn wait<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Sign> {
@@ -156,14 +230,6 @@ impl Payer {
             Ok(done) => done.map_err(|status| Sign::of_status(&status)),
             Err(_) => Err(Sign::patience()),
         }
-    }
-
-    fn ended<M: Message>(&self, key: &Key, end: Result<Vec<M>, Sign>) -> Result<Vec<M>, Sign> {
-        match &end {
-            Ok(messages) => self.truth.accepted(key, digest(messages)),
-            Err(sign) => self.truth.failed(key, sign.clone()),
-        }
-        end
     }
 }
 

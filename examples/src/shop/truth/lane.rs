@@ -13,10 +13,17 @@ pub(in crate::shop) enum Lane {
     H1,
     /// Orders to payments, gRPC.
     Grpc,
+    /// The branch offices to orders: no hop.
+    Branch,
+    /// Batch to orders: no hop. So does whoever has its credential.
+    Batch,
+    /// The intern to orders: no hop.
+    Intern,
 }
 
 impl Lane {
-    pub(in crate::shop) const ALL: [Self; 4] = [Self::Front, Self::H2, Self::H1, Self::Grpc];
+    pub(in crate::shop) const ALL: [Self; 7] =
+        [Self::Front, Self::H2, Self::H1, Self::Grpc, Self::Branch, Self::Batch, Self::Intern];
 
     pub(in crate::shop) fn index(self) -> usize {
         self as usize
@@ -29,22 +36,31 @@ impl Lane {
             Self::H2 => "gateway → orders   h2",
             Self::H1 => "gateway → orders   http/1.1",
             Self::Grpc => "orders  → payments gRPC",
+            Self::Branch => "branches → orders",
+            Self::Batch => "batch   → orders",
+            Self::Intern => "intern  → orders",
         }
     }
 
-    /// The last segment of its hop's SPIFFE ID, and how it is called in short.
+    /// How it is called in short: the last segment of its hop's SPIFFE ID, and the first of
+    /// the names of its orders.
     pub(in crate::shop) fn short(self) -> &'static str {
         match self {
             Self::Front => "front",
             Self::H2 => "h2",
             Self::H1 => "h1",
             Self::Grpc => "grpc",
+            Self::Branch => "branch",
+            Self::Batch => "batch",
+            Self::Intern => "intern",
         }
     }
 
-    /// Over which protocol the gateway forwards an order: its name says.
+    /// How an order comes to orders: its name says.
     pub(in crate::shop) fn of_order(order: &str) -> Self {
-        if order.starts_with("h1-") { Self::H1 } else { Self::H2 }
+        let prefix = order.split('-').next().unwrap_or_default();
+        let lane = Self::ALL.into_iter().find(|lane| lane.short() == prefix);
+        lane.unwrap_or(Self::H2)
     }
 }
 
