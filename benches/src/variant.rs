@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use meshguard_tower::ledger::Ledger;
 use meshguard_tower::{Mesh, Policy};
 
 use crate::Error;
@@ -22,6 +23,8 @@ pub enum Variant {
     Policy,
     /// Delivery proved; bodies are hashed with SHA-256.
     Mac,
+    /// The same, with a ledger; what its writer's own thread does is not counted.
+    MacLedger,
     /// Delivery proved; bodies are hashed with BLAKE3.
     MacBlake3,
     /// Delivery proved; bodies are encrypted too, and hashed with SHA-256.
@@ -32,11 +35,12 @@ pub enum Variant {
 
 impl Variant {
     /// All of them, the one that the others are compared with first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Plain,
         Self::Loop,
         Self::Policy,
         Self::Mac,
+        Self::MacLedger,
         Self::MacBlake3,
         Self::Seal,
         Self::SealBlake3,
@@ -54,6 +58,7 @@ impl Variant {
             Self::Loop => "loop",
             Self::Policy => "policy",
             Self::Mac => "mac",
+            Self::MacLedger => "mac+ledger",
             Self::MacBlake3 => "mac-b3",
             Self::Seal => "seal",
             Self::SealBlake3 => "seal-b3",
@@ -63,7 +68,7 @@ impl Variant {
     const fn delivery(self) -> &'static str {
         match self {
             Self::Plain | Self::Loop | Self::Policy => "mode = \"off\"",
-            Self::Mac => "",
+            Self::Mac | Self::MacLedger => "",
             Self::MacBlake3 => "transcript = \"blake3\"",
             Self::Seal => "seal = true",
             Self::SealBlake3 => "seal = true\ntranscript = \"blake3\"",
@@ -72,7 +77,12 @@ impl Variant {
 
     /// A mesh handle with this variant's policy.
     pub(crate) fn mesh(self, id: &str) -> Result<Mesh, Error> {
-        Ok(Mesh::dev(id)?.policy(self.policy()?).build()?)
+        let builder = Mesh::dev(id)?.policy(self.policy()?);
+        let builder = match self {
+            Self::MacLedger => builder.ledger(Ledger::memory()?),
+            _ => builder,
+        };
+        Ok(builder.build()?)
     }
 
     fn policy(self) -> Result<Policy, Error> {

@@ -1,18 +1,22 @@
-//! Fuzz targets for what reads bytes from peers: plain functions, which panic where a property
+//! Fuzz targets for what reads bytes from peers and files: plain functions, which panic where a property
 //! does not hold. `README.md` says how to run them.
 
 #![forbid(unsafe_code)]
 
+mod baseline;
 mod field;
 mod grpc;
+mod ledger;
 mod policy;
 mod records;
 mod rng;
 pub mod seeds;
 mod settings;
 
+pub use baseline::baseline;
 pub use field::field;
 pub use grpc::grpc_split;
+pub use ledger::ledger;
 pub use policy::policy;
 pub use records::records;
 pub use rng::Rng;
@@ -22,12 +26,14 @@ pub use settings::settings;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("field", field),
     ("records", records),
     ("policy", policy),
     ("settings", settings),
     ("grpc_split", grpc_split),
+    ("ledger", ledger),
+    ("baseline", baseline),
 ];
 
 /// Runs a target on the files named on the command line, as a crash that cargo-fuzz has kept.

@@ -1,7 +1,10 @@
 //! Sound inputs of each target, to begin with.
 
+use meshguard_core::Timestamp;
+use meshguard_core::baseline::{Baselines, EdgeKey, Settings as Learning, Window};
 use meshguard_core::delivery::base::Cover;
-use meshguard_core::delivery::{SessionKeys, Settings, Sid, Suite};
+use meshguard_core::delivery::{Counts, Outcome, SessionKeys, Settings, Sid, Suite};
+use meshguard_core::ledger::{Entry, Operator, PolicyChange, Stamp, Stop, put_frame};
 
 use crate::records::encode;
 
@@ -47,6 +50,8 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             b"\x07\0\0\0\x10\0abc".to_vec(),
             b"\xff\x02\0\0\0\0".to_vec(),
         ],
+        "ledger" => entries(),
+        "baseline" => vec![Baselines::new(Learning::default()).snapshot(), learnt()],
         _ => Vec::new(),
     }
 }
@@ -72,6 +77,40 @@ fn records(suite: Suite) -> Vec<u8> {
     let keys = SessionKeys::derive(suite, &mut [4; 32]);
     let head = [suite.number() - 1, 40, 128, 3];
     [&head[..], &encode(&keys, &[b"hello", b"", &[7; 300]])].concat()
+}
+
+/// Entries, one of them in its frame, and a note.
+fn entries() -> Vec<Vec<u8>> {
+    let stamp = Stamp { seq: 3, at: Timestamp::from_unix_secs(1_700_000_000), ..Stamp::default() };
+    let all = [
+        Entry::Operator(Operator { verb: "freeze", target: "spiffe://shop.example/orders" }),
+        Entry::Policy(PolicyChange { version: 8, replaced: Some(7) }),
+        Entry::Stop(Stop { sent: Counts::of(Outcome::Delivered), accepted: 9, settled: 9 }),
+    ];
+    let encoded = |entry: &Entry<'_>| {
+        let mut bytes = Vec::new();
+        entry.encode(&stamp, &mut bytes);
+        bytes
+    };
+    let mut seeds: Vec<_> = all.iter().map(encoded).collect();
+    let mut framed = Vec::new();
+    put_frame(&all[0], &stamp, &mut framed);
+    seeds.push(framed);
+    seeds.push("origin\n3\nAAAA\n\n— origin AAAAAAA=\n".into());
+    seeds
+}
+
+/// What is normal after some windows of a caller.
+fn learnt() -> Vec<u8> {
+    let mut baselines = Baselines::new(Learning::default());
+    let edge = EdgeKey::Address([10, 0, 0, 1].into());
+    for second in 0..20 {
+        let start = Timestamp::from_unix_secs(1_700_000_000 + second);
+        let end = Timestamp::from_unix_secs(1_700_000_001 + second);
+        let window = Window { start, end, handshakes: 50 + second % 3, ..Window::default() };
+        baselines.handle_window(&edge, &window, true);
+    }
+    baselines.snapshot()
 }
 
 fn settings(suite: Option<Suite>) -> Vec<u8> {
