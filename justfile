@@ -30,6 +30,9 @@ examples:
 shop:
     bash .ci/run shop
 
+long:
+    bash .ci/run long
+
 bench:
     bash .ci/run bench
 
