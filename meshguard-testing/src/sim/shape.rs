@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use meshguard_core::baseline::Latency;
+use meshguard_core::baseline::Latencies;
 
 use super::rng::Rng;
 
-/// Steps within a doubling, as the layer counts latencies.
-const STEPS: usize = 4;
-const BUCKETS: usize = 27 * STEPS;
 /// The spread of a body's size, in its logarithm.
 const BODY_SIGMA: f64 = 0.5;
 /// Sums of more than so many are drawn by their mean and their variance.
@@ -51,64 +48,28 @@ impl Shape {
     }
 }
 
-/// Latencies, counted by size as the layer counts them.
-pub(super) struct Latencies([u64; BUCKETS]);
-
-impl Latencies {
-    pub(super) fn new() -> Self {
-        Self([0; BUCKETS])
-    }
-
-    /// Draws those of so many calls.
-    pub(super) fn draw(&mut self, shape: &Shape, calls: u64, rng: &mut Rng) {
-        let mut left = calls;
-        for &(bucket, p) in &shape.buckets {
-            let here = rng.binomial(left, p);
-            self.0[bucket] += here;
-            left -= here;
-            if left == 0 {
-                return;
-            }
+/// Draws the latencies of so many calls.
+pub(super) fn draw(latencies: &mut Latencies, shape: &Shape, calls: u64, rng: &mut Rng) {
+    let mut left = calls;
+    for &(bucket, p) in &shape.buckets {
+        let here = rng.binomial(left, p);
+        latencies.add(bucket, here);
+        left -= here;
+        if left == 0 {
+            return;
         }
     }
-
-    /// Median and 99th percentile, interpolated within a bucket; `None` where there is nothing.
-    pub(super) fn latency(&self) -> Option<Latency> {
-        let all: u64 = self.0.iter().sum();
-        (all > 0).then(|| Latency { p50: self.quantile(all, 0.5), p99: self.quantile(all, 0.99) })
-    }
-
-    fn quantile(&self, all: u64, q: f64) -> Duration {
-        let rank = q * all as f64;
-        let mut below = 0.0;
-        for (at, &count) in self.0.iter().enumerate() {
-            let count = count as f64;
-            if count > 0.0 && below + count >= rank {
-                let (low, high) = (floor(at), floor(at + 1));
-                let micros = low + (high - low) * ((rank - below) / count);
-                return Duration::from_nanos((micros * 1_000.0) as u64);
-            }
-            below += count;
-        }
-        Duration::ZERO // unreachable: the counts sum up to `all`
-    }
-}
-
-/// The lower bound of a bucket, in microseconds.
-fn floor(bucket: usize) -> f64 {
-    let step = 1.0 + (bucket % STEPS) as f64 / STEPS as f64;
-    (1_u64 << (bucket / STEPS)) as f64 * step
 }
 
 /// Where log-normal latencies fall: the likeliest buckets first, so that few are drawn.
 fn buckets(median: f64, sigma: f64) -> Vec<(usize, f64)> {
     let below = |micros: f64| normal_cdf((micros / median).ln() / sigma);
     let share = |at: usize| {
-        let low = if at == 0 { 0.0 } else { below(floor(at)) };
-        let high = if at + 1 == BUCKETS { 1.0 } else { below(floor(at + 1)) };
+        let low = if at == 0 { 0.0 } else { below(Latencies::floor(at)) };
+        let high = if at + 1 == Latencies::BUCKETS { 1.0 } else { below(Latencies::floor(at + 1)) };
         high - low
     };
-    let mut shares: Vec<_> = (0..BUCKETS).map(|at| (at, share(at))).collect();
+    let mut shares: Vec<_> = (0..Latencies::BUCKETS).map(|at| (at, share(at))).collect();
     shares.retain(|(_, share)| *share > RAREST);
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut left: f64 = shares.iter().map(|(_, share)| share).sum();
@@ -172,10 +133,10 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_the_distribution() {
         let shape = Shape::new(Duration::from_millis(8), 0.5, 0, 0);
-        let (mut rng, mut latencies) = (Rng::new(7, 0), Latencies::new());
+        let (mut rng, mut latencies) = (Rng::new(7, 0), Latencies::default());
         assert!(latencies.latency().is_none());
-        latencies.draw(&shape, 100_000, &mut rng);
-        assert_eq!(latencies.0.iter().sum::<u64>(), 100_000);
+        draw(&mut latencies, &shape, 100_000, &mut rng);
+        assert_eq!(latencies.count(), 100_000);
         let latency = latencies.latency().unwrap();
         let ms = |d: Duration| d.as_secs_f64() * 1_000.0;
         // exp(0.5 · 2.326) = 3.2 times the median.
@@ -187,9 +148,9 @@ mod tests {
     fn a_latency_without_a_spread_and_an_extreme_one_are_counted() {
         let mut rng = Rng::new(7, 0);
         for shape in [(Duration::from_millis(8), 0.0), (Duration::from_secs(1_000_000), 0.3)] {
-            let mut latencies = Latencies::new();
-            latencies.draw(&Shape::new(shape.0, shape.1, 0, 0), 1_000, &mut rng);
-            assert_eq!(latencies.0.iter().sum::<u64>(), 1_000);
+            let mut latencies = Latencies::default();
+            draw(&mut latencies, &Shape::new(shape.0, shape.1, 0, 0), 1_000, &mut rng);
+            assert_eq!(latencies.count(), 1_000);
         }
     }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshguard_core::baseline::{EdgeKey, Window};
+use meshguard_core::baseline::{EdgeKey, Latencies, Window};
 use meshguard_core::control::{Cadence, Loop};
 use meshguard_core::{Policy, SpiffeId, Timestamp};
 
 use super::rng::Rng;
-use super::shape::{Latencies, Shape};
+use super::shape::{Shape, draw};
 
 /// A peer counts as being behind an address for so long.
 const PEER_SEEN: Duration = Duration::from_secs(3_600);
@@ -133,9 +133,9 @@ impl Tally {
     /// Takes all that was counted.
     fn take(&mut self, start: Timestamp, end: Timestamp, rng: &mut Rng) -> Window {
         let mut window = std::mem::take(&mut self.counts);
-        let mut latencies = Latencies::new();
+        let mut latencies = Latencies::default();
         for (shape, calls) in self.undrawn.drain(..) {
-            latencies.draw(&shape, calls, rng);
+            draw(&mut latencies, &shape, calls, rng);
             let (request, response) = shape.bytes(calls, rng);
             window.request_bytes += request;
             window.response_bytes += response;

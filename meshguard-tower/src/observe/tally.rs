@@ -6,10 +6,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use meshguard_core::baseline::{EdgeKey, Window};
+use meshguard_core::baseline::{EdgeKey, Latencies, Window};
 use meshguard_core::{SpiffeId, Timestamp};
 
-use super::histogram::{Histogram, Taken};
+use super::histogram::Histogram;
 
 /// More cores than this share counters.
 const MOST_SHARDS: usize = 4;
@@ -141,7 +141,7 @@ impl Tally {
     /// Closes a window: takes all that was counted.
     pub(crate) fn take(&self, start: Timestamp, end: Timestamp) -> Window {
         let mut sums = [0; COUNTS];
-        let mut latency = Taken::default();
+        let mut latency = Latencies::default();
         for shard in &self.shards {
             for (sum, count) in sums.iter_mut().zip(&shard.counts) {
                 *sum += count.swap(0, Relaxed);
