@@ -182,17 +182,11 @@ impl AnswerHook {
         let exchange = Arc::clone(exchange);
         Self { exchange, later, patience: None, place: Place::default() }
     }
-
-    fn leave(&mut self) {
-        if let Some(proven) = &self.exchange.proven {
-            proven.session.ender.leave(&mut self.place);
-        }
-    }
 }
 
 impl Drop for AnswerHook {
     fn drop(&mut self) {
-        self.leave();
+        self.exchange.leave(&mut self.place);
     }
 }
 
@@ -204,7 +198,7 @@ impl OutHook for AnswerHook {
         if let Poll::Ready(receipt) = proven.poll_receipt(cx) {
             return Poll::Ready(Some(receipt));
         }
-        if proven.session.ender.is_ended() {
+        if self.exchange.is_withdrawn() {
             return Poll::Ready(Some(proven.give_up()));
         }
         let patience =
@@ -231,11 +225,10 @@ impl OutHook for AnswerHook {
     }
 
     fn is_ended(&self) -> bool {
-        self.exchange.proven.as_ref().is_some_and(|p| p.session.ender.is_ended())
+        self.exchange.is_withdrawn()
     }
 
     fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
-        let Self { exchange, place, .. } = self;
-        exchange.proven.as_ref().is_some_and(|p| p.session.ender.poll_ended(place, cx))
+        self.exchange.poll_withdrawn(&mut self.place, cx)
     }
 }

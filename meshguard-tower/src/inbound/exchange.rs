@@ -13,7 +13,7 @@ use super::observed::Observed;
 use crate::connection::Connection;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::mesh::Mesh;
-use crate::session::ServerSession;
+use crate::session::{Place, ServerSession};
 use crate::sink::{Direction, Edge};
 
 /// How a request was delivered: in its extensions. Cloning is cheap.
@@ -229,6 +229,23 @@ impl Drop for Proven {
 }
 
 impl Exchange {
+    /// Whether its caller has lost the right to be here.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.proven.as_ref().is_some_and(|proven| proven.session.ender.is_ended())
+    }
+
+    /// As [`is_withdrawn`](Self::is_withdrawn); if not, the task is woken when it is.
+    pub(super) fn poll_withdrawn(&self, place: &mut Place, cx: &Context<'_>) -> bool {
+        self.proven.as_ref().is_some_and(|proven| proven.session.ender.poll_ended(place, cx))
+    }
+
+    /// A body that may have waited has ended by itself.
+    pub(super) fn leave(&self, place: &mut Place) {
+        if let Some(proven) = &self.proven {
+            proven.session.ender.leave(place);
+        }
+    }
+
     /// A request whose end-to-end caller is `principal`.
     pub(super) fn new(
         mesh: &Mesh,

@@ -315,8 +315,7 @@ where
     R::Error: Into<BoxError>,
 {
     let exchange = &admitted.exchange;
-    let withdrawn = exchange.proven.as_ref().is_some_and(|p| p.session.ender.is_ended());
-    if withdrawn {
+    if exchange.is_withdrawn() {
         return Answered::Withdrawn(admitted);
     }
     let latency = exchange.observed.answered(response.status(), response.headers());

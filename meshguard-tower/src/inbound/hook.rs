@@ -29,7 +29,7 @@ impl InHook for RequestHook {
         decoder: Option<&Decoder>,
         _fin: Option<&Fin>,
     ) -> Result<(), DeliveryError> {
-        self.leave();
+        self.exchange.leave(&mut self.place);
         let Some(proven) = &self.exchange.proven else { return Ok(()) };
         match decoder {
             Some(decoder) => {
@@ -42,7 +42,7 @@ impl InHook for RequestHook {
     }
 
     fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>) {
-        self.leave();
+        self.exchange.leave(&mut self.place);
         self.exchange.fail(error);
         if let (Some(proven), Some(decoder)) = (&self.exchange.proven, decoder) {
             proven.set_receipt(decoder.receipt(ReceiptStatus::Bad, proven.claim.att));
@@ -50,7 +50,7 @@ impl InHook for RequestHook {
     }
 
     fn dropped(&mut self, unread: Unread) {
-        self.leave();
+        self.exchange.leave(&mut self.place);
         if let (Some(proven), Unread::Records(rest)) = (&self.exchange.proven, unread) {
             let exchange = Arc::downgrade(&self.exchange);
             proven.set_unread(Left { rest, exchange, budget: MAX_KNOWN });
@@ -58,20 +58,11 @@ impl InHook for RequestHook {
     }
 
     fn is_ended(&self) -> bool {
-        self.exchange.proven.as_ref().is_some_and(|p| p.session.ender.is_ended())
+        self.exchange.is_withdrawn()
     }
 
     fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
-        let Self { exchange, place } = self;
-        exchange.proven.as_ref().is_some_and(|p| p.session.ender.poll_ended(place, cx))
-    }
-}
-
-impl RequestHook {
-    fn leave(&mut self) {
-        if let Some(proven) = &self.exchange.proven {
-            proven.session.ender.leave(&mut self.place);
-        }
+        self.exchange.poll_withdrawn(&mut self.place, cx)
     }
 }
 
