@@ -97,7 +97,7 @@ impl Level {
 
     /// What was followed of late is forgotten, and what was learnt is not.
     pub(super) const fn resume(&mut self) {
-        (self.fast, self.swing) = (self.mean, self.spread);
+        (self.fast, self.late, self.swing) = (self.mean, self.mean, self.spread);
     }
 
     pub(super) const fn windows(&self) -> u32 {
