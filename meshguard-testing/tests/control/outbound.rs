@@ -35,7 +35,7 @@ struct Instance {
 }
 
 impl Instance {
-    async fn new(caller: &Mesh) -> Self {
+    async fn new(caller: &Mesh, delivery: &str) -> Self {
         let (sick, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (is_sick, count) = (Arc::clone(&sick), Arc::clone(&calls));
         let answer = move || {
@@ -44,7 +44,7 @@ impl Instance {
             async move { if sick { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK } }
         };
         let app = Router::new().route("/known/{n}", get(answer));
-        let policy: Policy = policy("").parse().unwrap();
+        let policy: Policy = policy(delivery).parse().unwrap();
         let mesh = Mesh::dev(CALLEE).unwrap().policy(policy).build().unwrap();
         let listener = mesh.listen("127.0.0.1:0").await.unwrap();
         let uri = format!("https://{}", listener.local_addr());
@@ -59,11 +59,21 @@ impl Instance {
 
 #[tokio::test]
 async fn a_sick_instance_is_not_called_and_the_last_healthy_one_is_whatever_it_answers() {
+    the_sick_one_is_not_called("").await;
+}
+
+#[tokio::test]
+async fn neither_is_one_whose_deliveries_are_not_proved() {
+    the_sick_one_is_not_called("[[delivery]]\nmode = \"off\"\n").await;
+}
+
+async fn the_sick_one_is_not_called(delivery: &str) {
     let told = Told::default();
-    let policy: Policy = policy(SICK).parse().unwrap();
+    let policy: Policy = policy(&format!("{delivery}{SICK}")).parse().unwrap();
     let builder = Mesh::dev(HONEST).unwrap().policy(policy).sink(told.clone());
     let caller = builder.cadence(QUICK).build().unwrap();
-    let (one, two) = (Instance::new(&caller).await, Instance::new(&caller).await);
+    let (one, two) =
+        (Instance::new(&caller, delivery).await, Instance::new(&caller, delivery).await);
     // Both are known by their own instances, beside the addresses that they were first known by.
     let measured = || caller.edges().iter().filter(|e| e.window.calls > 0).count();
     soon(async {

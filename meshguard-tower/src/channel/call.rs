@@ -176,10 +176,8 @@ async fn begin(
             Err(error) => return Err(intent.fail(error)),
         }
     };
-    let overlay = shared.mesh.0.gate.overlay();
-    if let Err(stopped) = overlay.admits_callee(session.peer.id(), &session.instance) {
-        let (kind, outcome) = (CallErrorKind::Restricted, Outcome::NotDelivered);
-        return Err(intent.fail(CallError::caused(kind, outcome, stopped.to_string())));
+    if let Err(error) = shared.admits(&session.instance) {
+        return Err(intent.fail(error));
     }
     let open = Open::begin(shared, &session, place, Some(intent))?;
     Ok((session, open))
@@ -231,6 +229,8 @@ async fn plain(
     let Some(mut seen) = intent.goes() else {
         return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered));
     };
+    let admitted = shared.admits(seen.instance().unwrap_or_default());
+    admitted.inspect_err(|error| seen.failed(error.kind()))?;
     let head = parts.method == http::Method::HEAD;
     let request = Request::from_parts(parts, source.plain());
     let sent = shared.pool.send(request).await.map_err(|e| match e {
@@ -287,6 +287,15 @@ impl Shared {
 
     pub(super) fn found(&self, name: &str, detail: &dyn std::fmt::Display) {
         self.mesh.found(Direction::Outbound, self.edge(), name, detail);
+    }
+
+    /// Whether the loop lets this instance of the callee be called.
+    fn admits(&self, instance: &str) -> Result<(), CallError> {
+        let overlay = self.mesh.0.gate.overlay();
+        overlay.admits_callee(&self.config.callee, instance).map_err(|stopped| {
+            let (kind, outcome) = (CallErrorKind::Restricted, Outcome::NotDelivered);
+            CallError::caused(kind, outcome, stopped.to_string())
+        })
     }
 
     /// Tells of an answer.

@@ -125,16 +125,20 @@ impl Seen {
         }
     }
 
+    /// The callee's instance, as far as it is known.
+    pub(super) fn instance(&self) -> Option<&str> {
+        match self.callee.key() {
+            EdgeKey::Callee { instance, .. } => Some(instance),
+            _ => None,
+        }
+    }
+
     fn sent_entry(&self) -> Sent<'_> {
         let config = &self.shared.config;
-        let instance = match self.callee.key() {
-            EdgeKey::Callee { instance, .. } => Some(&**instance),
-            _ => None,
-        };
         Sent {
             to: config.callee.as_str(),
             via: config.via.as_ref().map(SpiffeId::as_str),
-            instance,
+            instance: self.instance(),
             method: Some(self.method.as_str()),
             route: self.route.as_ref().map(PathAndQuery::path),
             exchange: self.exchange.map(|(sid, seq)| Exchange { sid, seq, attempt: 0 }),
