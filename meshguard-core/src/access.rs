@@ -1,8 +1,10 @@
 //! What is asked: who, for which operation, on what, with which evidence.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use http::HeaderMap;
+use serde_json::Value;
 
 use crate::identity::SpiffeId;
 
@@ -55,6 +57,17 @@ pub enum Operation<'a> {
         /// The raw path.
         path: &'a str,
     },
+    /// Bytes of no protocol that policy knows.
+    Tcp,
+}
+
+/// What binds a request's token to its caller, as was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Proofs {
+    /// The token names the key of a DPoP proof that holds for this request (RFC 9449).
+    pub dpop: bool,
+    /// The token names the certificate of the caller's connection (RFC 8705 §3).
+    pub certificate: bool,
 }
 
 /// What is asked of policy. Made once for each request; borrows all that it names.
@@ -77,6 +90,20 @@ pub struct Access<'a> {
     direct: bool,
     trust: Option<f32>,
     headers: Headers<'a>,
+    network: Network<'a>,
+    claims: Option<&'a Value>,
+    proofs: Proofs,
+}
+
+/// What the connection and the head's target say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Network<'a> {
+    host: Option<&'a str>,
+    port: Option<u16>,
+    source: Option<IpAddr>,
+    client: Option<IpAddr>,
+    destination: Option<IpAddr>,
+    server_name: Option<&'a str>,
 }
 
 impl<'a> Access<'a> {
@@ -92,6 +119,12 @@ impl<'a> Access<'a> {
         Self::new(Operation::Grpc { path })
     }
 
+    /// A connection whose protocol is not known.
+    #[must_use]
+    pub fn tcp() -> Self {
+        Self::new(Operation::Tcp)
+    }
+
     fn new(operation: Operation<'a>) -> Self {
         Self {
             operation,
@@ -102,6 +135,9 @@ impl<'a> Access<'a> {
             direct: false,
             trust: None,
             headers: Headers::Pairs(Vec::new()),
+            network: Network::default(),
+            claims: None,
+            proofs: Proofs::default(),
         }
     }
 
@@ -166,17 +202,85 @@ impl<'a> Access<'a> {
         self
     }
 
+    /// The host that is asked for, as `Host` or `:authority` has it, port included.
+    #[must_use]
+    pub fn host(mut self, host: &'a str) -> Self {
+        self.network.host = Some(host);
+        self
+    }
+
+    /// The port that was connected to.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.network.port = Some(port);
+        self
+    }
+
+    /// The address of the connection's other end: the caller's, or its last hop's.
+    #[must_use]
+    pub fn source(mut self, address: IpAddr) -> Self {
+        self.network.source = Some(address);
+        self
+    }
+
+    /// The address of the first client, where trusted hops have told it.
+    #[must_use]
+    pub fn client(mut self, address: IpAddr) -> Self {
+        self.network.client = Some(address);
+        self
+    }
+
+    /// The address that was connected to.
+    #[must_use]
+    pub fn destination(mut self, address: IpAddr) -> Self {
+        self.network.destination = Some(address);
+        self
+    }
+
+    /// The server name that the TLS handshake asked for (RFC 6066 §3).
+    #[must_use]
+    pub fn server_name(mut self, name: &'a str) -> Self {
+        self.network.server_name = Some(name);
+        self
+    }
+
+    /// The claims of the request's token, an object, once its signature, issuer, audience and
+    /// time were verified (RFC 7519).
+    #[must_use]
+    pub fn claims(mut self, claims: &'a Value) -> Self {
+        self.claims = Some(claims);
+        self
+    }
+
+    /// What binds the token to its caller.
+    #[must_use]
+    pub fn proofs(mut self, proofs: Proofs) -> Self {
+        self.proofs = proofs;
+        self
+    }
+
     /// What is asked for.
     #[must_use]
     pub fn operation(&self) -> Operation<'a> {
         self.operation
     }
 
-    /// The raw path.
+    /// The raw path; empty where the protocol is not known.
     #[must_use]
     pub fn path(&self) -> &'a str {
         match self.operation {
             Operation::Http { path, .. } | Operation::Grpc { path } => path,
+            Operation::Tcp => "",
+        }
+    }
+
+    /// The method: `POST` for gRPC, none where the protocol is not known.
+    #[must_use]
+    pub fn method(&self) -> Option<&'a str> {
+        match self.operation {
+            Operation::Http { method, .. } => Some(method),
+            Operation::Grpc { .. } => Some("POST"),
+            Operation::Tcp => None,
         }
     }
 
@@ -214,6 +318,65 @@ impl<'a> Access<'a> {
     #[must_use]
     pub fn trusted(&self) -> Option<f32> {
         self.trust
+    }
+
+    /// The host that is asked for, where known.
+    #[must_use]
+    pub fn asked_host(&self) -> Option<&'a str> {
+        self.network.host
+    }
+
+    /// The port that was connected to, where known.
+    #[must_use]
+    pub fn asked_port(&self) -> Option<u16> {
+        self.network.port
+    }
+
+    /// The address of the connection's other end, where known.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.network.source
+    }
+
+    /// The address of the first client, where trusted hops have told it.
+    #[must_use]
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.network.client
+    }
+
+    /// The address that was connected to, where known.
+    #[must_use]
+    pub fn destination_ip(&self) -> Option<IpAddr> {
+        self.network.destination
+    }
+
+    /// The server name that the TLS handshake asked for, where known.
+    #[must_use]
+    pub fn asked_server_name(&self) -> Option<&'a str> {
+        self.network.server_name
+    }
+
+    /// The verified claims, where there are any.
+    #[must_use]
+    pub fn verified_claims(&self) -> Option<&'a Value> {
+        self.claims
+    }
+
+    /// What binds the token to its caller.
+    #[must_use]
+    pub fn proved_binding(&self) -> Proofs {
+        self.proofs
+    }
+
+    /// Whether any value of the header `name` satisfies `test`, covered by a proof or not. For
+    /// what a caller must not be able to hide by leaving its proof out.
+    pub fn any_raw_header(&self, name: &str, mut test: impl FnMut(&[u8]) -> bool) -> bool {
+        match &self.headers {
+            Headers::Pairs(_) => self.any_header(name, test),
+            Headers::Map { map, .. } => {
+                map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
+            }
+        }
     }
 
     /// Whether any *covered* value of the header `name` satisfies `test`. Values are looked at

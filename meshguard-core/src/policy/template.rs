@@ -49,6 +49,7 @@ impl Template {
     /// Whether protocol and method fit; the path is the index's matter.
     pub(super) fn fit(&self, operation: Operation<'_>) -> Option<Fit> {
         match (&self.protocol, operation) {
+            (_, Operation::Tcp) => None,
             (Protocol::Grpc, Operation::Grpc { .. }) => Some(Fit::Every),
             (Protocol::Grpc, Operation::Http { .. }) => Some(Fit::DenyOnly),
             (Protocol::Http(None), Operation::Http { .. }) => Some(Fit::Every),

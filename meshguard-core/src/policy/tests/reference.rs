@@ -124,12 +124,14 @@ fn is_one_of(document: &Document, id: &SpiffeId, patterns: &[u32]) -> bool {
 fn fits(template: &Template, operation: Operation<'_>, effect: Effect) -> bool {
     let deny = effect == Effect::Deny;
     match (&template.protocol, operation) {
+        (_, Operation::Tcp) => false,
         (Protocol::Grpc, Operation::Grpc { .. }) => true,
         (Protocol::Grpc, Operation::Http { .. }) => deny,
         (Protocol::Http(own), operation) => {
             let (method, http) = match operation {
                 Operation::Http { method, .. } => (method, true),
                 Operation::Grpc { .. } => ("POST", false),
+                Operation::Tcp => return false,
             };
             let same = own.as_ref().is_none_or(|own| **own == *method);
             let head = method == "HEAD" && own.as_deref() == Some("GET");

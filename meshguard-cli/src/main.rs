@@ -1,0 +1,3 @@
+//! The `meshguard` command.
+
+fn main() {}
