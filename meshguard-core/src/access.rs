@@ -1,11 +1,14 @@
 //! What is asked: who, for which operation, on what, with which evidence.
 
+mod owned;
+
 use std::fmt;
 use std::net::IpAddr;
 
 use http::HeaderMap;
 use serde_json::Value;
 
+pub use self::owned::{OwnedAccess, OwnedOperation};
 use crate::identity::SpiffeId;
 
 /// How complete the delivery of a request's body is proved to be. Ordered: more is better.

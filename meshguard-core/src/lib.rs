@@ -12,7 +12,7 @@ pub mod policy;
 pub mod reflex;
 pub mod time;
 
-pub use access::{Access, Evidence, Proofs};
+pub use access::{Access, Evidence, OwnedAccess, Proofs};
 pub use identity::{Peer, SpiffeId};
 pub use policy::{Decision, Effect, Policy, PolicyError, Reason};
 pub use time::Timestamp;

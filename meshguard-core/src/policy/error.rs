@@ -40,6 +40,12 @@ impl PolicyError {
         self.column
     }
 
+    /// What is wrong, without its place and hint.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What to write instead, where that can be said.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

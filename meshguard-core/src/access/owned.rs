@@ -1,0 +1,289 @@
+//! An access that owns what it names.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::{Access, Evidence, Operation, Proofs};
+use crate::identity::SpiffeId;
+
+/// An [`Access`] that owns what it names: as tests, witnesses and commands have it.
+///
+/// It is shown as the arguments of `meshguard policy explain`, ready for a shell.
+///
+/// ```
+/// use meshguard_core::access::OwnedAccess;
+/// use meshguard_core::{Evidence, SpiffeId};
+///
+/// let mut access = OwnedAccess::http("GET", "/orders/7");
+/// access.from = Some(SpiffeId::from_static("spiffe://shop.example/checkout"));
+/// access.evidence = Evidence::Verified;
+/// assert_eq!(access.access().path(), "/orders/7");
+/// assert_eq!(
+///     access.to_string(),
+///     "GET /orders/7 --from spiffe://shop.example/checkout --evidence verified",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OwnedAccess {
+    /// What is asked for.
+    pub operation: OwnedOperation,
+    /// The end-to-end caller.
+    pub from: Option<SpiffeId>,
+    /// The hop that carries the call.
+    pub via: Option<SpiffeId>,
+    /// The workload that is called.
+    pub to: Option<SpiffeId>,
+    /// How complete the delivery is proved to be.
+    pub evidence: Evidence,
+    /// The caller itself holds the other end of the connection; never with `via`.
+    pub direct: bool,
+    /// How far the caller is trusted, 0 to 1.
+    pub trust: Option<f32>,
+    /// Headers that the caller's proof covers, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The host that is asked for.
+    pub host: Option<String>,
+    /// The port that was connected to.
+    pub port: Option<u16>,
+    /// The address of the connection's other end.
+    pub source: Option<IpAddr>,
+    /// The address of the first client.
+    pub client: Option<IpAddr>,
+    /// The address that was connected to.
+    pub destination: Option<IpAddr>,
+    /// The server name that the TLS handshake asked for.
+    pub server_name: Option<String>,
+    /// The verified claims of the token, an object.
+    pub claims: Option<Value>,
+    /// What binds the token to its caller.
+    pub proofs: Proofs,
+}
+
+/// An [`Operation`] that owns its texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OwnedOperation {
+    /// An HTTP request.
+    Http {
+        /// The method.
+        method: String,
+        /// The raw path.
+        path: String,
+    },
+    /// A gRPC call.
+    Grpc {
+        /// The raw path, `/package.Service/Method`.
+        path: String,
+    },
+    /// Bytes of no protocol that policy knows.
+    Tcp,
+}
+
+impl OwnedOperation {
+    /// The operation, borrowed.
+    #[must_use]
+    pub fn borrow(&self) -> Operation<'_> {
+        match self {
+            Self::Http { method, path } => Operation::Http { method, path },
+            Self::Grpc { path } => Operation::Grpc { path },
+            Self::Tcp => Operation::Tcp,
+        }
+    }
+}
+
+/// As a person says it: `GET /orders/7`, `grpc shop.v1.Orders/Get`, `tcp`.
+impl fmt::Display for OwnedOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { method, path } => write!(f, "{} {}", Word(method), Word(path)),
+            Self::Grpc { path } => {
+                write!(f, "grpc {}", Word(path.strip_prefix('/').unwrap_or(path)))
+            }
+            Self::Tcp => f.write_str("tcp"),
+        }
+    }
+}
+
+impl OwnedAccess {
+    /// An HTTP request for the raw `path`, without its query.
+    #[must_use]
+    pub fn http(method: impl Into<String>, path: impl Into<String>) -> Self {
+        Self::new(OwnedOperation::Http { method: method.into(), path: path.into() })
+    }
+
+    /// A gRPC call of the raw `path`, as `/shop.v1.Orders/Get`.
+    #[must_use]
+    pub fn grpc(path: impl Into<String>) -> Self {
+        Self::new(OwnedOperation::Grpc { path: path.into() })
+    }
+
+    /// A connection whose protocol is not known.
+    #[must_use]
+    pub fn tcp() -> Self {
+        Self::new(OwnedOperation::Tcp)
+    }
+
+    fn new(operation: OwnedOperation) -> Self {
+        Self {
+            operation,
+            from: None,
+            via: None,
+            to: None,
+            evidence: Evidence::None,
+            direct: false,
+            trust: None,
+            headers: Vec::new(),
+            host: None,
+            port: None,
+            source: None,
+            client: None,
+            destination: None,
+            server_name: None,
+            claims: None,
+            proofs: Proofs::default(),
+        }
+    }
+
+    /// The access that policy decides on.
+    #[must_use]
+    pub fn access(&self) -> Access<'_> {
+        let mut access = Access::new(self.operation.borrow());
+        access.principal = self.from.as_ref();
+        access.via = self.via.as_ref();
+        access.to = self.to.as_ref();
+        access.evidence = self.evidence;
+        access.direct = self.direct && self.via.is_none();
+        access.network.host = self.host.as_deref();
+        access.network.port = self.port;
+        access.network.source = self.source;
+        access.network.client = self.client;
+        access.network.destination = self.destination;
+        access.network.server_name = self.server_name.as_deref();
+        access.claims = self.claims.as_ref();
+        access.proofs = self.proofs;
+        for (name, value) in &self.headers {
+            access = access.header(name, value);
+        }
+        match self.trust {
+            Some(trust) => access.trust(trust),
+            None => access,
+        }
+    }
+}
+
+impl fmt::Display for OwnedAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operation.fmt(f)?;
+        for (flag, id) in [("from", &self.from), ("via", &self.via), ("to", &self.to)] {
+            if let Some(id) = id {
+                write!(f, " --{flag} {}", Word(id.as_str()))?;
+            }
+        }
+        if self.direct {
+            f.write_str(" --direct")?;
+        }
+        if self.evidence != Evidence::None {
+            write!(f, " --evidence {}", self.evidence)?;
+        }
+        if let Some(trust) = self.trust {
+            write!(f, " --trust {trust}")?;
+        }
+        for (name, value) in &self.headers {
+            write!(f, " --header {}", Word(&format!("{name}={value}")))?;
+        }
+        self.fmt_token(f)?;
+        self.fmt_network(f)
+    }
+}
+
+impl OwnedAccess {
+    fn fmt_token(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.claims.iter().filter_map(Value::as_object).flatten() {
+            write!(f, " --claim {}", Word(&format!("{name}={value}")))?;
+        }
+        if self.proofs.dpop {
+            f.write_str(" --proof dpop")?;
+        }
+        if self.proofs.certificate {
+            f.write_str(" --proof certificate")?;
+        }
+        Ok(())
+    }
+
+    fn fmt_network(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            write!(f, " --host {}", Word(host))?;
+        }
+        if let Some(port) = self.port {
+            write!(f, " --port {port}")?;
+        }
+        let addresses =
+            [("source", self.source), ("client", self.client), ("destination", self.destination)];
+        for (flag, address) in addresses {
+            if let Some(address) = address {
+                write!(f, " --{flag} {address}")?;
+            }
+        }
+        match &self.server_name {
+            Some(name) => write!(f, " --server-name {}", Word(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One word of a shell's command line (POSIX.1-2017, 2.2.2).
+struct Word<'a>(&'a str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/:.-_=@%+,".contains(&b);
+        if !self.0.is_empty() && self.0.bytes().all(plain) {
+            return f.write_str(self.0);
+        }
+        write!(f, "'{}'", self.0.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_owned_access_is_the_access_that_it_names() {
+        let id = |name: &str| format!("spiffe://a/{name}").parse::<SpiffeId>().ok();
+        let mut owned = OwnedAccess::grpc("/a.B/C");
+        (owned.from, owned.via, owned.to) = (id("from"), id("via"), id("to"));
+        owned.direct = true;
+        owned.trust = Some(0.5);
+        owned.headers.push(("x-a".into(), "1".into()));
+        owned.claims = Some(json!({"scope": "x"}));
+        owned.source = Some([10, 0, 0, 1].into());
+        let access = owned.access();
+        assert_eq!(access.operation(), Operation::Grpc { path: "/a.B/C" });
+        assert_eq!(access.principal(), owned.from.as_ref());
+        assert_eq!(access.hop(), owned.via.as_ref());
+        assert_eq!(access.callee(), owned.to.as_ref());
+        assert!(!access.is_direct(), "a call through a hop is not direct");
+        assert_eq!(access.trusted(), Some(0.5));
+        assert!(access.any_header("x-a", |v| v == b"1"));
+        assert_eq!(access.verified_claims(), owned.claims.as_ref());
+        assert_eq!(access.source_ip(), owned.source);
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        let mut owned = OwnedAccess::http("GET", "/a b/$(x)");
+        owned.headers.push(("x-a".into(), "it's".into()));
+        owned.claims = Some(json!({"scope": ["a", "b"], "sub": "me"}));
+        owned.proofs = Proofs { dpop: true, certificate: false };
+        assert_eq!(
+            owned.to_string(),
+            r#"GET '/a b/$(x)' --header 'x-a=it'\''s' --claim 'scope=["a","b"]' --claim 'sub="me"' --proof dpop"#,
+        );
+    }
+}
