@@ -17,12 +17,20 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     id: u64,
     peer: Peer,
-    remote_addr: SocketAddr,
+    ends: Ends,
     protocol: Protocol,
     end: CancellationToken,
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
+}
+
+/// What a connection goes from and to.
+pub(crate) struct Ends {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Which server its handshake asked for (RFC 6066 §3).
+    pub(crate) server_name: Option<Box<str>>,
 }
 
 /// The HTTP version of a connection, as agreed by ALPN (RFC 7301).
@@ -38,12 +46,12 @@ impl Connection {
     pub(crate) fn new(
         id: u64,
         peer: Peer,
-        remote_addr: SocketAddr,
+        ends: Ends,
         protocol: Protocol,
         end: CancellationToken,
     ) -> Self {
         let (caller, hop) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Inner { id, peer, remote_addr, protocol, end, caller, hop }))
+        Self(Arc::new(Inner { id, peer, ends, protocol, end, caller, hop }))
     }
 
     /// Who the other end of this connection is: the caller itself, or the last hop before us.
@@ -55,7 +63,19 @@ impl Connection {
     /// The other end's address.
     #[must_use]
     pub fn remote_addr(&self) -> SocketAddr {
-        self.0.remote_addr
+        self.0.ends.remote
+    }
+
+    /// The address of this end: which of a service's ports was called.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.ends.local
+    }
+
+    /// The server name that the handshake asked for (RFC 6066 §3), where it asked for one.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.0.ends.server_name.as_deref()
     }
 
     /// The HTTP version.
@@ -93,7 +113,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("id", &self.0.id)
             .field("peer", self.0.peer.id())
-            .field("remote_addr", &self.0.remote_addr)
+            .field("remote_addr", &self.0.ends.remote)
             .field("protocol", &self.0.protocol)
             .finish_non_exhaustive()
     }

@@ -23,6 +23,11 @@ impl Decision {
         Self { policy, ruling }
     }
 
+    /// The policy that decided.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Why.
     #[must_use]
     pub fn reason(&self) -> Reason<'_> {

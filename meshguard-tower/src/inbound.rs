@@ -5,6 +5,7 @@ mod answer;
 mod claim;
 mod control;
 mod exchange;
+mod facts;
 mod finish;
 mod future;
 mod hook;

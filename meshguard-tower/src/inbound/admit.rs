@@ -12,6 +12,7 @@ use meshguard_core::{Access, Evidence, Policy, Reason, Timestamp};
 
 use super::claim::{BodyPlan, Proved, prove};
 use super::exchange::{Exchange, Proven};
+use super::facts::Facts;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use crate::body::{evidence, is_grpc};
@@ -68,13 +69,16 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let refused = |e| refuse(mesh, &exchange, parts, &policy, &e, now);
     // First: what the loop has cut off is not measured any more.
     restrict(mesh, &exchange).map_err(refused)?;
-    let ruling = decide(mesh, &policy, &exchange, parts, grpc).map_err(refused)?;
+    let facts = Facts::of(parts, grpc);
+    let ruling = decide(mesh, &policy, &exchange, &facts, &parts.headers, now).map_err(refused)?;
     let delivery = ruling.delivery();
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
     let head = parts.method == Method::HEAD;
     let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
     let decision = Decision::new(policy, ruling);
     exchange.observed.let_in(decision.clone());
+    // A request is let in once.
+    let _ = exchange.facts.set(facts.keep_headers(&parts.headers, decision.policy()));
     Ok(Admitted { exchange, decision, body: plan, head, grpc, deadline })
 }
 
@@ -108,23 +112,13 @@ fn decide(
     mesh: &Mesh,
     policy: &Policy,
     exchange: &Exchange,
-    parts: &Parts,
-    grpc: bool,
+    facts: &Facts,
+    headers: &HeaderMap,
+    now: Timestamp,
 ) -> Result<meshguard_core::policy::Ruling, Denied> {
-    let path = parts.uri.path();
-    let access = if grpc { Access::grpc(path) } else { Access::http(parts.method.as_str(), path) };
-    let caller = exchange.principal.id();
-    let access = access.to(mesh.id()).by(caller).evidence(exchange.evidence);
-    let access = match &exchange.via {
-        Some(hop) => access.via(hop.id()),
-        None => access.direct(),
-    };
-    let access = match &exchange.proven {
-        Some(proven) => access.headers(&parts.headers, &proven.session.covered),
-        None => access,
-    };
+    let access = facts.access_with(exchange, Some(headers), now);
     let access = if policy.reads_trust() {
-        access.trust(mesh.0.gate.overlay().trust(caller))
+        access.trust(mesh.0.gate.overlay().trust(exchange.principal.id()))
     } else {
         access
     };

@@ -8,6 +8,7 @@ use meshguard_core::delivery::field::Rcpt;
 use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, known};
 use meshguard_core::{Evidence, Peer, ledger};
 
+use super::facts::Facts;
 use super::hook::Left;
 use super::observed::Observed;
 use crate::connection::Connection;
@@ -58,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) evidence: Evidence,
     pub(crate) failure: OnceLock<DeliveryError>,
     pub(crate) proven: Option<Proven>,
+    /// What policy was asked; set where it let the request in.
+    pub(super) facts: OnceLock<Facts>,
     pub(super) observed: Observed,
 }
 
@@ -266,6 +269,7 @@ impl Exchange {
             evidence,
             failure: OnceLock::new(),
             proven,
+            facts: OnceLock::new(),
             observed,
         }
     }

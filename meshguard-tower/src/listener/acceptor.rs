@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::live::{Chain, LiveConnections, Registered};
 use super::sources::{Place, Sources};
 use super::{HandshakeStats, Io};
-use crate::connection::{Connection, Protocol};
+use crate::connection::{Connection, Ends, Protocol};
 use crate::control::Gate;
 use crate::io::{BoundedIo, Terms};
 use crate::limits::Limits;
@@ -163,7 +163,9 @@ impl Acceptor {
         generation: &Generation,
         permit: OwnedSemaphorePermit,
     ) -> Result<(Io, Connection), HandshakeErrorKind> {
-        let (_, tls) = stream.get_ref();
+        let (tcp, tls) = stream.get_ref();
+        let local = tcp.local_addr().map_err(|error| classify_io(&error))?;
+        let ends = Ends { remote, local, server_name: tls.server_name().map(Into::into) };
         let protocol = match tls.alpn_protocol() {
             Some(b"h2") => Protocol::H2,
             Some(b"http/1.1") => Protocol::H1,
@@ -174,7 +176,7 @@ impl Acceptor {
         let leaf = chain.first().ok_or(HandshakeErrorKind::NoCertificate)?;
         let end = CancellationToken::new();
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        let connection = Connection::new(id, peer_of(leaf)?, remote, protocol, end.clone());
+        let connection = Connection::new(id, peer_of(leaf)?, ends, protocol, end.clone());
         let registered = self.live.register(connection.clone(), Arc::clone(&chain));
         // rustls runs no verifier on resumption. And credentials replaced during the handshake:
         // before the entry above, it is seen here; after it, the sweep sees the entry.
