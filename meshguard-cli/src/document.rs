@@ -1,0 +1,35 @@
+//! Files that are read.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use meshguard_core::Policy;
+use meshguard_core::policy::MAX_DOCUMENT;
+
+use crate::failure::Failure;
+
+/// The policy in a file.
+pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
+    let text = text(path)?;
+    text.parse().map_err(|error| Failure::policy(path, &text, &error))
+}
+
+/// The text of a document, which is not longer than a policy may be. `-` is the standard input.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let failed = |error| Failure::file(path, &error);
+    // One byte more than may be there, so that a longer document is told from a whole one.
+    let most = MAX_DOCUMENT as u64 + 1;
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_string(&mut text)
+    } else {
+        fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
+    };
+    if read.map_err(failed)? > MAX_DOCUMENT {
+        let message = format!("{}: it is too long", path.display());
+        let bound = format!("a document has at most {MAX_DOCUMENT} bytes");
+        return Err(Failure::new("file", message).hint(bound));
+    }
+    Ok(text)
+}

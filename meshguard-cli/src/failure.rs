@@ -1,0 +1,136 @@
+//! What a command cannot do, and why: shown with the place in the document, where there is one.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
+
+use meshguard_core::PolicyError;
+use miette::{Diagnostic, LabeledSpan, NamedSource, Report, SourceCode, SourceOffset};
+use serde_json::json;
+
+use crate::output::{Format, print_json};
+
+/// Why a command cannot do what was asked.
+pub(crate) struct Failure {
+    kind: &'static str,
+    message: String,
+    hint: Option<String>,
+    place: Option<Box<Place>>,
+    /// Nobody reads the output any more.
+    unread: bool,
+}
+
+/// Where in which document.
+struct Place {
+    source: NamedSource<String>,
+    line: usize,
+    column: usize,
+    offset: SourceOffset,
+    label: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, place: None, unread: false }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A file could not be read or written.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        Self::new("file", format!("{}: {error}", path.display()))
+    }
+
+    pub(crate) fn output(error: &io::Error) -> Self {
+        let mut failure = Self::new("output", format!("the output: {error}"));
+        failure.unread = error.kind() == io::ErrorKind::BrokenPipe;
+        failure
+    }
+
+    /// A policy document was refused.
+    pub(crate) fn policy(path: &Path, text: &str, error: &PolicyError) -> Self {
+        let mut failure = Self::new("policy", "the policy is refused");
+        failure.hint = error.hint().map(ToOwned::to_owned);
+        failure.at(path, text, (error.line(), error.column()), error.message())
+    }
+
+    /// With a place in a document; `place` is the line and the column, each from 1.
+    pub(crate) fn at(
+        mut self,
+        path: &Path,
+        text: &str,
+        (line, column): (usize, usize),
+        label: &str,
+    ) -> Self {
+        self.place = Some(Box::new(Place {
+            source: NamedSource::new(path.display().to_string(), text.to_owned()),
+            line,
+            column,
+            offset: SourceOffset::from_location(text, line, column),
+            label: label.to_owned(),
+        }));
+        self
+    }
+
+    /// Shows it: to people on the standard error, to programs on the standard output.
+    pub(crate) fn show(self, format: Format) {
+        if self.unread {
+            return;
+        }
+        // Where neither can be written, the exit code still tells.
+        match format {
+            Format::Json => drop(print_json(&self.json())),
+            Format::Text => drop(write!(io::stderr(), "{:?}", Report::new(self))),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let place = self.place.as_ref();
+        json!({ "error": {
+            "kind": self.kind,
+            "message": place.map_or_else(|| self.message.clone(), |p| p.label.clone()),
+            "file": place.map(|p| p.source.name()),
+            "line": place.map(|p| p.line),
+            "column": place.map(|p| p.column),
+            "hint": self.hint,
+        }})
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({}: {})", self.kind, self.message)
+    }
+}
+
+impl Error for Failure {}
+
+impl Diagnostic for Failure {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        None
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as _)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place.as_ref().map(|place| &place.source as _)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let place = self.place.as_ref()?;
+        let label = LabeledSpan::at_offset(place.offset.offset(), place.label.clone());
+        Some(Box::new(std::iter::once(label)))
+    }
+}
