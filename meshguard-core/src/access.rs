@@ -222,14 +222,14 @@ impl<'a> Access<'a> {
     /// The address of the connection's other end: the caller's, or its last hop's.
     #[must_use]
     pub fn source(mut self, address: IpAddr) -> Self {
-        self.network.source = Some(address);
+        self.network.source = Some(address.to_canonical());
         self
     }
 
     /// The address of the first client, where trusted hops have told it.
     #[must_use]
     pub fn client(mut self, address: IpAddr) -> Self {
-        self.network.client = Some(address);
+        self.network.client = Some(address.to_canonical());
         self
     }
 

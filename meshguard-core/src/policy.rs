@@ -109,17 +109,21 @@ use std::str::FromStr;
 
 use http::HeaderName;
 
+pub use self::decide::{Expectation, RouteOptions, Shadow};
 pub use self::error::{PolicyError, PolicyErrorKind};
 pub use self::index::MAX_ENTRIES;
-pub use self::model::{DeliveryMode, DeliveryRule, Effect, TranscriptHash};
+pub use self::model::{
+    Content, DeliveryMode, DeliveryRule, Durability, Effect, Limit, Normalization, Per, Pointer,
+    Semantics, TranscriptHash,
+};
 pub use self::path::PathError;
-pub use self::reason::{Decision, Reason, Ruling, Unmet};
+pub use self::reason::{Decision, Obligations, Reason, Ruling, Unmet};
 pub use self::template::MAX_SEGMENTS;
-pub use self::text::{MAX_DOCUMENT, MAX_REFLEXES, MAX_RULES, MAX_STEPS};
+pub use self::text::{MAX_DOCUMENT, MAX_REFLEXES, MAX_RULES, MAX_STEPS, Syntax};
 
 use self::error::Fault;
 use self::index::Index;
-use self::model::Document;
+use self::model::{Document, ProofNeed};
 use self::reason::UnmetAt;
 use crate::access::{Access, Evidence};
 use crate::identity::{SpiffeId, TrustDomain};
@@ -138,11 +142,20 @@ pub struct Policy {
     loaded: Option<Loaded>,
     covered: Box<[HeaderName]>,
     plan: Plan,
-    reads_trust: bool,
+    reads: Reads,
     /// Of the document's text.
     fingerprint: u64,
 }
 
+/// What conditions look at, so that a transport need not look up the rest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reads {
+    trust: bool,
+    claims: bool,
+    proofs: bool,
+}
+
+#[derive(Debug)]
 struct Loaded {
     document: Document,
     index: Index,
@@ -157,7 +170,7 @@ impl Policy {
             loaded: None,
             covered: Box::default(),
             plan: Plan::default(),
-            reads_trust: false,
+            reads: Reads::default(),
             fingerprint: 0,
         }
     }
@@ -218,7 +231,19 @@ impl Policy {
     /// look it up.
     #[must_use]
     pub fn reads_trust(&self) -> bool {
-        self.reads_trust
+        self.reads.trust
+    }
+
+    /// Whether a rule has a condition on [`Access::claims`].
+    #[must_use]
+    pub fn reads_claims(&self) -> bool {
+        self.reads.claims
+    }
+
+    /// Whether a rule has a condition on [`Access::proofs`].
+    #[must_use]
+    pub fn reads_proofs(&self) -> bool {
+        self.reads.proofs
     }
 
     /// The names of the rules, allow and deny, in the order of the document.
@@ -226,23 +251,47 @@ impl Policy {
         self.loaded.iter().flat_map(|l| &l.document.rules).map(|rule| &*rule.name)
     }
 
-    fn load(text: &str) -> Result<Self, Fault> {
-        let mut document = text::read(text)?;
-        let index = Index::build(&document)?;
-        let conditions = document.rules.iter().flat_map(|rule| &rule.when.headers);
-        let mut covered: Vec<HeaderName> = conditions.map(|c| c.name.clone()).collect();
-        covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        covered.dedup();
-        let plan = std::mem::take(&mut document.plan);
-        let reads_trust = document.rules.iter().any(|rule| rule.when.trust.is_some());
+    /// Reads a document in YAML. It says the same as one in TOML, under the same keys.
+    ///
+    /// # Errors
+    /// The first fault in it.
+    pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
+        Self::read(text, Syntax::Yaml)
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// The first fault in it.
+    pub fn read(text: &str, syntax: Syntax) -> Result<Self, PolicyError> {
+        Self::load(text, syntax).map_err(|fault| fault.locate(text))
+    }
+
+    fn load(text: &str, syntax: Syntax) -> Result<Self, Fault> {
+        let document = text::read(text, syntax)?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        let fingerprint = hasher.finish().max(1); // 0 is no policy
+        Self::compile(document, hasher.finish().max(1)) // 0 is no policy
+    }
+
+    fn compile(document: Document, fingerprint: u64) -> Result<Self, Fault> {
+        let index = Index::build(&document)?;
+        let whens = || document.rules.iter().map(|rule| &rule.when);
+        let names = whens().flat_map(|when| &when.headers).map(|c| c.name.clone());
+        let mut covered: Vec<HeaderName> = names.collect();
+        covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        covered.dedup();
+        let reads = Reads {
+            trust: whens().any(|when| when.trust.is_some()),
+            claims: whens().any(|when| !when.claims.is_empty()),
+            proofs: whens().any(|when| when.proof.is_some()),
+        };
+        let plan = document.plan.clone();
         Ok(Self {
             loaded: Some(Loaded { document, index }),
             covered: covered.into(),
             plan,
-            reads_trust,
+            reads,
             fingerprint,
         })
     }
@@ -263,6 +312,10 @@ impl Policy {
         let when = self.rule(id).map(|rule| &rule.when);
         let header = |at: u32| when.and_then(|w| w.headers.get(at as usize));
         let name = |at| header(at).map_or("", |h| h.name.as_str());
+        let claim = |at: u32| {
+            let claim = when.and_then(|w| w.claims.get(at as usize));
+            claim.map_or("", |claim| &claim.name)
+        };
         match unmet {
             UnmetAt::Direct => Unmet::Direct,
             UnmetAt::Evidence(has) => {
@@ -278,6 +331,14 @@ impl Policy {
                 let needs = header(at).map_or("", |h| h.glob.as_str());
                 Unmet::HeaderDiffers { name: name(at), needs }
             }
+            UnmetAt::Proof => {
+                let needs = when.and_then(|w| w.proof).map_or("any", ProofNeed::as_str);
+                Unmet::Proof { needs }
+            }
+            UnmetAt::ClaimUnknown(at) => Unmet::ClaimUnknown { name: claim(at) },
+            UnmetAt::ClaimDiffers(at) => Unmet::ClaimDiffers { name: claim(at) },
+            UnmetAt::SourceUnknown => Unmet::SourceUnknown,
+            UnmetAt::SourceDiffers => Unmet::SourceDiffers,
         }
     }
 }
@@ -286,7 +347,7 @@ impl FromStr for Policy {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
-        Self::load(text).map_err(|fault| fault.locate(text))
+        Self::read(text, Syntax::Toml)
     }
 }
 

@@ -1,37 +1,34 @@
 //! One access, judged.
 
+mod aside;
+mod conditions;
+
+pub use self::aside::{Expectation, RouteOptions, Shadow};
+
 use super::index::{ANY, Few, Numbers};
-use super::model::{DeliveryRule, Effect, HeaderCondition, Peers, Rule, RuleId, TemplateId, When};
+use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, TemplateId};
 use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
 use super::template::Fit;
 use super::{Loaded, Policy};
-use crate::access::{Access, Evidence};
+use crate::access::Access;
 use crate::identity::SpiffeId;
 
 impl Policy {
     pub(super) fn judge(&self, access: &Access<'_>) -> Ruling {
         let Some(loaded) = &self.loaded else { return self.refuse(Finding::NoPolicy) };
-        let Some(principal) = access.principal() else { return self.refuse(Finding::NoIdentity) };
-        if principal.trust_domain() != loaded.mesh() {
-            return self.refuse(Finding::ForeignTrustDomain);
-        }
-        let via = match access.hop().map(|hop| loaded.hop(hop)) {
-            Some(None) => return self.refuse(Finding::HopNotNamed),
-            Some(via) => via,
-            None => None,
+        let facts = match loaded.facts(access) {
+            Ok(facts) => facts,
+            Err(finding) => return self.refuse(finding),
         };
         let path = match path::normalize(access.path()) {
             Ok(path) => path,
             Err(error) => return self.refuse(Finding::Path(error)),
         };
-        let from = loaded.index.peers(principal);
-        let to = loaded.index.callee(access.callee(), loaded.mesh());
         let delivery = match access.callee() {
-            Some(_) => loaded.first_delivery(&from, &to),
-            None => loaded.doubtful_delivery(Some(principal), None),
+            Some(_) => loaded.first_delivery(&facts.from, &facts.to),
+            None => loaded.doubtful_delivery(access.principal(), None),
         };
-        let facts = Facts { loaded, access, pairs: loaded.index.pairs(&from, &to), via };
         let found = facts.search(&path);
         Ruling { finding: found.finding(), route: found.route, delivery, policy: self.fingerprint }
     }
@@ -46,20 +43,40 @@ impl Loaded {
         self.document.mesh.as_str()
     }
 
+    /// Whether callers of this trust domain are let in at all.
+    fn accepts(&self, domain: &str) -> bool {
+        domain == self.mesh() || self.document.federates.iter().any(|d| d.as_str() == domain)
+    }
+
     /// The patterns that a hop matches, if it is one of `hops`.
     pub(super) fn hop(&self, hop: &SpiffeId) -> Option<Numbers> {
-        if hop.trust_domain() != self.mesh() {
+        if !self.accepts(hop.trust_domain()) {
             return None;
         }
         let numbers = self.index.peers(hop);
-        numbers.meet(&self.document.hops).then_some(numbers)
+        numbers.meet(self.document.hops.as_deref()?).then_some(numbers)
+    }
+
+    /// Who asks whom, or why no rule is asked.
+    fn facts<'a, 'v>(&'a self, access: &'a Access<'v>) -> Result<Facts<'a, 'v>, Finding> {
+        let principal = access.principal().ok_or(Finding::NoIdentity)?;
+        if !self.accepts(principal.trust_domain()) {
+            return Err(Finding::ForeignTrustDomain);
+        }
+        let via = match access.hop() {
+            Some(hop) => Some(self.hop(hop).ok_or(Finding::HopNotNamed)?),
+            None => None,
+        };
+        let from = self.index.caller(principal, self.mesh());
+        let to = self.index.callee(access.callee());
+        let pairs = self.index.pairs(&from, &to);
+        Ok(Facts { loaded: self, access, from, to, pairs, via })
     }
 
     pub(super) fn delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
         match (from, to) {
             (Some(from), Some(to)) => {
-                let from = self.index.callee(Some(from), self.mesh());
-                self.first_delivery(&from, &self.index.callee(Some(to), self.mesh()))
+                self.first_delivery(&self.index.peers(from), &self.index.peers(to))
             }
             _ => self.doubtful_delivery(from, to),
         }
@@ -74,7 +91,7 @@ impl Loaded {
 
     /// With an end that is not known: the strictest of what may count.
     fn doubtful_delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
-        let numbers = |id: Option<&SpiffeId>| id.map(|id| self.index.callee(Some(id), self.mesh()));
+        let numbers = |id: Option<&SpiffeId>| id.map(|id| self.index.peers(id));
         let (from, to) = (numbers(from), numbers(to));
         let mut doubt: Option<DeliveryRule> = None;
         for edge in &self.document.deliveries {
@@ -104,7 +121,9 @@ fn may_match(peers: &Peers, id: Option<&Numbers>) -> Option<bool> {
 struct Facts<'a, 'v> {
     loaded: &'a Loaded,
     access: &'a Access<'v>,
-    /// Of caller and callee.
+    from: Numbers,
+    to: Numbers,
+    /// Of caller and callee, under which there are rules.
     pairs: Few<(u32, u32)>,
     /// Of the hop, where there is one.
     via: Option<Numbers>,
@@ -146,7 +165,7 @@ impl Facts<'_, '_> {
         self.loaded.index.templates(path, &mut |id| {
             let template = &self.loaded.document.templates[id as usize];
             let Some(fit) = template.fit(self.access.operation()) else { return };
-            if fit == Fit::Every {
+            if fit == Fit::Every && template.routed {
                 found.route = Some(found.route.map_or(id, |first| first.min(id)));
             }
             self.ask(id, fit, &mut found);
@@ -158,9 +177,9 @@ impl Facts<'_, '_> {
     fn ask(&self, template: TemplateId, fit: Fit, found: &mut Found) {
         for (from, to) in self.pairs.as_slice() {
             let key = [*from, *to, template];
-            self.ask_deny(self.loaded.index.rules(Effect::Deny, key), found);
+            self.ask_deny(self.loaded.index.deny(key), found);
             if fit == Fit::Every {
-                self.ask_allow(self.loaded.index.rules(Effect::Allow, key), found);
+                self.ask_allow(self.loaded.index.allow(key), found);
             }
         }
     }
@@ -186,7 +205,7 @@ impl Facts<'_, '_> {
             if !self.comes_via(rule) {
                 continue;
             }
-            match self.unmet(&rule.when) {
+            match self.first_unmet(&rule.when) {
                 None => found.allowed = Some(*id),
                 Some((missing, unmet)) => {
                     let near = Near { missing, rule: *id, unmet };
@@ -214,45 +233,5 @@ impl Facts<'_, '_> {
             // Not direct, and nothing says through whom: a deny rule assumes the worst.
             (Some(_), None) => rule.effect == Effect::Deny && !self.is_direct(),
         }
-    }
-
-    /// A deny rule's only condition is `direct = false`.
-    fn deny_holds(&self, when: &When) -> bool {
-        when.direct.is_none_or(|direct| direct == self.is_direct())
-    }
-
-    /// How many conditions of an allow rule do not hold, and the first of them.
-    fn unmet(&self, when: &When) -> Option<(usize, UnmetAt)> {
-        let mut count = 0;
-        let mut first = None;
-        let mut missing = |unmet| {
-            count += 1;
-            first.get_or_insert(unmet);
-        };
-        if when.direct.is_some_and(|direct| direct != self.is_direct()) {
-            missing(UnmetAt::Direct);
-        }
-        let has = self.access.proved();
-        if when.evidence.is_some_and(|needs: Evidence| has < needs) {
-            missing(UnmetAt::Evidence(has));
-        }
-        let has = self.access.trusted();
-        if when.trust.is_some_and(|needs| has.is_none_or(|has| has < needs)) {
-            missing(UnmetAt::Trust(has.map(f32::to_bits)));
-        }
-        for (at, condition) in (0..).zip(&when.headers) {
-            if !self.access.any_header(condition.name.as_str(), |_| true) {
-                missing(UnmetAt::HeaderUnknown(at));
-            } else if self.differs(condition) {
-                missing(UnmetAt::HeaderDiffers(at));
-            }
-        }
-        first.map(|first| (count, first))
-    }
-
-    /// One value that does not match is enough: which of several a handler reads, nobody knows.
-    fn differs(&self, condition: &HeaderCondition) -> bool {
-        let differs = |value: &[u8]| !condition.glob.matches(value);
-        self.access.any_header(condition.name.as_str(), differs)
     }
 }

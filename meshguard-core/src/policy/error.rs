@@ -17,6 +17,8 @@ pub struct PolicyError {
     kind: PolicyErrorKind,
     line: usize,
     column: usize,
+    offset: usize,
+    excerpt: String,
     message: String,
     hint: Option<String>,
 }
@@ -40,7 +42,19 @@ impl PolicyError {
         self.column
     }
 
-    /// What is wrong, without its place and hint.
+    /// The byte of the text, from 0.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The line of the text, at most 160 bytes of it.
+    #[must_use]
+    pub fn excerpt(&self) -> &str {
+        &self.excerpt
+    }
+
+    /// What is wrong, without its place and its hint.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -65,6 +79,9 @@ impl fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
+/// The longest excerpt, in bytes.
+const MAX_EXCERPT: usize = 160;
+
 /// The faults a policy document can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -75,7 +92,7 @@ pub enum PolicyErrorKind {
     TooManyRules,
     /// The rules' lists multiply to more than [`MAX_ENTRIES`](super::MAX_ENTRIES) combinations.
     TooManyCombinations,
-    /// Not TOML.
+    /// Not TOML, or not YAML.
     Syntax,
     /// A key that has no meaning there.
     UnknownKey,
@@ -113,6 +130,12 @@ pub enum PolicyErrorKind {
     WrongProtocol,
     /// A header condition's name is not a field name (RFC 9110 §5.1), or stands twice.
     BadHeader,
+    /// Neither a claim's name nor a JSON Pointer.
+    BadClaim,
+    /// Not a JSON Pointer (RFC 6901).
+    BadPointer,
+    /// Not an IP address, nor a network as `10.0.0.0/8`.
+    BadNetwork,
     /// A number that is not from 0 to 1, or not in the bounds of its key.
     OutOfRange,
     /// Not a duration as `250ms`, `2s`, `5m`, `1h` or `30 days`, or one out of bounds.
@@ -177,7 +200,12 @@ impl Fault {
         // Continuation bytes are not characters.
         let column = before[start..].iter().filter(|b| (**b & 0xC0) != 0x80).count() + 1;
         let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-        PolicyError { kind: self.kind, line, column, message: self.message, hint: self.hint }
+        let rest = text.get(start..).unwrap_or_default();
+        let excerpt = rest.lines().next().unwrap_or_default();
+        let excerpt = excerpt.char_indices().take_while(|(at, c)| at + c.len_utf8() <= MAX_EXCERPT);
+        let excerpt: String = excerpt.map(|(_, c)| c).collect();
+        let (offset, Self { kind, message, hint, .. }) = (before.len(), self);
+        PolicyError { kind, line, column, offset, excerpt, message, hint }
     }
 }
 

@@ -19,7 +19,7 @@ use super::error::{Fault, PolicyErrorKind as Kind};
 use super::model::{Document, Effect, PatternId, Peers, Rule, RuleId, TemplateId};
 use super::pattern::Pattern;
 use super::template::Segment;
-use crate::identity::SpiffeId;
+use crate::identity::{SpiffeId, TrustDomain};
 
 /// The most combinations of caller, callee and template under which a policy's rules are filed.
 pub const MAX_ENTRIES: usize = 4_000_000;
@@ -28,6 +28,8 @@ pub const MAX_ENTRIES: usize = 4_000_000;
 pub(super) const ANY: u32 = u32::MAX;
 /// Stands for a callee that is not known.
 const UNKNOWN: u32 = u32::MAX - 1;
+/// Stands for every peer of the mesh itself, where it federates with others.
+const OWN: u32 = u32::MAX - 2;
 
 type Map<K, V> = HashMap<K, V, Unkeyed>;
 
@@ -37,18 +39,21 @@ type Pair = (u32, u32);
 #[derive(Debug, Default)]
 pub(super) struct Index {
     exact: Map<Box<str>, PatternId>,
-    wild: Trie,
+    /// Of each trust domain, the patterns with wildcards.
+    wild: Vec<(TrustDomain, Trie)>,
+    federates: bool,
     paths: Trie,
     allow: Filed,
     deny: Filed,
-    /// Under which `allow` or `deny` has anything.
+    shadow: Filed,
+    /// Under which any of these three has something.
     pairs: HashSet<Pair, Unkeyed>,
     delivery: Filed,
 }
 
 impl Index {
     pub(super) fn build(document: &Document) -> Result<Self, Fault> {
-        let mut index = Self::default();
+        let mut index = Self { federates: !document.federates.is_empty(), ..Self::default() };
         for (id, pattern) in (0..).zip(&document.patterns) {
             index.add_pattern(id, pattern);
         }
@@ -62,47 +67,69 @@ impl Index {
         if pattern.is_exact() {
             self.exact.insert(pattern.text.clone(), id);
         } else {
-            self.wild.insert(&pattern.segments, id);
+            let at = self.wild.iter().position(|(domain, _)| *domain == pattern.domain);
+            let at = at.unwrap_or_else(|| {
+                self.wild.push((pattern.domain.clone(), Trie::default()));
+                self.wild.len() - 1
+            });
+            self.wild[at].1.insert(&pattern.segments, id);
         }
     }
 
     fn file_rules(mut self, document: &Document) -> Result<Self, Fault> {
         check_count(document)?;
         let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        let mut shadow = Vec::new();
         for (id, rule) in (0..).zip(&document.rules) {
-            let filed = if rule.effect == Effect::Deny { &mut deny } else { &mut allow };
-            for key in keys(rule) {
-                filed.push((key, id));
-            }
+            let filed = match rule.effect {
+                _ if rule.shadow => &mut shadow,
+                Effect::Deny => &mut deny,
+                Effect::Allow => &mut allow,
+            };
+            filed.extend(self.keys(rule).map(|key| (key, id)));
         }
+        self.shadow = Filed::new(shadow);
         let mut delivery = Vec::new();
         for (id, edge) in (0..).zip(&document.deliveries) {
             delivery.extend(pairs(&edge.from, &edge.to).map(|(from, to)| ([from, to, ANY], id)));
         }
         self.allow = Filed::new(allow);
         self.deny = Filed::new(deny);
-        let keys = self.allow.keys().chain(self.deny.keys());
+        let keys = self.allow.keys().chain(self.deny.keys()).chain(self.shadow.keys());
         self.pairs = keys.map(|[from, to, _]| (from, to)).collect();
         self.delivery = Filed::new(delivery);
         Ok(self)
     }
 
-    /// The patterns of the document that `id`, which is of the mesh, matches; `ANY` last.
+    /// The patterns of the document that `id`, which is of the mesh or federated, matches; `ANY`
+    /// last.
     pub(super) fn peers(&self, id: &SpiffeId) -> Numbers {
         let mut numbers = Numbers::default();
         if let Some(pattern) = self.exact.get(id.as_str()) {
             numbers.push(*pattern);
         }
-        self.wild.find(id.path(), &mut |pattern| numbers.push(pattern));
+        for (domain, trie) in &self.wild {
+            if domain.as_str() == id.trust_domain() {
+                trie.find(id.path(), &mut |pattern| numbers.push(pattern));
+            }
+        }
         numbers.push(ANY);
         numbers
     }
 
+    /// As `peers`, of a caller.
+    pub(super) fn caller(&self, id: &SpiffeId, mesh: &str) -> Numbers {
+        let mut numbers = self.peers(id);
+        if self.federates && id.trust_domain() == mesh {
+            numbers.push(OWN);
+        }
+        numbers
+    }
+
     /// As `peers`, of the callee.
-    pub(super) fn callee(&self, id: Option<&SpiffeId>, mesh: &str) -> Numbers {
+    pub(super) fn callee(&self, id: Option<&SpiffeId>) -> Numbers {
         match id {
-            Some(id) if id.trust_domain() == mesh => self.peers(id),
-            Some(_) => Few::one(ANY),
+            Some(id) => self.peers(id),
             None => {
                 let mut numbers = Few::one(UNKNOWN);
                 numbers.push(ANY);
@@ -129,12 +156,34 @@ impl Index {
         self.paths.find(path, found);
     }
 
-    /// The rules of this effect filed under one triple, in the order of the document.
-    pub(super) fn rules(&self, effect: Effect, key: Key) -> &[RuleId] {
-        match effect {
-            Effect::Allow => self.allow.get(key),
-            Effect::Deny => self.deny.get(key),
-        }
+    /// The allow rules filed under one triple, in the order of the document.
+    pub(super) fn allow(&self, key: Key) -> &[RuleId] {
+        self.allow.get(key)
+    }
+
+    /// As `allow`, the deny rules.
+    pub(super) fn deny(&self, key: Key) -> &[RuleId] {
+        self.deny.get(key)
+    }
+
+    /// As `allow`, the shadow rules of both effects.
+    pub(super) fn shadow(&self, key: Key) -> &[RuleId] {
+        self.shadow.get(key)
+    }
+
+    /// The keys of a rule. A deny rule that names its callee counts for an unknown one, too: what
+    /// is not known must not spare a call. An allow rule that names no caller speaks of the mesh's
+    /// own, a deny rule of everybody.
+    fn keys<'r>(&self, rule: &'r Rule) -> impl Iterator<Item = Key> + use<'r> {
+        let own = if self.federates && rule.effect == Effect::Allow { &[OWN] } else { &[ANY] };
+        let froms = rule.from.as_deref().unwrap_or(own);
+        let templates = rule.templates.as_deref().unwrap_or(&[ANY]);
+        let unknown = (rule.effect == Effect::Deny && rule.to.is_some()).then_some(UNKNOWN);
+        let tos = rule.to.as_deref().unwrap_or(&[ANY]).iter().copied().chain(unknown);
+        froms.iter().flat_map(move |from| {
+            let tos = tos.clone();
+            tos.flat_map(move |to| templates.iter().map(move |t| [*from, to, *t]))
+        })
     }
 
     /// The first delivery rule that matches both ends.
@@ -143,17 +192,6 @@ impl Index {
             from.as_slice().iter().flat_map(|f| to.as_slice().iter().map(|t| [*f, *t, ANY]));
         pairs.filter_map(|key| self.delivery.get(key).first().copied()).min()
     }
-}
-
-/// The keys of a rule. A deny rule that names its callee counts for an unknown one, too: what is
-/// not known must not spare a call.
-fn keys(rule: &Rule) -> impl Iterator<Item = Key> {
-    let templates = rule.templates.as_deref().unwrap_or(&[ANY]);
-    let unknown = rule.effect == Effect::Deny && rule.to.is_some();
-    let froms = rule.from.as_deref().unwrap_or(&[ANY]);
-    let unknowns = froms.iter().filter(move |_| unknown).map(|from| (*from, UNKNOWN));
-    let pairs = pairs(&rule.from, &rule.to).chain(unknowns);
-    pairs.flat_map(move |(from, to)| templates.iter().map(move |t| [from, to, *t]))
 }
 
 fn pairs(from: &Peers, to: &Peers) -> impl Iterator<Item = Pair> {

@@ -4,16 +4,19 @@ use super::error::{Fault, PolicyErrorKind as Kind};
 use super::template::{MAX_SEGMENTS, Segment};
 use crate::identity::{SpiffeId, TrustDomain};
 
-/// A set of SPIFFE IDs of the mesh: one, or all that a path's pattern matches.
+/// A set of SPIFFE IDs of one trust domain: one, or all that a path's pattern matches.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     pub(super) text: Box<str>,
+    pub(super) domain: TrustDomain,
     /// Of the path. `*` is `One`, a final `**` is `Many`.
     pub(super) segments: Box<[Segment]>,
 }
 
 impl Pattern {
-    pub(super) fn parse(text: &str, mesh: &TrustDomain, at: usize) -> Result<Self, Fault> {
+    /// `domains`: the mesh first, then those that it federates with.
+    pub(super) fn parse(text: &str, domains: &[&TrustDomain], at: usize) -> Result<Self, Fault> {
+        let mesh = domains.first().map_or("", |mesh| mesh.as_str());
         let bad = |why: &str| {
             Fault::new(Kind::BadPeer, at, format!("`{text}` is not a pattern of SPIFFE IDs: {why}"))
         };
@@ -31,10 +34,10 @@ impl Pattern {
             bad(&format!("{e}")).hint(format!("write `spiffe://{mesh}/ns/prod/sa/name`"))
         })?;
         let named = segments.get(2).copied().unwrap_or_default();
-        if named != mesh.as_str() {
+        let Some(domain) = domains.iter().find(|domain| domain.as_str() == named) else {
             return Err(Fault::new(Kind::ForeignPeer, at, format!("`{named}` is not this mesh"))
-                .hint(format!("the mesh is `{mesh}`")));
-        }
+                .hint(format!("the mesh is `{mesh}`; `federates` names others")));
+        };
         if id.path().is_empty() {
             return Err(bad("it names the trust domain, not a workload")
                 .hint(format!("write `spiffe://{mesh}/**` for every workload")));
@@ -43,7 +46,7 @@ impl Pattern {
         if segments.len() > MAX_SEGMENTS {
             return Err(bad("too many segments").hint(format!("the bound is {MAX_SEGMENTS}")));
         }
-        Ok(Self { text: text.into(), segments })
+        Ok(Self { text: text.into(), domain: (*domain).clone(), segments })
     }
 
     /// Whether it matches one ID only.
@@ -53,7 +56,7 @@ impl Pattern {
 
     /// Whether some ID matches both.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        overlap(&self.segments, &other.segments)
+        self.domain == other.domain && overlap(&self.segments, &other.segments)
     }
 }
 
@@ -76,8 +79,8 @@ fn overlap(a: &[Segment], b: &[Segment]) -> bool {
     }
 }
 
-/// A pattern of a header's value: `*` matches any run of bytes, all else itself.
-#[derive(Debug, PartialEq, Eq)]
+/// A pattern of a header's or claim's value: `*` matches any run of bytes, all else itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Glob(Box<str>);
 
 impl Glob {
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> Pattern {
-        Pattern::parse(text, &"a".parse().unwrap(), 0).unwrap()
+        Pattern::parse(text, &[&"a".parse().unwrap()], 0).unwrap()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::model::{DeliveryRule, Effect, RuleId, TemplateId};
+use super::model::{Content, DeliveryRule, Effect, Limit, RuleId, TemplateId};
 use super::{PathError, Policy};
 use crate::access::Evidence;
 
@@ -70,11 +70,40 @@ impl<'p> Decision<'p> {
         self.policy.version()
     }
 
+    /// What the rule that allows demands beyond that; nothing where the access is denied.
+    #[must_use]
+    pub fn obligations(&self) -> Obligations<'p> {
+        let rule = match self.ruling.finding {
+            Finding::Rule(rule) => self.policy.rule(rule),
+            _ => None,
+        };
+        Obligations {
+            rule: rule.map_or("", |rule| &rule.name),
+            evidence: rule.and_then(|rule| rule.when.evidence),
+            content: rule.and_then(|rule| rule.when.content.as_ref()),
+            limit: rule.and_then(|rule| rule.limit),
+        }
+    }
+
     /// The decision without its policy: copied, stored and sent freely.
     #[must_use]
     pub fn ruling(&self) -> Ruling {
         self.ruling
     }
+}
+
+/// What an allowed call owes: the transport discharges it as the body arrives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Obligations<'p> {
+    /// The rule that demands it; empty where nothing is allowed.
+    pub rule: &'p str,
+    /// At least so much must be proved of the body's delivery, to its end.
+    pub evidence: Option<Evidence>,
+    /// What the body must be.
+    pub content: Option<&'p Content>,
+    /// How many such calls there may be.
+    pub limit: Option<Limit>,
 }
 
 impl fmt::Debug for Decision<'_> {
@@ -128,15 +157,20 @@ pub(super) enum Finding {
     NoPolicy,
 }
 
-/// As [`Unmet`]; a header condition by its index in the rule.
+/// As [`Unmet`]; a condition on a header or claim by its index in the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum UnmetAt {
     Direct,
     Evidence(Evidence),
     /// What there is, as [`f32::to_bits`] has it.
     Trust(Option<u32>),
+    Proof,
     HeaderUnknown(u32),
     HeaderDiffers(u32),
+    ClaimUnknown(u32),
+    ClaimDiffers(u32),
+    SourceUnknown,
+    SourceDiffers,
 }
 
 /// Why policy decided as it did.
@@ -216,6 +250,25 @@ pub enum Unmet<'p> {
         /// The pattern that every value must match.
         needs: &'p str,
     },
+    /// The request's token is not bound to its caller, or there is none.
+    Proof {
+        /// What must bind it: `dpop`, `certificate` or `any`.
+        needs: &'static str,
+    },
+    /// The request's token does not have the claim, or there is none.
+    ClaimUnknown {
+        /// The claim's name, or a JSON Pointer (RFC 6901).
+        name: &'p str,
+    },
+    /// No value of the claim is one that the rule asks for.
+    ClaimDiffers {
+        /// The claim's name, or a JSON Pointer (RFC 6901).
+        name: &'p str,
+    },
+    /// The address of the connection's other end is not known.
+    SourceUnknown,
+    /// The address of the connection's other end is in none of the rule's networks.
+    SourceDiffers,
 }
 
 impl fmt::Display for Unmet<'_> {
@@ -233,6 +286,12 @@ impl fmt::Display for Unmet<'_> {
             Self::HeaderDiffers { name, needs } => {
                 write!(f, "the header {name} has a value other than {needs}")
             }
+            Self::Proof { needs: "any" } => f.write_str("no proof binds a token to its caller"),
+            Self::Proof { needs } => write!(f, "no {needs} proof binds a token to its caller"),
+            Self::ClaimUnknown { name } => write!(f, "no token has the claim {name}"),
+            Self::ClaimDiffers { name } => write!(f, "the claim {name} has no value it needs"),
+            Self::SourceUnknown => f.write_str("the caller's address is not known"),
+            Self::SourceDiffers => f.write_str("the caller's address is in no network it needs"),
         }
     }
 }

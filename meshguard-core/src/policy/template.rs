@@ -21,15 +21,17 @@ pub(super) enum Segment {
 }
 
 /// One entry of a rule's `http` or `grpc`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Template {
     pub(super) protocol: Protocol,
     /// The path's template, as the document has it: what `Route` is called.
     pub(super) route: Box<str>,
     pub(super) segments: Box<[Segment]>,
+    /// Whether something other than a shadow rule names it, so that it can be the route.
+    pub(super) routed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Protocol {
     /// HTTP with this method, or with any.
     Http(Option<Box<str>>),
@@ -76,7 +78,7 @@ impl Template {
         };
         let method = check_method(method, at)?;
         let segments = path_segments(path, at)?;
-        Ok(Self { protocol: Protocol::Http(method), route: path.into(), segments })
+        Ok(Self { protocol: Protocol::Http(method), route: path.into(), segments, routed: false })
     }
 
     /// Reads `shop.v1.Orders/Get` and `shop.v1.Orders/*`.
@@ -105,7 +107,7 @@ impl Template {
             _ => return Err(bad("the method is not a name")),
         };
         let segments = Box::new([Segment::Literal(service.into()), method]);
-        Ok(Self { protocol: Protocol::Grpc, route: text.into(), segments })
+        Ok(Self { protocol: Protocol::Grpc, route: text.into(), segments, routed: false })
     }
 }
 

@@ -1,14 +1,18 @@
-//! The TOML document: read strictly, refused whole at its first fault.
+//! The document's text: read strictly, refused whole at its first fault.
 //!
 //! What is unsound is refused here, so that deciding needs no care: an allow rule may only ask
-//! for more to be known, a deny rule may only ask for `direct = false`, which *not knowing*
-//! fulfils. So whatever an access leaves out, it is denied at least as often.
+//! for more to be known, a deny rule only for what *not knowing* fulfils (`direct = false`,
+//! `source`). So whatever an access leaves out, it is denied at least as often.
 
 mod amounts;
+mod conditions;
+mod delivery;
 mod fields;
+mod operations;
 mod peers;
 mod reflexes;
 mod rules;
+mod tree;
 
 use std::collections::BTreeMap;
 
@@ -17,67 +21,162 @@ pub use self::reflexes::{MAX_REFLEXES, MAX_STEPS};
 use self::fields::{Fields, Text};
 use self::peers::PeerNames;
 use super::error::{Fault, PolicyErrorKind as Kind};
-use super::model::{
-    DeliveryMode, DeliveryRule, Document, EdgeRule, Effect, Rule, TemplateId, TranscriptHash,
-};
-
+use super::model::{Document, Effect, Normalization, Peers, Rule, Semantics, TemplateId};
 use super::template::Template;
 use crate::identity::TrustDomain;
 
 /// The longest document that is read, in bytes: 4 MiB.
 pub const MAX_DOCUMENT: usize = 4 << 20;
-/// The most rules in one document, `[[delivery]]` included.
+/// The most rules in one document, `[[expect]]`, `[[delivery]]` and `[[route]]` included.
 pub const MAX_RULES: usize = 100_000;
 const MAX_NAME: usize = 128;
-const TOP: [&str; 10] = [
-    "mesh", "version", "hops", "peers", "allow", "deny", "delivery", "reflex", "governor", "trust",
+/// The most trust domains in `federates`.
+const MAX_DOMAINS: usize = 64;
+const TOP: [&str; 15] = [
+    "mesh",
+    "federates",
+    "version",
+    "semantics",
+    "normalization",
+    "hops",
+    "peers",
+    "allow",
+    "deny",
+    "expect",
+    "delivery",
+    "route",
+    "reflex",
+    "governor",
+    "trust",
 ];
 
-pub(super) fn read(text: &str) -> Result<Document, Fault> {
+/// In which syntax a document is written. Both say the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Syntax {
+    /// TOML 1.0.
+    #[default]
+    Toml,
+    /// YAML 1.2.
+    Yaml,
+}
+
+impl Syntax {
+    /// By a file's name: YAML where it ends in `.yaml` or `.yml`, else TOML.
+    #[must_use]
+    pub fn of_file(name: &str) -> Self {
+        match name.rsplit_once('.') {
+            Some((_, "yaml" | "yml")) => Self::Yaml,
+            _ => Self::Toml,
+        }
+    }
+}
+
+pub(super) fn read(text: &str, syntax: Syntax) -> Result<Document, Fault> {
     if text.len() > MAX_DOCUMENT {
         let message = format!("the document has {} bytes", text.len());
         return Err(Fault::new(Kind::TooLarge, 0, message)
             .hint(format!("the bound is {MAX_DOCUMENT} bytes")));
     }
-    let table = toml::de::DeTable::parse(text).map_err(|e| {
-        Fault::new(Kind::Syntax, e.span().map_or(text.len(), |s| s.start), e.message())
-    })?;
-    let top = Fields::new("the document", 0, table.get_ref());
+    let table = match syntax {
+        Syntax::Toml => tree::toml(text)?,
+        Syntax::Yaml => tree::yaml(text)?,
+    };
+    let top = Fields::new("the document", 0, &table);
     top.known(&TOP)?;
     let rules = rule_tables(&top)?;
     let plan = reflexes::plan(&top)?;
     let mesh = mesh(&top)?;
-    let version = top.require("version", top.u64("version")?)?;
+    let federates = federates(&top, &mesh)?;
+    let version = top.require("version", top.u64("version")?)?.value;
+    let semantics = semantics(&top)?;
+    let normalization = normalization(&top, semantics)?;
+    let domains: Vec<_> = std::iter::once(&mesh).chain(&federates).collect();
     let mut reader = Reader {
-        peers: PeerNames::read(top.table("peers")?, &mesh)?,
-        hops: Box::default(),
+        peers: PeerNames::read(top.table("peers")?, &domains)?,
+        hops: None,
         templates: Vec::new(),
         template_ids: BTreeMap::new(),
     };
-    reader.hops = reader.peers.list(&top, "hops")?.unwrap_or_default();
+    reader.hops = reader.peers.list(&top, "hops")?;
     let rules = reader.rules(&rules)?;
-    let deliveries = top.tables("delivery")?;
-    let deliveries = deliveries.iter().map(|d| reader.delivery(d)).collect::<Result<_, _>>()?;
+    let expects = reader.expects(&top)?;
+    let deliveries = reader.deliveries(&top)?;
+    let routes = reader.routes(&top)?;
     reader.peers.all_used()?;
-    let Reader { peers, hops, templates, .. } = reader;
-    let patterns = peers.patterns;
-    Ok(Document { mesh, version, patterns, hops, templates, rules, deliveries, plan })
+    let Reader { peers: PeerNames { patterns, called: names, .. }, hops, templates, .. } = reader;
+    Ok(Document {
+        mesh,
+        federates,
+        version,
+        semantics,
+        normalization,
+        names,
+        patterns,
+        hops,
+        templates,
+        rules,
+        expects,
+        deliveries,
+        routes,
+        plan,
+    })
 }
 
-fn mesh(top: &Fields<'_, '_>) -> Result<TrustDomain, Fault> {
-    let mesh = top.require("mesh", top.text("mesh")?)?;
-    mesh.value.parse().map_err(|e| {
-        Fault::new(Kind::BadTrustDomain, mesh.at, format!("`{}` is no trust domain", mesh.value))
+fn mesh(top: &Fields<'_>) -> Result<TrustDomain, Fault> {
+    trust_domain(&top.require("mesh", top.text("mesh")?)?)
+}
+
+fn trust_domain(text: &Text<'_>) -> Result<TrustDomain, Fault> {
+    text.value.parse().map_err(|e| {
+        Fault::new(Kind::BadTrustDomain, text.at, format!("`{}` is no trust domain", text.value))
             .hint(format!("{e}, as in `shop.example`"))
     })
 }
 
-type RuleTable<'d, 'i> = (Effect, Fields<'d, 'i>);
+fn federates(top: &Fields<'_>, mesh: &TrustDomain) -> Result<Box<[TrustDomain]>, Fault> {
+    let Some(names) = top.texts("federates")? else { return Ok(Box::default()) };
+    if names.value.len() > MAX_DOMAINS {
+        let message = format!("the mesh federates with {} trust domains", names.value.len());
+        return Err(Fault::new(Kind::TooLarge, names.at, message)
+            .hint(format!("the bound is {MAX_DOMAINS}")));
+    }
+    let mut domains: Vec<TrustDomain> = Vec::with_capacity(names.value.len());
+    for name in &names.value {
+        let domain = trust_domain(name)?;
+        if domain == *mesh || domains.contains(&domain) {
+            let message = format!("the trust domain `{domain}` stands twice");
+            return Err(Fault::new(Kind::BadTrustDomain, name.at, message).hint("keep one"));
+        }
+        domains.push(domain);
+    }
+    domains.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    Ok(domains.into())
+}
+
+fn semantics(top: &Fields<'_>) -> Result<Semantics, Fault> {
+    Ok(top.word("semantics", Semantics::WORDS)?.unwrap_or_default())
+}
+
+fn normalization(top: &Fields<'_>, semantics: Semantics) -> Result<Normalization, Fault> {
+    let found = top.word("normalization", Normalization::WORDS)?.unwrap_or_default();
+    if found == Normalization::Strict || semantics == Semantics::Istio {
+        return Ok(found);
+    }
+    let at = top.get("normalization").map_or(0, |node| node.at);
+    Err(Fault::new(Kind::UnsoundWhen, at, "a native document reads paths strictly").hint(
+        "remove `normalization`; only imported documents, of `semantics = \"istio\"`, have it",
+    ))
+}
+
+type RuleTable<'d> = (Effect, Fields<'d>);
 
 /// The rules of both effects in the order of the document.
-fn rule_tables<'d, 'i>(top: &Fields<'d, 'i>) -> Result<Vec<RuleTable<'d, 'i>>, Fault> {
+fn rule_tables<'d>(top: &Fields<'d>) -> Result<Vec<RuleTable<'d>>, Fault> {
     let (allow, deny) = (top.tables("allow")?, top.tables("deny")?);
-    let count = allow.len() + deny.len() + top.tables("delivery")?.len();
+    let others = ["expect", "delivery", "route"];
+    let others = others.iter().map(|key| Ok(top.tables(key)?.len()));
+    let count = allow.len() + deny.len() + others.sum::<Result<usize, Fault>>()?;
     if count > MAX_RULES {
         let message = format!("the document has {count} rules");
         return Err(
@@ -93,49 +192,40 @@ fn rule_tables<'d, 'i>(top: &Fields<'d, 'i>) -> Result<Vec<RuleTable<'d, 'i>>, F
 /// What the rules refer to, as it is gathered.
 struct Reader<'d> {
     peers: PeerNames<'d>,
-    hops: Box<[u32]>,
+    hops: Peers,
     templates: Vec<Template>,
     template_ids: BTreeMap<&'d str, TemplateId>,
 }
 
 impl<'d> Reader<'d> {
-    fn rules(&mut self, tables: &[RuleTable<'d, '_>]) -> Result<Vec<Rule>, Fault> {
-        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    fn rules(&mut self, tables: &[RuleTable<'d>]) -> Result<Vec<Rule>, Fault> {
+        let mut names = Names::default();
         let mut rules = Vec::with_capacity(tables.len());
         for (effect, fields) in tables {
-            let name = rule_name(fields)?;
-            if names.insert(name.value, name.at).is_some() {
-                let message = format!("two rules are called `{}`", name.value);
-                return Err(Fault::new(Kind::DuplicateRule, name.at, message)
-                    .hint("names are unique across allow and deny"));
-            }
-            rules.push(self.rule(*effect, name.value, fields)?);
+            let name = names.take(fields, "names are unique across allow and deny")?;
+            rules.push(self.rule(*effect, name, fields)?);
         }
         Ok(rules)
     }
+}
 
-    fn delivery(&mut self, fields: &Fields<'d, '_>) -> Result<EdgeRule, Fault> {
-        fields.known(&["from", "to", "mode", "seal", "transcript"])?;
-        let mut rule = DeliveryRule::default();
-        let modes = [
-            ("require", DeliveryMode::Require),
-            ("prefer", DeliveryMode::Prefer),
-            ("off", DeliveryMode::Off),
-        ];
-        if let Some(mode) = fields.word("mode", &modes)? {
-            rule.mode = mode;
+/// Names that were used.
+#[derive(Default)]
+struct Names<'d>(BTreeMap<&'d str, usize>);
+
+impl<'d> Names<'d> {
+    /// The table's `name`, used for the first time.
+    fn take(&mut self, fields: &Fields<'d>, unique: &str) -> Result<&'d str, Fault> {
+        let name = rule_name(fields)?;
+        if self.0.insert(name.value, name.at).is_some() {
+            let message = format!("two rules are called `{}`", name.value);
+            return Err(Fault::new(Kind::DuplicateRule, name.at, message).hint(unique));
         }
-        rule.seal = fields.bool("seal")?.map(|seal| seal.value);
-        let hashes = [("sha256", TranscriptHash::Sha256), ("blake3", TranscriptHash::Blake3)];
-        if let Some(hash) = fields.word("transcript", &hashes)? {
-            rule.transcript = hash;
-        }
-        let from = self.peers.limit(fields, "from")?;
-        Ok(EdgeRule { from, to: self.peers.limit(fields, "to")?, rule })
+        Ok(name.value)
     }
 }
 
-fn rule_name<'d>(fields: &Fields<'d, '_>) -> Result<Text<'d>, Fault> {
+fn rule_name<'d>(fields: &Fields<'d>) -> Result<Text<'d>, Fault> {
     let name = fields.require("name", fields.text("name")?)?;
     check_name(name.value, name.at)?;
     Ok(name)

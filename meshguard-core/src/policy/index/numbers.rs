@@ -25,7 +25,7 @@ impl<T: Copy + Default> Few<T> {
         list
     }
 
-    pub(super) fn push(&mut self, item: T) {
+    pub(in crate::policy) fn push(&mut self, item: T) {
         if self.many.is_empty() && self.count < FEW {
             self.few[self.count] = item;
             self.count += 1;

@@ -15,7 +15,10 @@ pub(super) fn decide(document: &Document, access: &Access<'_>) -> (Finding, Opti
     if principal.trust_domain() != mesh {
         return (Finding::ForeignTrustDomain, None);
     }
-    if access.hop().is_some_and(|hop| !is_one_of(document, hop, &document.hops)) {
+    if access
+        .hop()
+        .is_some_and(|hop| !is_one_of(document, hop, document.hops.as_deref().unwrap_or_default()))
+    {
         return (Finding::HopNotNamed, None);
     }
     let path = match path::normalize(access.path()) {

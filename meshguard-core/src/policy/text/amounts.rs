@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::fields::{At, Fields, Text, wrong_type};
+use super::tree::Value;
 use crate::policy::error::{Fault, PolicyErrorKind as Kind};
 use crate::reflex::Rate;
 
@@ -27,23 +26,23 @@ const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 const MAX_COUNT: u32 = 1_000_000;
 
 /// A share: from 0 to 1.
-pub(super) fn share(fields: &Fields<'_, '_>, key: &str) -> Result<Option<f32>, Fault> {
+pub(super) fn share(fields: &Fields<'_>, key: &str) -> Result<Option<f32>, Fault> {
     let Some(value) = fields.get(key) else { return Ok(None) };
-    let number = match value.get_ref() {
-        DeValue::Float(number) => number.as_str().parse::<f32>().ok(),
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-        DeValue::Integer(_) => None,
+    let number = match value.value {
+        Value::Float(number) => Some(number as f32),
+        Value::Integer { value, decimal: true } => Some(value as f32),
+        Value::Integer { .. } => None,
         _ => return Err(wrong_type(key, value, "a number from 0 to 1")),
     };
     match number {
         Some(number) if (0.0..=1.0).contains(&number) => Ok(Some(number)),
-        _ => Err(Fault::new(Kind::OutOfRange, value.span().start, format!("`{key}` is a share"))
+        _ => Err(Fault::new(Kind::OutOfRange, value.at, format!("`{key}` is a share"))
             .hint("write a number from 0 to 1, as in `0.6`")),
     }
 }
 
 /// A duration that is not 0.
-pub(super) fn duration(fields: &Fields<'_, '_>, key: &str) -> Result<Option<At<Duration>>, Fault> {
+pub(super) fn duration(fields: &Fields<'_>, key: &str) -> Result<Option<At<Duration>>, Fault> {
     let read = |text: Text<'_>| match parse_duration(text.value) {
         Some(value) => Ok(At { at: text.at, value }),
         None => Err(bad_duration(key, text)
@@ -53,7 +52,7 @@ pub(super) fn duration(fields: &Fields<'_, '_>, key: &str) -> Result<Option<At<D
 }
 
 /// `1 in 30 days`.
-pub(super) fn one_in(fields: &Fields<'_, '_>, key: &str) -> Result<Option<Duration>, Fault> {
+pub(super) fn one_in(fields: &Fields<'_>, key: &str) -> Result<Option<Duration>, Fault> {
     let Some(text) = fields.text(key)? else { return Ok(None) };
     let length = text.value.strip_prefix("1 in ").and_then(parse_duration);
     match length {
@@ -62,8 +61,21 @@ pub(super) fn one_in(fields: &Fields<'_, '_>, key: &str) -> Result<Option<Durati
     }
 }
 
+/// `3 in 24h`: how many, at least 1, in how long.
+pub(super) fn count_in(fields: &Fields<'_>, key: &str) -> Result<Option<(u64, Duration)>, Fault> {
+    let Some(text) = fields.text(key)? else { return Ok(None) };
+    let read = || {
+        let (count, length) = text.value.split_once(" in ")?;
+        Some((plain(count).filter(|count| *count > 0)?, parse_duration(length)?))
+    };
+    match read() {
+        Some(found) => Ok(Some(found)),
+        None => Err(bad_duration(key, text).hint("write it as `1 in 24h`, from 1")),
+    }
+}
+
 /// `10/s`.
-pub(super) fn rate(fields: &Fields<'_, '_>, key: &str) -> Result<Option<Rate>, Fault> {
+pub(super) fn rate(fields: &Fields<'_>, key: &str) -> Result<Option<Rate>, Fault> {
     let Some(text) = fields.text(key)? else { return Ok(None) };
     match parse_rate(text.value) {
         Some(rate) => Ok(Some(rate)),

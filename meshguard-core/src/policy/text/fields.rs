@@ -1,8 +1,6 @@
-//! Typed access to a TOML table, with the place of everything.
+//! Typed access to a table, with the place of everything.
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
+use super::tree::{Node, Table, Value};
 use crate::policy::error::{Fault, PolicyErrorKind as Kind};
 
 /// A value and the byte of the document at which it stands.
@@ -16,26 +14,25 @@ pub(super) type Text<'d> = At<&'d str>;
 
 /// A table that knows what it is called and where it begins.
 #[derive(Clone, Copy)]
-pub(super) struct Fields<'d, 'i> {
+pub(super) struct Fields<'d> {
     what: &'static str,
     pub(super) at: usize,
-    table: &'d DeTable<'i>,
+    table: &'d Table,
 }
 
-impl<'d, 'i> Fields<'d, 'i> {
-    pub(super) fn new(what: &'static str, at: usize, table: &'d DeTable<'i>) -> Self {
+impl<'d> Fields<'d> {
+    pub(super) fn new(what: &'static str, at: usize, table: &'d Table) -> Self {
         Self { what, at, table }
     }
 
     /// Refuses the first key that is not one of `keys`.
     pub(super) fn known(&self, keys: &[&'static str]) -> Result<(), Fault> {
-        let unknown = self.table.keys().filter(|k| !keys.contains(&&**k.get_ref()));
-        let Some(key) = unknown.min_by_key(|k| k.span().start) else { return Ok(()) };
-        let word = &**key.get_ref();
-        let fault = format!("unknown key `{}`", word.escape_debug());
+        let unknown = self.table.0.iter().find(|(key, _)| !keys.contains(&&*key.text));
+        let Some((key, _)) = unknown else { return Ok(()) };
+        let fault = format!("unknown key `{}`", key.text.escape_debug());
         let all = format!("{} has {}", self.what, quoted(keys.iter().copied()));
-        Err(Fault::new(Kind::UnknownKey, key.span().start, fault).suggest(
-            word,
+        Err(Fault::new(Kind::UnknownKey, key.at, fault).suggest(
+            &key.text,
             keys.iter().copied(),
             &all,
         ))
@@ -50,35 +47,41 @@ impl<'d, 'i> Fields<'d, 'i> {
     }
 
     /// Keys and values in the order of the document.
-    pub(super) fn entries(&self) -> Vec<(Text<'d>, &'d Spanned<DeValue<'i>>)> {
-        let text = |k: &'d Spanned<_>| At { at: k.span().start, value: &**as_cow(k) };
-        let mut all: Vec<_> = self.table.iter().map(|(k, v)| (text(k), v)).collect();
-        all.sort_by_key(|(key, _)| key.at);
-        all
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Text<'d>, &'d Node)> + use<'d> {
+        self.table.0.iter().map(|(key, node)| (At { at: key.at, value: &*key.text }, node))
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<Text<'d>>, Fault> {
-        self.table.get(key).map(|v| text(key, v)).transpose()
+        self.get(key).map(|v| text(key, v)).transpose()
     }
 
     pub(super) fn bool(&self, key: &str) -> Result<Option<At<bool>>, Fault> {
-        let read = |v: &Spanned<DeValue<'_>>| match v.get_ref() {
-            DeValue::Boolean(b) => Ok(At { at: v.span().start, value: *b }),
+        let read = |v: &Node| match v.value {
+            Value::Bool(value) => Ok(At { at: v.at, value }),
             _ => Err(wrong_type(key, v, "`true` or `false`")),
         };
-        self.table.get(key).map(read).transpose()
+        self.get(key).map(read).transpose()
     }
 
-    pub(super) fn u64(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let read = |v: &Spanned<DeValue<'_>>| match v.get_ref() {
-            DeValue::Integer(n) => u64::from_str_radix(n.as_str(), n.radix())
-                .map_err(|_| wrong_type(key, v, "an integer from 0 to 18446744073709551615")),
+    /// A flag that is off where it is not there.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Fault> {
+        Ok(self.bool(key)?.is_some_and(|flag| flag.value))
+    }
+
+    pub(super) fn u64(&self, key: &str) -> Result<Option<At<u64>>, Fault> {
+        const RANGE: &str = "an integer from 0 to 18446744073709551615";
+        let read = |v: &Node| match v.value {
+            Value::Integer { value, .. } => match u64::try_from(value) {
+                Ok(value) => Ok(At { at: v.at, value }),
+                Err(_) => Err(wrong_type(key, v, RANGE)),
+            },
+            Value::Other("integer out of range") => Err(wrong_type(key, v, RANGE)),
             _ => Err(wrong_type(key, v, "an integer")),
         };
-        self.table.get(key).map(read).transpose()
+        self.get(key).map(read).transpose()
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'d Spanned<DeValue<'i>>> {
+    pub(super) fn get(&self, key: &str) -> Option<&'d Node> {
         self.table.get(key)
     }
 
@@ -99,41 +102,36 @@ impl<'d, 'i> Fields<'d, 'i> {
     }
 
     pub(super) fn texts(&self, key: &str) -> Result<Option<At<Vec<Text<'d>>>>, Fault> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
-        let DeValue::Array(array) = value.get_ref() else {
-            return Err(wrong_type(key, value, "a list of strings"));
-        };
-        let texts = array.iter().map(|v| text(key, v)).collect::<Result<_, _>>()?;
-        Ok(Some(At { at: value.span().start, value: texts }))
+        self.get(key).map(|value| texts(key, value)).transpose()
     }
 
     pub(super) fn table(&self, key: &'static str) -> Result<Option<Self>, Fault> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
-        match value.get_ref() {
-            DeValue::Table(table) => Ok(Some(Self::new(named(key), value.span().start, table))),
-            _ => Err(wrong_type(key, value, "a table")),
-        }
+        let Some(node) = self.get(key) else { return Ok(None) };
+        table(key, node).map(Some)
     }
 
     /// A table, or a list of them.
     pub(super) fn one_or_more(&self, key: &'static str) -> Result<Vec<Self>, Fault> {
-        match self.table.get(key).map(Spanned::get_ref) {
-            Some(DeValue::Array(_)) => self.tables(key),
+        match self.get(key).map(|node| &node.value) {
+            Some(Value::List(_)) => self.tables(key),
             _ => Ok(self.table(key)?.into_iter().collect()),
         }
     }
 
     pub(super) fn tables(&self, key: &'static str) -> Result<Vec<Self>, Fault> {
-        let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
-        let DeValue::Array(array) = value.get_ref() else {
-            return Err(wrong_type(key, value, "a list of tables")
+        let Some(node) = self.get(key) else { return Ok(Vec::new()) };
+        let Value::List(list) = &node.value else {
+            return Err(wrong_type(key, node, "a list of tables")
                 .hint(format!("write `[[{key}]]` above each")));
         };
-        let read = |v: &'d Spanned<DeValue<'i>>| match v.get_ref() {
-            DeValue::Table(table) => Ok(Self::new(named(key), v.span().start, table)),
-            _ => Err(wrong_type(key, v, "a table")),
-        };
-        array.iter().map(read).collect()
+        list.iter().map(|item| table(key, item)).collect()
+    }
+}
+
+fn table<'d>(key: &'static str, node: &'d Node) -> Result<Fields<'d>, Fault> {
+    match &node.value {
+        Value::Table(table) => Ok(Fields::new(named(key), node.at, table)),
+        _ => Err(wrong_type(key, node, "a table")),
     }
 }
 
@@ -142,9 +140,15 @@ fn named(key: &'static str) -> &'static str {
     match key {
         "allow" => "an allow rule",
         "deny" => "a deny rule",
+        "expect" => "an expectation",
         "delivery" => "a delivery rule",
+        "route" => "a route",
         "when" => "`when`",
+        "where" => "a term of `where`",
         "headers" => "`headers`",
+        "claims" => "`claims`",
+        "content" => "`content`",
+        "limit" => "`limit`",
         "reflex" => "a reflex",
         "on" => "`on`",
         "then" => "`then`",
@@ -155,21 +159,24 @@ fn named(key: &'static str) -> &'static str {
     }
 }
 
-pub(super) fn text<'d>(key: &str, value: &'d Spanned<DeValue<'_>>) -> Result<Text<'d>, Fault> {
-    match value.get_ref() {
-        DeValue::String(s) => Ok(At { at: value.span().start, value: s }),
-        _ => Err(wrong_type(key, value, "a string")),
+pub(super) fn text<'d>(key: &str, node: &'d Node) -> Result<Text<'d>, Fault> {
+    match &node.value {
+        Value::Text(value) => Ok(At { at: node.at, value }),
+        _ => Err(wrong_type(key, node, "a string")),
     }
 }
 
-fn as_cow<'d, 'i>(key: &'d Spanned<toml::de::DeString<'i>>) -> &'d toml::de::DeString<'i> {
-    key.get_ref()
+pub(super) fn texts<'d>(key: &str, node: &'d Node) -> Result<At<Vec<Text<'d>>>, Fault> {
+    let Value::List(list) = &node.value else {
+        return Err(wrong_type(key, node, "a list of strings"));
+    };
+    let value = list.iter().map(|item| text(key, item)).collect::<Result<_, _>>()?;
+    Ok(At { at: node.at, value })
 }
 
-pub(super) fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Fault {
-    let found = value.get_ref().type_str();
+pub(super) fn wrong_type(key: &str, node: &Node, wanted: &str) -> Fault {
     let message = format!("`{}` is not {wanted}", key.escape_debug());
-    Fault::new(Kind::WrongType, value.span().start, message).hint(format!("found: {found}"))
+    Fault::new(Kind::WrongType, node.at, message).hint(format!("found: {}", node.value.kind()))
 }
 
 fn quoted<'k>(keys: impl Iterator<Item = &'k str>) -> String {

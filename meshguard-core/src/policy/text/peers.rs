@@ -13,6 +13,8 @@ use crate::policy::pattern::Pattern;
 pub(super) struct PeerNames<'d> {
     names: BTreeMap<&'d str, Peer>,
     pub(super) patterns: Vec<Pattern>,
+    /// Of each pattern, the first name.
+    pub(super) called: Vec<Box<str>>,
 }
 
 struct Peer {
@@ -22,8 +24,9 @@ struct Peer {
 }
 
 impl<'d> PeerNames<'d> {
-    pub(super) fn read(table: Option<Fields<'d, '_>>, mesh: &TrustDomain) -> Result<Self, Fault> {
-        let mut peers = Self { names: BTreeMap::new(), patterns: Vec::new() };
+    /// `domains`: the mesh, and those that it federates with.
+    pub(super) fn read(table: Option<Fields<'d>>, domains: &[&TrustDomain]) -> Result<Self, Fault> {
+        let mut peers = Self { names: BTreeMap::new(), patterns: Vec::new(), called: Vec::new() };
         let mut ids: BTreeMap<&str, PatternId> = BTreeMap::new();
         for (name, value) in table.iter().flat_map(Fields::entries) {
             check_name(name.value, name.at)?;
@@ -31,7 +34,8 @@ impl<'d> PeerNames<'d> {
             let next = number(peers.patterns.len(), value.at)?;
             let pattern = *ids.entry(value.value).or_insert(next);
             if pattern == next {
-                peers.patterns.push(Pattern::parse(value.value, mesh, value.at)?);
+                peers.patterns.push(Pattern::parse(value.value, domains, value.at)?);
+                peers.called.push(name.value.into());
             }
             let peer = Peer { at: name.at, pattern, used: Cell::new(false) };
             peers.names.insert(name.value, peer);
@@ -40,7 +44,7 @@ impl<'d> PeerNames<'d> {
     }
 
     /// The peers that a key names, where it is there.
-    pub(super) fn list(&self, fields: &Fields<'d, '_>, key: &str) -> Result<Peers, Fault> {
+    pub(super) fn list(&self, fields: &Fields<'d>, key: &str) -> Result<Peers, Fault> {
         let Some(names) = fields.texts(key)? else { return Ok(None) };
         let mut ids = names.value.iter().map(|n| self.find(n)).collect::<Result<Vec<_>, _>>()?;
         ids.sort_unstable();
@@ -49,7 +53,7 @@ impl<'d> PeerNames<'d> {
     }
 
     /// As `list`, of a key that limits what a rule matches.
-    pub(super) fn limit(&self, fields: &Fields<'d, '_>, key: &str) -> Result<Peers, Fault> {
+    pub(super) fn limit(&self, fields: &Fields<'d>, key: &str) -> Result<Peers, Fault> {
         if let Some(names) = fields.texts(key)?.filter(|n| n.value.is_empty()) {
             return Err(empty_list(key, names.at));
         }

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use toml::Spanned;
-use toml::de::DeValue;
-
 use super::amounts::{duration, one_in, rate, share};
+use super::conditions::EVIDENCE;
 use super::fields::{Fields, wrong_type};
 use super::peers::empty_list;
-use super::rules::EVIDENCE;
+use super::tree::{Node, Value};
 use crate::access::Evidence;
 use crate::policy::error::{Fault, PolicyErrorKind as Kind};
 use crate::reflex::{
@@ -22,7 +20,7 @@ pub const MAX_REFLEXES: usize = 64;
 pub const MAX_STEPS: usize = 8;
 const MAX_ACTIONS: u32 = 10_000;
 
-pub(super) fn plan(top: &Fields<'_, '_>) -> Result<Plan, Fault> {
+pub(super) fn plan(top: &Fields<'_>) -> Result<Plan, Fault> {
     let mut plan = Plan::default();
     let reflexes = reflexes(top)?;
     if !reflexes.is_empty() {
@@ -38,7 +36,7 @@ pub(super) fn plan(top: &Fields<'_, '_>) -> Result<Plan, Fault> {
     Ok(plan)
 }
 
-fn reflexes(top: &Fields<'_, '_>) -> Result<Vec<Reflex>, Fault> {
+fn reflexes(top: &Fields<'_>) -> Result<Vec<Reflex>, Fault> {
     let tables = top.tables("reflex")?;
     if let Some(first) = tables.get(MAX_REFLEXES) {
         let message = format!("the document has {} reflexes", tables.len());
@@ -59,7 +57,7 @@ fn reflexes(top: &Fields<'_, '_>) -> Result<Vec<Reflex>, Fault> {
     Ok(reflexes)
 }
 
-fn reflex(name: &str, fields: &Fields<'_, '_>) -> Result<Reflex, Fault> {
+fn reflex(name: &str, fields: &Fields<'_>) -> Result<Reflex, Fault> {
     fields.known(&["name", "on", "do", "then", "ttl"])?;
     let on = trigger(&fields.require("on", fields.table("on")?)?)?;
     let ttl = match duration(fields, "ttl")? {
@@ -83,7 +81,7 @@ fn reflex(name: &str, fields: &Fields<'_, '_>) -> Result<Reflex, Fault> {
     Ok(Reflex { name: name.into(), on, steps, ttl })
 }
 
-fn trigger(fields: &Fields<'_, '_>) -> Result<Trigger, Fault> {
+fn trigger(fields: &Fields<'_>) -> Result<Trigger, Fault> {
     fields.known(&["signal", "false_alarms", "for"])?;
     let words = Signal::all().map(|signal| (signal.as_str(), signal)).collect::<Vec<_>>();
     let signal = fields.require("signal", fields.word("signal", &words)?)?;
@@ -96,14 +94,14 @@ fn trigger(fields: &Fields<'_, '_>) -> Result<Trigger, Fault> {
     for key in ["false_alarms", "for"] {
         if let Some(value) = fields.get(key) {
             let message = format!("`{key}` stands with `{signal}`, which is no matter of chance");
-            return Err(Fault::new(Kind::HardSignal, value.span().start, message)
+            return Err(Fault::new(Kind::HardSignal, value.at, message)
                 .hint(format!("remove `{key}`: it is acted on at once")));
         }
     }
     Ok(Trigger { signal, one_in: None, lasting: Duration::ZERO })
 }
 
-fn step(fields: &Fields<'_, '_>, ttl: Duration) -> Result<Step, Fault> {
+fn step(fields: &Fields<'_>, ttl: Duration) -> Result<Step, Fault> {
     fields.known(&["after", "unless", "do"])?;
     let after = fields.require("after", duration(fields, "after")?)?;
     if after.value > ttl {
@@ -117,31 +115,29 @@ fn step(fields: &Fields<'_, '_>, ttl: Duration) -> Result<Step, Fault> {
 }
 
 /// `do`: one action, or a list of them.
-fn actions(fields: &Fields<'_, '_>) -> Result<Option<Vec<ActionKind>>, Fault> {
+fn actions(fields: &Fields<'_>) -> Result<Option<Vec<ActionKind>>, Fault> {
     let Some(value) = fields.get("do") else { return Ok(None) };
-    let DeValue::Array(list) = value.get_ref() else { return Ok(Some(vec![action(value)?])) };
+    let Value::List(list) = &value.value else { return Ok(Some(vec![action(value)?])) };
     if list.is_empty() {
-        return Err(empty_list("do", value.span().start));
+        return Err(empty_list("do", value.at));
     }
     let mut actions: Vec<ActionKind> = Vec::with_capacity(list.len().min(3));
     for value in list.iter() {
         let kind = action(value)?;
         if actions.iter().any(|a| a.as_str() == kind.as_str()) {
             let message = format!("`{}` stands twice in one step", kind.as_str());
-            return Err(
-                Fault::new(Kind::DuplicateAction, value.span().start, message).hint("keep one")
-            );
+            return Err(Fault::new(Kind::DuplicateAction, value.at, message).hint("keep one"));
         }
         actions.push(kind);
     }
     Ok(Some(actions))
 }
 
-fn action(value: &Spanned<DeValue<'_>>) -> Result<ActionKind, Fault> {
+fn action(value: &Node) -> Result<ActionKind, Fault> {
     const KNOWN: &str = "it is one of `\"alert\"`, `\"quarantine\"`, `{ tighten = { … } }`";
-    let at = value.span().start;
-    match value.get_ref() {
-        DeValue::String(word) => match &**word {
+    let at = value.at;
+    match &value.value {
+        Value::Text(word) => match &**word {
             "alert" => Ok(ActionKind::Alert),
             "quarantine" => Ok(ActionKind::Quarantine),
             word => {
@@ -150,7 +146,7 @@ fn action(value: &Spanned<DeValue<'_>>) -> Result<ActionKind, Fault> {
                 Err(Fault::new(Kind::UnknownValue, at, message).suggest(word, words, KNOWN))
             }
         },
-        DeValue::Table(table) => {
+        Value::Table(table) => {
             let fields = Fields::new("an action", at, table);
             fields.known(&["tighten"])?;
             tighten(&fields.require("tighten", fields.table("tighten")?)?)
@@ -159,15 +155,15 @@ fn action(value: &Spanned<DeValue<'_>>) -> Result<ActionKind, Fault> {
     }
 }
 
-fn tighten(fields: &Fields<'_, '_>) -> Result<ActionKind, Fault> {
+fn tighten(fields: &Fields<'_>) -> Result<ActionKind, Fault> {
     fields.known(&["rate", "evidence", "direct", "trust"])?;
     let asked = Tighten {
         rate: rate(fields, "rate")?,
         evidence: fields.word("evidence", &EVIDENCE)?,
-        direct: fields.bool("direct")?.is_some_and(|direct| direct.value),
+        direct: fields.flag("direct")?,
         trust: share(fields, "trust")?,
     };
-    let idle = |key| fields.get(key).map(|value| value.span().start);
+    let idle = |key| fields.get(key).map(|value| value.at);
     let direct = idle("direct").filter(|_| !asked.direct);
     let evidence = idle("evidence").filter(|_| asked.evidence == Some(Evidence::None));
     let empty = (asked == Tighten::default()).then_some(fields.at);
@@ -178,7 +174,7 @@ fn tighten(fields: &Fields<'_, '_>) -> Result<ActionKind, Fault> {
     Ok(ActionKind::Tighten(asked))
 }
 
-fn governor(fields: &Fields<'_, '_>) -> Result<Governor, Fault> {
+fn governor(fields: &Fields<'_>) -> Result<Governor, Fault> {
     fields.known(&["max_share", "min_healthy", "min_peers", "min_calls", "max_actions", "mode"])?;
     let plain = Governor::default();
     let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
@@ -186,18 +182,18 @@ fn governor(fields: &Fields<'_, '_>) -> Result<Governor, Fault> {
         max_share: share(fields, "max_share")?.unwrap_or(plain.max_share),
         min_healthy: share(fields, "min_healthy")?.unwrap_or(plain.min_healthy),
         min_peers: min_peers(fields)?.unwrap_or(plain.min_peers),
-        min_calls: fields.u64("min_calls")?.unwrap_or(plain.min_calls),
+        min_calls: fields.u64("min_calls")?.map_or(plain.min_calls, |n| n.value),
         max_actions: max_actions(fields)?.unwrap_or(plain.max_actions),
         mode: fields.word("mode", &modes)?.unwrap_or(plain.mode),
     })
 }
 
-fn min_peers(fields: &Fields<'_, '_>) -> Result<Option<u32>, Fault> {
+fn min_peers(fields: &Fields<'_>) -> Result<Option<u32>, Fault> {
     let Some(count) = fields.u64("min_peers")? else { return Ok(None) };
-    u32::try_from(count).map(Some).map_err(|_| out_of_range(fields, "min_peers", u32::MAX))
+    u32::try_from(count.value).map(Some).map_err(|_| out_of_range(fields, "min_peers", u32::MAX))
 }
 
-fn max_actions(fields: &Fields<'_, '_>) -> Result<Option<Rate>, Fault> {
+fn max_actions(fields: &Fields<'_>) -> Result<Option<Rate>, Fault> {
     let rate = rate(fields, "max_actions")?;
     match rate {
         Some(rate) if rate.count > MAX_ACTIONS => {
@@ -207,8 +203,8 @@ fn max_actions(fields: &Fields<'_, '_>) -> Result<Option<Rate>, Fault> {
     }
 }
 
-fn out_of_range(fields: &Fields<'_, '_>, key: &str, most: u32) -> Fault {
-    let at = fields.get(key).map_or(fields.at, |value| value.span().start);
+fn out_of_range(fields: &Fields<'_>, key: &str, most: u32) -> Fault {
+    let at = fields.get(key).map_or(fields.at, |value| value.at);
     Fault::new(Kind::OutOfRange, at, format!("`{key}` is too large"))
         .hint(format!("it is {most} at most"))
 }

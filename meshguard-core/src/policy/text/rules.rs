@@ -1,157 +1,72 @@
 //! `[[allow]]` and `[[deny]]`.
 
-use http::HeaderName;
-
 use super::Reader;
-use super::amounts;
-use super::fields::{Fields, text};
-use super::peers::{empty_list, number};
-use crate::access::Evidence;
+use super::amounts::rate;
+use super::conditions::when;
+use super::fields::Fields;
 use crate::policy::error::{Fault, PolicyErrorKind as Kind};
-use crate::policy::model::{Effect, HeaderCondition, Peers, Rule, TemplateId, When};
-use crate::policy::pattern::Glob;
-use crate::policy::template::Template;
+use crate::policy::model::{Effect, Limit, Peers, Per, Rule, When};
 
-pub(super) const EVIDENCE: [(&str, Evidence); 4] = [
-    ("none", Evidence::None),
-    ("length", Evidence::Length),
-    ("digest", Evidence::Digest),
-    ("verified", Evidence::Verified),
-];
+/// The largest `burst`.
+const MAX_BURST: u64 = 1_000_000;
 
 impl<'d> Reader<'d> {
     pub(super) fn rule(
         &mut self,
         effect: Effect,
         name: &str,
-        fields: &Fields<'d, '_>,
+        fields: &Fields<'d>,
     ) -> Result<Rule, Fault> {
-        fields.known(&["name", "from", "to", "via", "http", "grpc", "when"])?;
+        match effect {
+            Effect::Allow => fields
+                .known(&["name", "shadow", "from", "to", "via", "http", "grpc", "when", "limit"])?,
+            Effect::Deny => {
+                fields.known(&["name", "shadow", "from", "to", "via", "http", "grpc", "when"])?;
+            }
+        }
+        let shadow = fields.flag("shadow")?;
         let from = self.peers.limit(fields, "from")?;
         let to = self.peers.limit(fields, "to")?;
         let via = self.peers.limit(fields, "via")?;
         self.check_via(fields, &via)?;
-        let mut templates = Vec::new();
-        self.templates(fields, "http", Template::http, &mut templates)?;
-        self.templates(fields, "grpc", Template::grpc, &mut templates)?;
+        let templates = self.operations(fields, !shadow)?;
         let when = match fields.table("when")? {
             Some(table) => when(effect, &via, &table)?,
             None => When::default(),
         };
-        templates.sort_unstable();
-        templates.dedup();
-        let templates = (!templates.is_empty()).then(|| templates.into());
-        Ok(Rule { name: name.into(), effect, from, to, via, templates, when })
+        let limit = fields.table("limit")?.map(|table| limit(&table)).transpose()?;
+        Ok(Rule { name: name.into(), effect, shadow, from, to, via, templates, when, limit })
     }
 
     /// Each peer of `via` must share an ID with one of `hops`.
-    fn check_via(&self, fields: &Fields<'d, '_>, via: &Peers) -> Result<(), Fault> {
+    fn check_via(&self, fields: &Fields<'d>, via: &Peers) -> Result<(), Fault> {
         let pattern = |id: &u32| &self.peers.patterns[*id as usize];
+        let hops = self.hops.as_deref().unwrap_or_default();
         let is_hop = |id: &u32| {
-            self.hops.binary_search(id).is_ok()
-                || self.hops.iter().any(|hop| pattern(hop).overlaps(pattern(id)))
+            hops.binary_search(id).is_ok()
+                || hops.iter().any(|hop| pattern(hop).overlaps(pattern(id)))
         };
         let Some(id) = via.iter().flatten().find(|id| !is_hop(id)) else { return Ok(()) };
-        let at = fields.texts("via")?.map_or(fields.at, |names| names.at);
+        let at = fields.get("via").map_or(fields.at, |names| names.at);
         let message = format!("no hop is `{}`", pattern(id).text);
         Err(Fault::new(Kind::ViaNotAHop, at, message)
             .hint("a call through it is denied before any rule: add the peer to `hops`"))
     }
-
-    fn templates(
-        &mut self,
-        fields: &Fields<'d, '_>,
-        key: &str,
-        read: impl Fn(&str, usize) -> Result<Template, Fault>,
-        ids: &mut Vec<TemplateId>,
-    ) -> Result<(), Fault> {
-        let Some(texts) = fields.texts(key)? else { return Ok(()) };
-        if texts.value.is_empty() {
-            return Err(empty_list(key, texts.at));
-        }
-        for text in texts.value {
-            // HTTP entries have a space and gRPC ones have none, so the text is the identity.
-            let id = match self.template_ids.get(text.value) {
-                Some(id) if (key == "http") == text.value.contains(' ') => *id,
-                _ => {
-                    let id = number(self.templates.len(), text.at)?;
-                    self.templates.push(read(text.value, text.at)?);
-                    self.template_ids.insert(text.value, id);
-                    id
-                }
-            };
-            ids.push(id);
-        }
-        Ok(())
-    }
 }
 
-fn when(effect: Effect, via: &Peers, fields: &Fields<'_, '_>) -> Result<When, Fault> {
-    fields.known(&["evidence", "direct", "trust", "headers"])?;
-    let evidence = fields.word("evidence", &EVIDENCE)?;
-    let headers = match fields.table("headers")? {
-        Some(table) => headers(&table)?,
-        None => Box::default(),
+fn limit(fields: &Fields<'_>) -> Result<Limit, Fault> {
+    fields.known(&["rate", "burst", "per"])?;
+    let rate = fields.require("rate", rate(fields, "rate")?)?;
+    let burst = match fields.u64("burst")? {
+        None => rate.count,
+        Some(burst) => match u32::try_from(burst.value) {
+            Ok(count) if (1..=MAX_BURST).contains(&burst.value) => count,
+            _ => {
+                return Err(Fault::new(Kind::OutOfRange, burst.at, "`burst` is out of range")
+                    .hint(format!("it is from 1 to {MAX_BURST}")));
+            }
+        },
     };
-    let direct = match fields.bool("direct")? {
-        Some(direct) => {
-            check_direct(effect, via, direct.value, direct.at)?;
-            Some(direct.value)
-        }
-        None => None,
-    };
-    let trust = amounts::share(fields, "trust")?;
-    let asks = evidence.is_some() || trust.is_some() || !headers.is_empty();
-    if effect == Effect::Deny && asks {
-        let message = "a deny rule that a caller evades by proving less";
-        return Err(Fault::new(Kind::UnsoundWhen, fields.at, message).hint(
-            "let the allow rule ask for `evidence`, `trust` and `headers`: what it does not allow is denied",
-        ));
-    }
-    Ok(When { evidence, direct, trust, headers })
-}
-
-fn check_direct(effect: Effect, via: &Peers, direct: bool, at: usize) -> Result<(), Fault> {
-    match (effect, direct) {
-        (Effect::Allow, true) if via.is_some() => {
-            let message = "`direct = true` never holds for a call that comes `via` a hop";
-            Err(Fault::new(Kind::ImpossibleWhen, at, message).hint("remove one of the two"))
-        }
-        (Effect::Allow, false) => {
-            let message = "`direct = false` would allow a call because less is known of it";
-            Err(Fault::new(Kind::UnsoundWhen, at, message).hint("name the hops in `via`"))
-        }
-        (Effect::Deny, true) => {
-            let message = "`direct = true` would spare a call because less is known of it";
-            Err(Fault::new(Kind::UnsoundWhen, at, message)
-                .hint("a deny rule may have `direct = false`"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn headers(fields: &Fields<'_, '_>) -> Result<Box<[HeaderCondition]>, Fault> {
-    let mut conditions: Vec<HeaderCondition> = Vec::new();
-    for (key, value) in fields.entries() {
-        let shown = key.value.escape_debug();
-        let name = HeaderName::from_bytes(key.value.as_bytes()).map_err(|_| {
-            Fault::new(Kind::BadHeader, key.at, format!("`{shown}` is not a header's name"))
-                .hint("write it as in `x-tenant`")
-        })?;
-        if conditions.iter().any(|c| c.name == name) {
-            let message = format!("the header `{name}` stands twice");
-            return Err(Fault::new(Kind::BadHeader, key.at, message)
-                .hint("names of headers ignore case: keep one"));
-        }
-        let glob = text(key.value, value)?;
-        let control = |c: char| c.is_control() && c != '\t';
-        if glob.value.trim_matches([' ', '\t']) != glob.value || glob.value.contains(control) {
-            let message = format!("no value of `{name}` is `{}`", glob.value.escape_debug());
-            return Err(Fault::new(Kind::ImpossibleWhen, glob.at, message)
-                .hint("values have no control characters and no space at either end"));
-        }
-        conditions.push(HeaderCondition { name, glob: Glob::new(glob.value) });
-    }
-    conditions.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
-    Ok(conditions.into())
+    let per = fields.word("per", Per::WORDS)?;
+    Ok(Limit { rate, burst, per: per.unwrap_or_default() })
 }

@@ -1,0 +1,186 @@
+//! What a document says beside the decision: shadow rules, expectations, routes.
+
+use std::time::Duration;
+
+use super::Facts;
+use crate::access::Access;
+use crate::policy::index::{ANY, Few, Numbers};
+use crate::policy::model::{Durability, Effect, Expect, Peers, RouteRule, TemplateId};
+use crate::policy::template::Fit;
+use crate::policy::{Loaded, Policy, path};
+
+/// A shadow rule that matches an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shadow<'p> {
+    /// The rule's name.
+    pub rule: &'p str,
+    /// What it would decide.
+    pub effect: Effect,
+}
+
+/// An `[[expect]]` of the document.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectation<'p> {
+    expect: &'p Expect,
+    loaded: &'p Loaded,
+}
+
+/// What the document's `[[route]]`s say of an operation; each from the first that says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteOptions {
+    /// When a call's entry in the ledger must be durable. Default [`Durability::Async`].
+    pub durability: Durability,
+    /// For how long an answer is kept for a repetition. Default: it is not kept.
+    pub keep_answers: Option<Duration>,
+    /// Whether a call may be made again without harm. Default: it may not.
+    pub idempotent: bool,
+    /// Whether a request may ask for another protocol (RFC 9110 §7.8). Default: it may not.
+    pub upgrade: bool,
+    /// Whether a request may name its method a second time, in one of
+    /// [`METHOD_OVERRIDE_HEADERS`](crate::policy::METHOD_OVERRIDE_HEADERS). Default: it may not.
+    pub method_override: bool,
+}
+
+impl Policy {
+    /// Whether there are shadow rules, so that a transport need not ask without.
+    #[must_use]
+    pub fn has_shadows(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|l| l.document.rules.iter().any(|rule| rule.shadow))
+    }
+
+    /// The shadow rules that would decide `access`: those of which everything holds, in the
+    /// order of the document. None where no rule is asked at all.
+    #[must_use]
+    pub fn shadows(&self, access: &Access<'_>) -> Vec<Shadow<'_>> {
+        let Some((facts, loaded)) = self.asked(access) else { return Vec::new() };
+        let Ok(path) = path::normalize(access.path()) else { return Vec::new() };
+        let mut found = Vec::new();
+        let mut ask = |template: TemplateId, fit: Fit| {
+            for (from, to) in facts.pairs.as_slice() {
+                for id in loaded.index.shadow([*from, *to, template]) {
+                    let rule = facts.rule(*id);
+                    let holds = match rule.effect {
+                        Effect::Deny => facts.deny_holds(&rule.when),
+                        Effect::Allow => {
+                            fit == Fit::Every && facts.first_unmet(&rule.when).is_none()
+                        }
+                    };
+                    if holds && facts.comes_via(rule) {
+                        found.push(*id);
+                    }
+                }
+            }
+        };
+        ask(ANY, Fit::Every);
+        loaded.index.templates(&path, &mut |id| {
+            let template = &loaded.document.templates[id as usize];
+            if let Some(fit) = template.fit(access.operation()) {
+                ask(id, fit);
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        let rules = found.into_iter().filter_map(|id| self.rule(id));
+        rules.map(|rule| Shadow { rule: &rule.name, effect: rule.effect }).collect()
+    }
+
+    /// What must not stay silent, in the order of the document.
+    pub fn expectations(&self) -> impl Iterator<Item = Expectation<'_>> {
+        let loaded = self.loaded.iter();
+        loaded.flat_map(|loaded| {
+            loaded.document.expects.iter().map(move |expect| Expectation { expect, loaded })
+        })
+    }
+
+    /// What the document says of an operation, whoever calls.
+    #[must_use]
+    pub fn route_options(&self, access: &Access<'_>) -> RouteOptions {
+        let Some(loaded) = &self.loaded else { return RouteOptions::default() };
+        if loaded.document.routes.is_empty() {
+            return RouteOptions::default();
+        }
+        let templates = loaded.matching(access);
+        let meets = |route: &&RouteRule| templates.meet(&route.templates);
+        let routes = || loaded.document.routes.iter().filter(meets);
+        RouteOptions {
+            durability: routes().find_map(|r| r.durability).unwrap_or_default(),
+            keep_answers: routes().find_map(|r| r.keep_answers),
+            idempotent: routes().find_map(|r| r.idempotent).unwrap_or_default(),
+            upgrade: routes().find_map(|r| r.upgrade).unwrap_or_default(),
+            method_override: routes().find_map(|r| r.method_override).unwrap_or_default(),
+        }
+    }
+
+    /// Each operation that a `[[route]]` names, with all that is said of it by that table.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, RouteOptions)> {
+        self.loaded.iter().flat_map(|loaded| {
+            let document = &loaded.document;
+            document.routes.iter().flat_map(|route| {
+                let options = RouteOptions {
+                    durability: route.durability.unwrap_or_default(),
+                    keep_answers: route.keep_answers,
+                    idempotent: route.idempotent.unwrap_or_default(),
+                    upgrade: route.upgrade.unwrap_or_default(),
+                    method_override: route.method_override.unwrap_or_default(),
+                };
+                let template = |id: &TemplateId| &*document.templates[*id as usize].route;
+                route.templates.iter().map(move |id| (template(id), options))
+            })
+        })
+    }
+
+    fn asked<'a, 'v>(&'a self, access: &'a Access<'v>) -> Option<(Facts<'a, 'v>, &'a Loaded)> {
+        let loaded = self.loaded.as_ref()?;
+        Some((loaded.facts(access).ok()?, loaded))
+    }
+}
+
+impl Loaded {
+    /// The templates that are exactly of this operation; none where its path is refused.
+    fn matching(&self, access: &Access<'_>) -> Numbers {
+        let mut found = Few::default();
+        if let Ok(path) = path::normalize(access.path()) {
+            self.index.templates(&path, &mut |id| {
+                let template = &self.document.templates[id as usize];
+                if template.fit(access.operation()) == Some(Fit::Every) {
+                    found.push(id);
+                }
+            });
+        }
+        found
+    }
+}
+
+impl<'p> Expectation<'p> {
+    /// Its name, unique among the expectations of its document.
+    #[must_use]
+    pub fn name(&self) -> &'p str {
+        &self.expect.name
+    }
+
+    /// How many calls at least; not 0.
+    #[must_use]
+    pub fn at_least(&self) -> u64 {
+        self.expect.at_least
+    }
+
+    /// In how long a time.
+    #[must_use]
+    pub fn within(&self) -> Duration {
+        self.expect.within
+    }
+
+    /// Whether the call is one of those that are expected. What is not known is not.
+    #[must_use]
+    pub fn counts(&self, access: &Access<'_>) -> bool {
+        let Ok(facts) = self.loaded.facts(access) else { return false };
+        let meet = |peers: &Peers, numbers: &Numbers| {
+            peers.as_ref().is_none_or(|peers| numbers.meet(peers))
+        };
+        let asks = |templates: &[TemplateId]| self.loaded.matching(access).meet(templates);
+        meet(&self.expect.from, &facts.from)
+            && meet(&self.expect.to, &facts.to)
+            && self.expect.templates.as_deref().is_none_or(asks)
+    }
+}

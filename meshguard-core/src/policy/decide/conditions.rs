@@ -1,0 +1,141 @@
+//! Whether the conditions of a rule hold.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::Facts;
+use crate::policy::model::{ClaimCondition, HeaderCondition, When};
+use crate::policy::reason::UnmetAt;
+
+/// The claim whose text is a list (RFC 8693 §4.2).
+const SCOPE: &str = "scope";
+
+impl Facts<'_, '_> {
+    /// What a deny rule may ask for is held to be so unless what is known rules it out.
+    pub(super) fn deny_holds(&self, when: &When) -> bool {
+        let source = |nets: &[IpNet]| self.access.source_ip().is_none_or(|ip| within(nets, ip));
+        when.direct.is_none_or(|direct| direct == self.is_direct())
+            && when.source.as_deref().is_none_or(source)
+    }
+
+    /// How many conditions of an allow rule do not hold, and the first of them.
+    pub(super) fn first_unmet(&self, when: &When) -> Option<(usize, UnmetAt)> {
+        let mut count = 0;
+        let mut first = None;
+        self.each_unmet(when, &mut |unmet| {
+            count += 1;
+            first.get_or_insert(unmet);
+        });
+        first.map(|first| (count, first))
+    }
+
+    /// Calls `unmet` for each condition of an allow rule that does not hold.
+    pub(in crate::policy) fn each_unmet(&self, when: &When, unmet: &mut impl FnMut(UnmetAt)) {
+        let access = self.access;
+        if when.direct.is_some_and(|direct| direct != self.is_direct()) {
+            unmet(UnmetAt::Direct);
+        }
+        let has = access.proved();
+        if when.evidence.is_some_and(|needs| has < needs) {
+            unmet(UnmetAt::Evidence(has));
+        }
+        let has = access.trusted();
+        if when.trust.is_some_and(|needs| has.is_none_or(|has| has < needs)) {
+            unmet(UnmetAt::Trust(has.map(f32::to_bits)));
+        }
+        if when.proof.is_some_and(|needs| !needs.holds(access.proved_binding())) {
+            unmet(UnmetAt::Proof);
+        }
+        for (at, condition) in (0..).zip(&when.headers) {
+            if !access.any_header(condition.name.as_str(), |_| true) {
+                unmet(UnmetAt::HeaderUnknown(at));
+            } else if self.differs(condition) {
+                unmet(UnmetAt::HeaderDiffers(at));
+            }
+        }
+        for (at, condition) in (0..).zip(&when.claims) {
+            match access.verified_claims().and_then(|claims| claim(claims, condition)) {
+                Some(true) => {}
+                Some(false) => unmet(UnmetAt::ClaimDiffers(at)),
+                None => unmet(UnmetAt::ClaimUnknown(at)),
+            }
+        }
+        if let Some(nets) = &when.source {
+            match access.source_ip() {
+                Some(ip) if within(nets, ip) => {}
+                Some(_) => unmet(UnmetAt::SourceDiffers),
+                None => unmet(UnmetAt::SourceUnknown),
+            }
+        }
+    }
+
+    /// One value that does not match is enough: which of several a handler reads, nobody knows.
+    fn differs(&self, condition: &HeaderCondition) -> bool {
+        let differs = |value: &[u8]| !condition.glob.matches(value);
+        self.access.any_header(condition.name.as_str(), differs)
+    }
+}
+
+fn within(nets: &[IpNet], address: IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(&address))
+}
+
+/// Whether one of the claim's values matches; `None` where the claim is not there, or is no
+/// text, number, boolean or list of these.
+pub(in crate::policy) fn claim(claims: &Value, condition: &ClaimCondition) -> Option<bool> {
+    let found = match condition.name.strip_prefix('/') {
+        Some(_) => claims.pointer(&condition.name),
+        None => claims.get(&*condition.name),
+    };
+    let matches = |text: &str| condition.any.iter().any(|glob| glob.matches(text.as_bytes()));
+    let one = |value: &Value| match value {
+        Value::String(text) => Some(matches(text)),
+        Value::Bool(true) => Some(matches("true")),
+        Value::Bool(false) => Some(matches("false")),
+        Value::Number(number) => Some(matches(&number.to_string())),
+        _ => None,
+    };
+    match found? {
+        Value::String(text) if *condition.name == *SCOPE => Some(text.split(' ').any(matches)),
+        Value::Array(list) => Some(list.iter().any(|value| one(value) == Some(true))),
+        value => one(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::pattern::Glob;
+
+    #[test]
+    fn a_claim_is_a_text_a_list_or_nothing() {
+        let claims = json!({
+            "scope": "orders:read orders:write", "sub": "a b", "aud": ["x", "y"], "n": 7,
+            "ok": true, "nothing": null, "realm": {"roles": ["admin"]}, "a.b": "dot",
+        });
+        for (name, value, want) in [
+            ("scope", "orders:write", Some(true)),
+            ("scope", "orders:*", Some(true)),
+            ("scope", "orders", Some(false)),
+            ("sub", "a", Some(false)),
+            ("sub", "a b", Some(true)),
+            ("aud", "y", Some(true)),
+            ("aud", "x y", Some(false)),
+            ("n", "7", Some(true)),
+            ("ok", "true", Some(true)),
+            ("nothing", "*", None),
+            ("none", "*", None),
+            ("realm", "*", None),
+            ("/realm/roles", "admin", Some(true)),
+            ("/realm/none", "admin", None),
+            ("a.b", "dot", Some(true)),
+        ] {
+            let condition = ClaimCondition { name: name.into(), any: [Glob::new(value)].into() };
+            assert_eq!(claim(&claims, &condition), want, "{name} {value}");
+        }
+    }
+}
