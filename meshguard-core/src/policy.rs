@@ -99,6 +99,8 @@ mod path;
 mod pattern;
 mod reason;
 mod template;
+#[allow(dead_code, unused_imports)] // until documents with upstream's semantics are read
+mod term;
 #[cfg(test)]
 mod tests;
 mod text;
