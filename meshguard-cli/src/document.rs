@@ -5,14 +5,15 @@ use std::io::Read as _;
 use std::path::Path;
 
 use meshguard_core::Policy;
-use meshguard_core::policy::MAX_DOCUMENT;
+use meshguard_core::policy::{MAX_DOCUMENT, Syntax};
 
 use crate::failure::Failure;
 
-/// The policy in a file.
+/// The policy in a file: YAML where its name ends so, else TOML.
 pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
     let text = text(path)?;
-    text.parse().map_err(|error| Failure::policy(path, &text, &error))
+    let syntax = Syntax::of_file(&path.to_string_lossy());
+    Policy::read(&text, syntax).map_err(|error| Failure::policy(path, &text, &error))
 }
 
 /// The text of a document, which is not longer than a policy may be. `-` is the standard input.

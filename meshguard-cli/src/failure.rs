@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use meshguard_core::PolicyError;
+use meshguard_core::policy::table::TableError;
 use miette::{Diagnostic, LabeledSpan, NamedSource, Report, SourceCode, SourceOffset};
 use serde_json::json;
 
@@ -56,6 +57,19 @@ impl Failure {
         let mut failure = Self::new("policy", "the policy is refused");
         failure.hint = error.hint().map(ToOwned::to_owned);
         failure.at(path, text, (error.line(), error.column()), error.message())
+    }
+
+    /// A table, or an access, was refused.
+    pub(crate) fn table(what: &str, path: &Path, text: &str, error: &TableError) -> Self {
+        match error.place() {
+            Some(place) => Self::new("table", format!("{what} is refused")).at(
+                path,
+                text,
+                place,
+                error.message(),
+            ),
+            None => Self::new("table", format!("{}: {}", path.display(), error.message())),
+        }
     }
 
     /// With a place in a document; `place` is the line and the column, each from 1.

@@ -5,6 +5,7 @@
 //! report is shown. Exit codes: 0, it is as it should be; 1, a finding, a denial or a failed
 //! test; 2, it could not be done.
 
+mod access;
 mod document;
 mod failure;
 mod ledger;

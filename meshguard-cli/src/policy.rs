@@ -1,6 +1,8 @@
 //! `meshguard policy …`.
 
 mod check;
+mod explain;
+mod test;
 
 use clap::Subcommand;
 
@@ -11,18 +13,26 @@ use crate::output::{Format, Verdict};
 pub(crate) enum Command {
     /// Read a policy document strictly and say what is in it
     Check(check::Check),
+    /// Run a table of tests and say which rules none of them reaches
+    Test(test::Test),
+    /// Say step by step what a policy decides on one access, and why
+    Explain(explain::Explain),
 }
 
 impl Command {
     pub(crate) fn run(&self) -> Result<Verdict, Failure> {
         match self {
             Self::Check(check) => check.run(),
+            Self::Test(test) => test.run(),
+            Self::Explain(explain) => explain.run(),
         }
     }
 
     pub(crate) fn format(&self) -> Format {
         match self {
             Self::Check(check) => check.output.format,
+            Self::Test(test) => test.output.format,
+            Self::Explain(explain) => explain.output.format,
         }
     }
 }

@@ -93,11 +93,13 @@
 
 mod decide;
 mod error;
+mod explain;
 mod index;
 mod model;
 mod path;
 mod pattern;
 mod reason;
+pub mod table;
 mod template;
 #[allow(dead_code, unused_imports)] // until documents with upstream's semantics are read
 mod term;
@@ -113,6 +115,7 @@ use http::HeaderName;
 
 pub use self::decide::{Expectation, RouteOptions, Shadow};
 pub use self::error::{PolicyError, PolicyErrorKind};
+pub use self::explain::{Considered, Explanation, Inputs, MAX_EXPLAINED, Miss, Named, Part};
 pub use self::index::MAX_ENTRIES;
 pub use self::model::{
     Content, DeliveryMode, DeliveryRule, Durability, Effect, Limit, Normalization, Per, Pointer,

@@ -2,8 +2,10 @@
 
 mod aside;
 mod conditions;
+mod misses;
 
 pub use self::aside::{Expectation, RouteOptions, Shadow};
+pub(super) use self::misses::{Asked, Misses};
 
 use super::index::{ANY, Few, Numbers};
 use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, TemplateId};

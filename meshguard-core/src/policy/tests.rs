@@ -1,6 +1,7 @@
 //! Claims about policy.
 
 mod decisions;
+mod explained;
 mod generate;
 mod matching;
 mod plans;
