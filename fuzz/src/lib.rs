@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod baseline;
+mod dpop;
 mod field;
 mod grpc;
 mod ledger;
@@ -14,6 +15,7 @@ pub mod seeds;
 mod settings;
 
 pub use baseline::baseline;
+pub use dpop::dpop;
 pub use field::field;
 pub use grpc::grpc_split;
 pub use ledger::ledger;
@@ -26,12 +28,13 @@ pub use settings::settings;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("field", field),
     ("records", records),
     ("policy", policy),
     ("settings", settings),
     ("grpc_split", grpc_split),
+    ("dpop", dpop),
     ("ledger", ledger),
     ("baseline", baseline),
 ];

@@ -50,6 +50,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             b"\x07\0\0\0\x10\0abc".to_vec(),
             b"\xff\x02\0\0\0\0".to_vec(),
         ],
+        "dpop" => PROOFS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "ledger" => entries(),
         "baseline" => vec![Baselines::new(Learning::default()).snapshot(), learnt()],
         _ => Vec::new(),
@@ -67,6 +68,21 @@ const FIELDS: [&str; 6] = [
     "seq=1, body=records, rcpt=bad, n=1, len=4, p=:AAAAAAAAAAAAAAAAAAAAAA==:",
     "seq=1, body=none, rcpt=received, t=:AAAAAAAAAAAAAAAAAAAAAA==:, \
      p=:AAAAAAAAAAAAAAAAAAAAAA==:",
+];
+
+/// From RFC 9449 §4.1 and §7.1.
+const PROOFS: [&str; 2] = [
+    "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNo\
+     UklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERW\
+     clUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh\
+     0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8\
+     v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg",
+    "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNo\
+     UklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERW\
+     clUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR\
+     1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCw\
+     iYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-E\
+     y71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA",
 ];
 
 const PATHS: [&str; 5] =

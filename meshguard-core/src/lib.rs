@@ -6,6 +6,7 @@ pub mod access;
 pub mod baseline;
 pub mod control;
 pub mod delivery;
+pub mod dpop;
 pub mod identity;
 pub mod ledger;
 pub mod policy;

@@ -1,0 +1,194 @@
+//! Numbers that were used: a proof is good once (RFC 9449 §11.1).
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::proof::{Checked, Leeway};
+use super::{ProofError, Thumbprint};
+use crate::time::Timestamp;
+
+/// How many numbers that are not needed any more one claim forgets, at most: it has to be quick.
+const FORGET: usize = 8;
+
+/// The numbers of proofs that are not too old yet. It holds so many and no more: where it is
+/// full, the next proof is refused, and none is forgotten before its time.
+///
+/// It also knows the latest time that it was told. Where a clock is set back, a proof does not
+/// become good again whose number is forgotten.
+#[derive(Clone, Debug)]
+pub struct ReplayWindow {
+    leeway: Leeway,
+    capacity: usize,
+    used: HashSet<[u8; 16]>,
+    /// In the order in which they were claimed, and so in that in which they may be forgotten.
+    order: VecDeque<Used>,
+    /// How many of each key.
+    shares: HashMap<Thumbprint, usize>,
+    latest: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    number: [u8; 16],
+    key: Thumbprint,
+    /// A proof with this number is too old from then on.
+    until: Timestamp,
+}
+
+impl ReplayWindow {
+    /// A window of `capacity` numbers, for proofs that are held against `leeway`. One key has at
+    /// most a quarter of it.
+    #[must_use]
+    pub fn new(leeway: Leeway, capacity: usize) -> Self {
+        Self {
+            leeway,
+            capacity,
+            used: HashSet::new(),
+            order: VecDeque::new(),
+            shares: HashMap::new(),
+            latest: Timestamp::EPOCH,
+        }
+    }
+
+    /// Uses a proof's number up.
+    ///
+    /// # Errors
+    /// Where it was used before, there is no room, or the proof is too old by a time that this
+    /// window was told before.
+    pub fn claim(&mut self, proof: &Checked, now: Timestamp) -> Result<(), ProofError> {
+        self.latest = self.latest.max(now);
+        self.forget();
+        if proof.issued + self.leeway.past < self.latest {
+            return Err(ProofError::TooOld);
+        }
+        if self.used.contains(&proof.number) {
+            return Err(ProofError::Replayed);
+        }
+        if self.used.len() >= self.capacity {
+            return Err(ProofError::WindowFull);
+        }
+        let share = self.shares.entry(proof.thumbprint).or_default();
+        if *share >= self.capacity.div_ceil(4) {
+            return Err(ProofError::KeyShare);
+        }
+        *share += 1;
+        // Its `iat` may be ahead of us; from then on it may still be `past` old.
+        let until = self.latest + self.leeway.future + self.leeway.past;
+        self.used.insert(proof.number);
+        self.order.push_back(Used { number: proof.number, key: proof.thumbprint, until });
+        Ok(())
+    }
+
+    /// How many numbers it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.used.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty()
+    }
+
+    /// Forgets some of those whose time is over.
+    fn forget(&mut self) {
+        for _ in 0..FORGET {
+            let Some(oldest) = self.order.front().filter(|used| used.until < self.latest) else {
+                return;
+            };
+            self.used.remove(&oldest.number);
+            if let Entry::Occupied(mut share) = self.shares.entry(oldest.key) {
+                *share.get_mut() -= 1;
+                if *share.get() == 0 {
+                    share.remove();
+                }
+            }
+            self.order.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
+
+    fn proof(key: u8, number: u8, issued: Timestamp) -> Checked {
+        Checked { thumbprint: [key; 32].into(), number: [number; 16], issued }
+    }
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn window(capacity: usize) -> ReplayWindow {
+        ReplayWindow::new(Leeway { past: secs(60), future: secs(5) }, capacity)
+    }
+
+    #[test]
+    fn a_number_is_used_once_for_as_long_as_its_proof_could_be_good() {
+        let mut window = window(8);
+        // Its maker's clock is 5 s ahead: it is good for 65 s by ours.
+        let early = proof(1, 1, NOW + secs(5));
+        assert_eq!(window.claim(&early, NOW), Ok(()));
+        for later in [0, 1, 60, 65] {
+            assert_eq!(window.claim(&early, NOW + secs(later)), Err(ProofError::Replayed));
+        }
+        assert_eq!(window.claim(&early, NOW + secs(66)), Err(ProofError::TooOld));
+        assert!(window.is_empty(), "it is forgotten");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_old_proof_good_again() {
+        let mut window = window(8);
+        let used = proof(1, 1, NOW);
+        assert_eq!(window.claim(&used, NOW), Ok(()));
+        assert_eq!(window.claim(&proof(1, 2, NOW + secs(100)), NOW + secs(100)), Ok(()));
+        assert_eq!(window.len(), 1, "the first is forgotten");
+        assert_eq!(window.claim(&used, NOW), Err(ProofError::TooOld));
+    }
+
+    #[test]
+    fn a_full_window_refuses_and_forgets_none_before_its_time() {
+        let mut window = window(4);
+        for n in 0..4 {
+            assert_eq!(window.claim(&proof(n, n, NOW), NOW), Ok(()));
+        }
+        assert_eq!(window.claim(&proof(9, 9, NOW), NOW), Err(ProofError::WindowFull));
+        assert_eq!(window.claim(&proof(0, 0, NOW), NOW), Err(ProofError::Replayed));
+        let later = NOW + secs(66);
+        assert_eq!(window.claim(&proof(9, 9, later), later), Ok(()));
+        assert_eq!(window.len(), 1);
+    }
+
+    #[test]
+    fn one_key_does_not_fill_it_for_the_others() {
+        let mut window = window(16);
+        for n in 0..4 {
+            assert_eq!(window.claim(&proof(1, n, NOW), NOW), Ok(()));
+        }
+        assert_eq!(window.claim(&proof(1, 4, NOW), NOW), Err(ProofError::KeyShare));
+        assert_eq!(window.claim(&proof(2, 5, NOW), NOW), Ok(()));
+        let later = NOW + secs(66);
+        assert_eq!(window.claim(&proof(1, 6, later), later), Ok(()), "its share is free again");
+        assert_eq!(window.shares.len(), 1);
+    }
+
+    #[test]
+    fn one_claim_forgets_a_few_and_the_next_ones_the_rest() {
+        let mut window = window(1024);
+        for n in 0..100 {
+            assert_eq!(window.claim(&proof(n, n, NOW), NOW), Ok(()));
+        }
+        let later = NOW + secs(66);
+        for n in 100..120 {
+            assert_eq!(window.claim(&proof(n, n, later), later), Ok(()));
+        }
+        assert_eq!(window.len(), 20);
+        assert_eq!(window.order.len(), 20);
+    }
+}
