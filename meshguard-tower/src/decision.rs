@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use meshguard_core::policy::{DeliveryRule, Ruling};
 use meshguard_core::{Policy, Reason, Timestamp};
 
 /// Refusals that can still be explained.
 const KEPT: usize = 1024;
+/// Bytes of a text, at most: who asks must not choose how much is kept.
+const MAX_TEXT: usize = 512;
 
 /// The decision that let a request in: in its extensions. Cloning is cheap.
 #[derive(Clone)]
@@ -114,7 +116,8 @@ pub struct Explanation {
     pub from: Option<String>,
     /// Through which hop.
     pub via: Option<String>,
-    /// For what: method and raw path.
+    /// For what: method and raw path, of which the first 512 bytes. The route, where the refusal
+    /// came while the application was at work.
     pub asked: String,
     /// Why it was refused, in words.
     pub reason: String,
@@ -131,6 +134,24 @@ impl fmt::Display for Explanation {
         }
         write!(f, ": {} (policy version {})", self.reason, self.policy_version)
     }
+}
+
+/// What was asked, in a text that is kept.
+pub(crate) fn asked(method: Option<&Method>, path: &str) -> String {
+    let mut text = method.map(|method| format!("{method} ")).unwrap_or_default();
+    text.push_str(path);
+    cut(text)
+}
+
+/// Cuts what is longer than is kept.
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// The last refusals.

@@ -4,6 +4,7 @@ mod admit;
 mod answer;
 mod claim;
 mod control;
+mod denied;
 mod exchange;
 mod facts;
 mod finish;

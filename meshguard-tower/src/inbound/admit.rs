@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
-use meshguard_core::ledger::{self, Entry};
 use meshguard_core::policy::{DeliveryMode, METHOD_OVERRIDE_HEADERS};
-use meshguard_core::{Access, Evidence, Policy, Reason, Timestamp};
+use meshguard_core::{Access, Evidence, Policy, Reason};
 
 use super::claim::{BodyPlan, Proved, prove};
+use super::denied::{Asked, Denied, refuse};
 use super::exchange::{Exchange, Proven};
 use super::facts::Facts;
 use super::observed::{Fate, Observed};
@@ -18,9 +18,8 @@ use super::refuse::Refused;
 use crate::body::{evidence, is_grpc};
 use crate::connection::Connection;
 use crate::control::Cause;
-use crate::decision::{Decision, Explanation};
+use crate::decision::Decision;
 use crate::mesh::Mesh;
-use crate::sink::Direction;
 use crate::timeout::grpc_timeout;
 use crate::tls::now;
 
@@ -34,6 +33,13 @@ pub(super) struct Admitted {
     pub(super) deadline: Option<Duration>,
 }
 
+impl Admitted {
+    /// What was asked, while its head is not yet the application's.
+    pub(super) fn asked<'a>(&'a self, parts: &'a Parts) -> Asked<'a> {
+        Asked::of(&self.exchange, self.decision.policy(), parts)
+    }
+}
+
 /// Decides on a request by its head.
 pub(super) fn admit(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused> {
     let since = Instant::now();
@@ -44,11 +50,11 @@ pub(super) fn admit(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused> {
 
 /// As [`admit`], for one of the protocol's own requests: proven, and so above policy.
 pub(super) fn admit_own(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused> {
-    let connection = parts.extensions.get::<Connection>();
-    let connection = connection.ok_or(Refused::new(StatusCode::FORBIDDEN, "no identity"))?;
     let policy = mesh.policy();
+    let connection = connection(mesh, &policy, parts)?;
     let ruling = policy.decide(&Access::http(parts.method.as_str(), parts.uri.path())).ruling();
-    let proved = prove(mesh, connection, &policy, parts, authority(parts)?, true, now())?;
+    let authority = one_reading(mesh, &policy, connection, parts)?;
+    let proved = prove(mesh, connection, &policy, parts, authority, true, now())?;
     let observed = Observed::new(Instant::now(), Fate::Uncounted);
     let (body, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
     let decision = Decision::new(policy, ruling);
@@ -56,17 +62,13 @@ pub(super) fn admit_own(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused>
 }
 
 fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admitted, Refused> {
-    let Some(connection) = parts.extensions.get::<Connection>() else {
-        tracing::error!(target: "meshguard::decision", "no mesh connection under this request");
-        return Err(Refused::new(StatusCode::FORBIDDEN, "no identity"));
-    };
-    let now = now();
     let policy = mesh.policy();
-    let authority = authority(parts)?;
-    let proved = prove(mesh, connection, &policy, parts, authority, false, now)?;
+    let connection = connection(mesh, &policy, parts)?;
+    let authority = one_reading(mesh, &policy, connection, parts)?;
+    let proved = prove(mesh, connection, &policy, parts, authority, false, now())?;
     let observed = Observed::new(since, Fate::Asked);
     let (plan, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
-    let refused = |e| refuse(mesh, &exchange, parts, &policy, &e, now);
+    let refused = |denied| refuse(&exchange, parts, &policy, denied);
     // First: what the loop has cut off is not measured any more.
     restrict(mesh, &exchange).map_err(refused)?;
     let facts = Facts::of(parts, grpc);
@@ -82,27 +84,49 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     Ok(Admitted { exchange, decision, body: plan, head, grpc, deadline })
 }
 
+/// The connection that a request came over: without one of ours, nobody is known.
+fn connection<'a>(
+    mesh: &Mesh,
+    policy: &Policy,
+    parts: &'a Parts,
+) -> Result<&'a Connection, Refused> {
+    parts.extensions.get::<Connection>().ok_or_else(|| {
+        tracing::error!(target: "meshguard::decision", "no mesh connection under this request");
+        let denied = Denied::new(StatusCode::FORBIDDEN, "no identity", "no-identity");
+        Asked::unproven(mesh, policy, None, parts).refuse(denied)
+    })
+}
+
+/// The authority that is asked, where the head has one reading.
+fn one_reading<'a>(
+    mesh: &Mesh,
+    policy: &Policy,
+    connection: &Connection,
+    parts: &'a Parts,
+) -> Result<&'a str, Refused> {
+    authority(parts).map_err(|text| {
+        let denied = Denied::new(StatusCode::BAD_REQUEST, text, "ambiguous-head");
+        Asked::unproven(mesh, policy, Some(connection), parts).refuse(denied)
+    })
+}
+
 /// What is asked on the wire must be one thing, whoever reads it.
-fn authority(parts: &Parts) -> Result<&str, Refused> {
-    let bad = |text| Err(Refused::new(StatusCode::BAD_REQUEST, text));
+fn authority(parts: &Parts) -> Result<&str, &'static str> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return bad("more than one host"),
-        (Some(host), None) => match host.to_str() {
-            Ok(host) => Some(host),
-            Err(_) => return bad("malformed host"),
-        },
+        (_, Some(_)) => return Err("more than one host"),
+        (Some(host), None) => Some(host.to_str().map_err(|_| "malformed host")?),
         (None, None) => None,
     };
     let authority = match (parts.uri.authority().map(http::uri::Authority::as_str), host) {
         (Some(a), Some(h)) if !a.eq_ignore_ascii_case(h) => {
-            return bad("host and authority differ");
+            return Err("host and authority differ");
         }
         (Some(authority), _) | (None, Some(authority)) => authority,
-        (None, None) => return bad("no host"),
+        (None, None) => return Err("no host"),
     };
     if METHOD_OVERRIDE_HEADERS.iter().any(|name| parts.headers.contains_key(*name)) {
-        return bad("a header that overrides the method");
+        return Err("a header that overrides the method");
     }
     Ok(authority)
 }
@@ -130,23 +154,7 @@ fn decide(
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
-    let reason = decision.reason().to_string();
-    Err(Denied { status, text, name: "denied", reason, fate: Fate::Refused })
-}
-
-/// A refusal that an operator can have explained.
-struct Denied {
-    status: StatusCode,
-    text: &'static str,
-    name: &'static str,
-    reason: String,
-    fate: Fate,
-}
-
-impl Denied {
-    fn new(status: StatusCode, text: &'static str, name: &'static str) -> Self {
-        Self { status, text, name, reason: text.to_owned(), fate: Fate::Refused }
-    }
+    Err(Denied::new(status, text, "denied").because(decision.reason()))
 }
 
 /// What the edge's delivery demands, beyond what policy allowed.
@@ -190,8 +198,7 @@ fn restrict(mesh: &Mesh, exchange: &Exchange) -> Result<(), Denied> {
             Cause::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             _ => (StatusCode::FORBIDDEN, "restricted"),
         };
-        let reason = stopped.to_string();
-        Denied { status, text, name: "restricted", reason, fate: Fate::Restricted }
+        Denied::new(status, text, "restricted").because(stopped).fate(Fate::Restricted)
     })
 }
 
@@ -221,43 +228,4 @@ fn exchange(
         }
     };
     (plan, Arc::new(Exchange::new(mesh, connection, evidence, proven, observed)))
-}
-
-/// Refuses with a number that an operator can look up.
-fn refuse(
-    mesh: &Mesh,
-    exchange: &Arc<Exchange>,
-    parts: &Parts,
-    policy: &Policy,
-    denied: &Denied,
-    now: Timestamp,
-) -> Refused {
-    exchange.observed.becomes(denied.fate);
-    exchange.observed.refused_with(denied.status);
-    let id = mesh.decision_id();
-    let edge = exchange.edge();
-    let explanation = Explanation {
-        id,
-        at: now,
-        from: edge.from.map(ToString::to_string),
-        via: edge.via.map(ToString::to_string),
-        asked: format!("{} {}", parts.method, parts.uri.path()),
-        reason: denied.reason.clone(),
-        policy_version: policy.version(),
-    };
-    mesh.record(|| {
-        Entry::Decision(ledger::Decision {
-            id: id.number(),
-            from: explanation.from.as_deref(),
-            via: explanation.via.as_deref(),
-            allowed: false,
-            reason: &explanation.reason,
-            route: None,
-            policy_version: explanation.policy_version,
-        })
-    });
-    mesh.found(Direction::Inbound, edge, denied.name, &explanation);
-    mesh.explanations().keep(explanation);
-    let refused = Refused::new(denied.status, denied.text).by(id);
-    if exchange.proven.is_some() { refused.proven(Arc::clone(exchange)) } else { refused }
 }

@@ -13,6 +13,7 @@ use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, Refusal, co
 use meshguard_core::reflex::Signal;
 use meshguard_core::{Evidence, Policy, Timestamp};
 
+use super::denied::{Asked, Denied};
 use super::exchange::{Exchange, Proven};
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
@@ -21,7 +22,7 @@ use crate::connection::Connection;
 use crate::mesh::Mesh;
 use crate::observe::Measured;
 use crate::session::ServerSession;
-use crate::sink::{Direction, Edge};
+use crate::sink::Edge;
 
 /// What to do with its body.
 pub(super) enum BodyPlan {
@@ -52,10 +53,9 @@ pub(super) fn prove(
 ) -> Result<Option<Proved>, Refused> {
     let mut fields = parts.headers.get_all(field::NAME).iter();
     let Some(value) = fields.next() else { return Ok(None) };
-    let outer = Edge { from: None, to: mesh.id(), via: Some(connection.peer().id()) };
+    let asked = Asked::unproven(mesh, policy, Some(connection), parts);
     let unproven = |name, detail: &dyn fmt::Display, text| {
-        mesh.found(Direction::Inbound, outer, name, detail);
-        Refused::new(StatusCode::UNAUTHORIZED, text)
+        asked.refuse(Denied::new(StatusCode::UNAUTHORIZED, text, name).because(detail))
     };
     if fields.next().is_some() {
         return Err(unproven("field", &"more than one meshguard field", "malformed proof"));
@@ -63,7 +63,7 @@ pub(super) fn prove(
     let field = RequestField::parse(value.as_bytes())
         .map_err(|e| unproven("field", &e, "malformed proof"))?;
     let Some(session) = mesh.sessions().get(&field.sid).filter(|s| s.is_open(now)) else {
-        return Err(Refused::renew());
+        return Err(asked.renew());
     };
     let plain = &value.as_bytes()[..field.covered];
     let head = RequestHead {
@@ -106,7 +106,7 @@ pub(super) fn prove(
     }
     match claimed {
         Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),
-        Err(refusal) => Err(not_claimed(mesh, connection, session, &field, refusal)),
+        Err(refusal) => Err(not_claimed(&asked, connection, session, &field, refusal)),
     }
 }
 
@@ -149,12 +149,13 @@ fn edge<'a>(mesh: &'a Mesh, connection: &'a Connection, session: &'a ServerSessi
 
 /// Answers a proven head whose seq was not to be claimed, with proof.
 fn not_claimed(
-    mesh: &Mesh,
+    asked: &Asked<'_>,
     connection: &Connection,
     session: Arc<ServerSession>,
     field: &RequestField<'_>,
     refusal: Refusal,
 ) -> Refused {
+    let mesh = asked.mesh;
     if matches!(refusal, Refusal::Duplicate { .. }) {
         charge(mesh, connection, &session);
     }
@@ -174,6 +175,7 @@ fn not_claimed(
     let proven = Proven::answering(session, claim, field.proof, empty);
     let observed = Observed::new(Instant::now(), Fate::Uncounted);
     let exchange = Exchange::new(mesh, connection, Evidence::Verified, Some(proven), observed);
-    mesh.found(Direction::Inbound, exchange.edge(), name, &refusal);
-    Refused::new(StatusCode::CONFLICT, "not admitted").stating(Arc::new(exchange), rcpt, dup)
+    let denied = Denied::new(StatusCode::CONFLICT, "not admitted", name).because(&refusal);
+    let refused = asked.with(exchange.edge()).refuse(denied);
+    refused.stating(Arc::new(exchange), rcpt, dup)
 }

@@ -15,8 +15,9 @@ use tokio::time::timeout;
 
 use super::admit::{Admitted, admit_own};
 use super::claim::BodyPlan;
+use super::denied::{Asked, Denied};
 use super::exchange::Proven;
-use super::refuse::Refused;
+use super::refuse::{DECISION, Refused};
 use crate::aead::AWS_LC;
 use crate::body::{Hold, HoldError, Incoming, stated_length, unmark_records};
 use crate::connection::Connection;
@@ -27,7 +28,6 @@ use crate::session::{
     HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, RECEIPTS, SESSION, SessionRefusal, Step,
     named_sid, sid_value,
 };
-use crate::sink::{Direction, Edge};
 use crate::tls::now;
 
 /// An answer to one of the protocol's own requests. Boxed: none of them is an application's.
@@ -45,14 +45,24 @@ where
     let name = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
     Box::pin(async move {
         if parts.method != Method::POST {
-            return Refused::new(StatusCode::METHOD_NOT_ALLOWED, "POST only").into_response();
+            return refuse(&mesh, &parts, StatusCode::METHOD_NOT_ALLOWED, "POST only");
         }
         match name.as_str() {
             HANDSHAKE => handshake(&mesh, &parts, body).await,
             RECEIPTS => receipts(&mesh, parts, body).await,
-            _ => Refused::new(StatusCode::NOT_FOUND, "no such endpoint").into_response(),
+            _ => refuse(&mesh, &parts, StatusCode::NOT_FOUND, "no such endpoint"),
         }
     })
+}
+
+fn refuse(
+    mesh: &Mesh,
+    parts: &Parts,
+    status: StatusCode,
+    text: &'static str,
+) -> (Response<()>, Bytes) {
+    let asked = Asked::unproven(mesh, &mesh.policy(), parts.extensions.get(), parts);
+    asked.refuse(Denied::new(status, text, "own-request")).into_response()
 }
 
 async fn handshake<B>(mesh: &Mesh, parts: &Parts, body: B) -> (Response<()>, Bytes)
@@ -61,7 +71,7 @@ where
     B::Error: Into<BoxError>,
 {
     let Some(connection) = parts.extensions.get::<Connection>() else {
-        return Refused::new(StatusCode::FORBIDDEN, "no identity").into_response();
+        return refuse(mesh, parts, StatusCode::FORBIDDEN, "no identity");
     };
     let outer = connection.peer();
     let read = timeout(HANDSHAKE_TIME, read(body, MAX_HANDSHAKE)).await;
@@ -86,8 +96,11 @@ where
             (response, answer.into())
         }
         Err((refusal, alert)) => {
-            let edge = Edge { from: None, to: mesh.id(), via: Some(outer.id()) };
-            mesh.found(Direction::Inbound, edge, refusal.as_str(), &refusal);
+            let asked = Asked::unproven(mesh, &mesh.policy(), Some(connection), parts);
+            let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(&refusal);
+            if let Some(id) = asked.refuse(denied).decision() {
+                response.headers_mut().insert(DECISION, id.header());
+            }
             *response.status_mut() = refusal.status();
             let refused = HeaderValue::from_static("refused");
             response.headers_mut().insert(SESSION, refused);
@@ -109,17 +122,22 @@ where
     unmark_records(&mut parts.headers);
     let exchange = Arc::clone(&admitted.exchange);
     let Some(proven) = &exchange.proven else {
-        return Refused::new(StatusCode::UNAUTHORIZED, "receipts need proof").into_response();
+        return refuse(mesh, &parts, StatusCode::UNAUTHORIZED, "receipts need proof");
     };
     let taken = match take(&admitted, proven, body, length).await {
         Some(body) => proven.session.receiver().receipts(&body).is_ok(),
         None => false,
     };
     mesh.notice(&proven.session, exchange.edge());
-    let status = if taken { StatusCode::NO_CONTENT } else { StatusCode::BAD_REQUEST };
     let rcpt = proven.rcpt_now().unwrap_or(Rcpt::short(ReceiptStatus::Bad, 0, 0));
-    let refused = Refused::new(status, "").stating(Arc::clone(&exchange), rcpt, false);
-    refused.into_response()
+    let answer = if taken {
+        Refused::taken()
+    } else {
+        let denied = Denied::new(StatusCode::BAD_REQUEST, "", "own-request");
+        let denied = denied.because("receipts that are not understood");
+        Asked::of(&exchange, &mesh.policy(), &parts).refuse(denied)
+    };
+    answer.stating(Arc::clone(&exchange), rcpt, false).into_response()
 }
 
 /// The whole verified body of one of our own requests, if it is one.

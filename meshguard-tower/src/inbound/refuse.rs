@@ -16,10 +16,11 @@ use crate::session::SESSION;
 /// The header that names the decision behind a refusal.
 pub(crate) const DECISION: &str = "meshguard-decision";
 
-/// An answer of our own.
+/// An answer of our own. Says no more to the caller than the decision's number.
 pub(super) struct Refused {
     status: StatusCode,
     text: &'static str,
+    /// `None` where nothing is refused.
     decision: Option<DecisionId>,
     renew: bool,
     grpc: bool,
@@ -27,21 +28,28 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(status: StatusCode, text: &'static str) -> Self {
+    /// By the decision of this number, which [`Asked`](super::denied::Asked) gives.
+    pub(super) fn by(decision: DecisionId, status: StatusCode, text: &'static str) -> Self {
+        Self { decision: Some(decision), ..Self::done(status, text) }
+    }
+
+    /// The whole answer to one of the protocol's own requests that was taken.
+    pub(super) fn taken() -> Self {
+        Self::done(StatusCode::NO_CONTENT, "")
+    }
+
+    fn done(status: StatusCode, text: &'static str) -> Self {
         Self { status, text, decision: None, renew: false, grpc: false, proven: None }
     }
 
-    /// By policy. Says no more to the caller than the decision's number.
-    pub(super) fn by(mut self, decision: DecisionId) -> Self {
-        self.decision = Some(decision);
+    /// Asks for another session. A hint: anyone could have made it.
+    pub(super) fn renew(mut self) -> Self {
+        self.renew = true;
         self
     }
 
-    /// Asks for another session. A hint: anyone could have made it.
-    pub(super) fn renew() -> Self {
-        let mut refused = Self::new(StatusCode::UNAUTHORIZED, "no such session");
-        refused.renew = true;
-        refused
+    pub(super) fn decision(&self) -> Option<DecisionId> {
+        self.decision
     }
 
     pub(super) fn grpc(mut self, grpc: bool) -> Self {

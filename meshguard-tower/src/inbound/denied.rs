@@ -1,0 +1,159 @@
+//! What is refused: each refusal has a number of its own, and what stood behind it is kept.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use meshguard_core::Policy;
+use meshguard_core::ledger::{self, Entry};
+
+use super::exchange::Exchange;
+use super::observed::Fate;
+use super::refuse::Refused;
+use crate::connection::Connection;
+use crate::decision::{Decision, Explanation, asked, cut};
+use crate::mesh::Mesh;
+use crate::sink::{Direction, Edge};
+use crate::tls::now;
+
+/// A request, as far as an explanation speaks of it.
+pub(super) struct Asked<'a> {
+    pub(super) mesh: &'a Mesh,
+    edge: Edge<'a>,
+    method: Option<&'a Method>,
+    path: &'a str,
+    policy_version: u64,
+}
+
+/// Why a request is refused.
+pub(super) struct Denied {
+    pub(super) status: StatusCode,
+    /// All that the caller is told.
+    pub(super) text: &'static str,
+    /// The finding's name; `None` where a finding was told already.
+    name: Option<&'static str>,
+    /// What the operator is told.
+    reason: String,
+    pub(super) fate: Fate,
+}
+
+impl Denied {
+    pub(super) fn new(status: StatusCode, text: &'static str, name: &'static str) -> Self {
+        Self { status, text, name: Some(name), reason: text.to_owned(), fate: Fate::Refused }
+    }
+
+    /// What the operator is told beyond the caller.
+    pub(super) fn because(mut self, reason: impl ToString) -> Self {
+        self.reason = reason.to_string();
+        self
+    }
+
+    pub(super) fn fate(mut self, fate: Fate) -> Self {
+        self.fate = fate;
+        self
+    }
+
+    /// It was told already: there is only its number to give.
+    pub(super) fn told(status: StatusCode, text: &'static str, reason: impl ToString) -> Self {
+        Self { name: None, ..Self::new(status, text, "").because(reason) }
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// A request of which nobody has proved whose it is: its connection's other end brought it.
+    pub(super) fn unproven(
+        mesh: &'a Mesh,
+        policy: &Policy,
+        connection: Option<&'a Connection>,
+        parts: &'a Parts,
+    ) -> Self {
+        let outer = connection.map(|connection| connection.peer().id());
+        let edge = Edge { from: None, to: mesh.id(), via: outer };
+        Self::on(mesh, policy, edge, parts)
+    }
+
+    /// A request whose caller is known.
+    pub(super) fn of(exchange: &'a Exchange, policy: &Policy, parts: &'a Parts) -> Self {
+        Self::on(&exchange.mesh, policy, exchange.edge(), parts)
+    }
+
+    fn on(mesh: &'a Mesh, policy: &Policy, edge: Edge<'a>, parts: &'a Parts) -> Self {
+        let (method, path) = (Some(&parts.method), parts.uri.path());
+        Self { mesh, edge, method, path, policy_version: policy.version() }
+    }
+
+    /// A request that was let in, and whose head is the application's by now.
+    pub(super) fn under_way(exchange: &'a Exchange, decision: &'a Decision) -> Self {
+        Self {
+            mesh: &exchange.mesh,
+            edge: exchange.edge(),
+            method: None,
+            path: decision.route().unwrap_or("unmatched"),
+            policy_version: decision.policy_version(),
+        }
+    }
+
+    /// The same request, whose proof has told more.
+    pub(super) fn with(&self, edge: Edge<'a>) -> Self {
+        Self { edge, ..*self }
+    }
+
+    /// Refuses it. Tells the mesh, writes it down, and keeps why.
+    pub(super) fn refuse(&self, denied: Denied) -> Refused {
+        let explanation = self.explanation(denied.reason);
+        let refused = Refused::by(explanation.id, denied.status, denied.text);
+        if let Some(name) = denied.name {
+            self.write_down(&explanation);
+            self.mesh.found(Direction::Inbound, self.edge, name, &explanation);
+        }
+        self.mesh.explanations().keep(explanation);
+        refused
+    }
+
+    /// Refuses it because of what anybody could have caused, and what mends itself: another
+    /// session is opened.
+    pub(super) fn renew(&self) -> Refused {
+        let text = "no such session";
+        self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, text)).renew()
+    }
+
+    fn explanation(&self, reason: String) -> Explanation {
+        let Edge { from, via, .. } = self.edge;
+        Explanation {
+            id: self.mesh.decision_id(),
+            at: now(),
+            from: from.map(ToString::to_string),
+            via: via.map(ToString::to_string),
+            asked: asked(self.method, self.path),
+            reason: cut(reason),
+            policy_version: self.policy_version,
+        }
+    }
+
+    fn write_down(&self, explanation: &Explanation) {
+        self.mesh.record(|| {
+            Entry::Decision(ledger::Decision {
+                id: explanation.id.number(),
+                from: explanation.from.as_deref(),
+                via: explanation.via.as_deref(),
+                allowed: false,
+                reason: &explanation.reason,
+                route: None,
+                policy_version: explanation.policy_version,
+            })
+        });
+    }
+}
+
+/// Refuses a request whose caller is known, and with proof where its own head had one.
+pub(super) fn refuse(
+    exchange: &Arc<Exchange>,
+    parts: &Parts,
+    policy: &Policy,
+    denied: Denied,
+) -> Refused {
+    exchange.observed.becomes(denied.fate);
+    exchange.observed.refused_with(denied.status);
+    let refused = Asked::of(exchange, policy, parts).refuse(denied);
+    if exchange.proven.is_some() { refused.proven(Arc::clone(exchange)) } else { refused }
+}
