@@ -116,8 +116,7 @@ pub struct Explanation {
     pub from: Option<String>,
     /// Through which hop.
     pub via: Option<String>,
-    /// For what: method and raw path, of which the first 512 bytes. The route, where the refusal
-    /// came while the application was at work.
+    /// For what: method and raw path, of which the first 512 bytes.
     pub asked: String,
     /// Why it was refused, in words.
     pub reason: String,

@@ -9,6 +9,7 @@ mod exchange;
 mod facts;
 mod finish;
 mod future;
+mod head;
 mod hook;
 mod observed;
 mod refuse;

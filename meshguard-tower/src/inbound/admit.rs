@@ -7,12 +7,13 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
 use meshguard_core::policy::{DeliveryMode, METHOD_OVERRIDE_HEADERS};
-use meshguard_core::{Access, Evidence, Policy, Reason};
+use meshguard_core::{Access, Evidence, Policy, Reason, Timestamp};
 
 use super::claim::{BodyPlan, Proved, prove};
 use super::denied::{Asked, Denied, refuse};
 use super::exchange::{Exchange, Proven};
 use super::facts::Facts;
+use super::head::one_reading;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use crate::body::{evidence, is_grpc};
@@ -53,7 +54,7 @@ pub(super) fn admit_own(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused>
     let policy = mesh.policy();
     let connection = connection(mesh, &policy, parts)?;
     let ruling = policy.decide(&Access::http(parts.method.as_str(), parts.uri.path())).ruling();
-    let authority = one_reading(mesh, &policy, connection, parts)?;
+    let authority = authority(mesh, &policy, connection, parts)?;
     let proved = prove(mesh, connection, &policy, parts, authority, true, now())?;
     let observed = Observed::new(Instant::now(), Fate::Uncounted);
     let (body, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
@@ -62,10 +63,10 @@ pub(super) fn admit_own(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused>
 }
 
 fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admitted, Refused> {
-    let policy = mesh.policy();
+    let (policy, now) = (mesh.policy(), now());
     let connection = connection(mesh, &policy, parts)?;
-    let authority = one_reading(mesh, &policy, connection, parts)?;
-    let proved = prove(mesh, connection, &policy, parts, authority, false, now())?;
+    let authority = authority(mesh, &policy, connection, parts)?;
+    let proved = prove(mesh, connection, &policy, parts, authority, false, now)?;
     let observed = Observed::new(since, Fate::Asked);
     let (plan, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
     let refused = |denied| refuse(&exchange, parts, &policy, denied);
@@ -98,37 +99,21 @@ fn connection<'a>(
 }
 
 /// The authority that is asked, where the head has one reading.
-fn one_reading<'a>(
+fn authority<'a>(
     mesh: &Mesh,
     policy: &Policy,
     connection: &Connection,
     parts: &'a Parts,
 ) -> Result<&'a str, Refused> {
-    authority(parts).map_err(|text| {
+    let overrides = METHOD_OVERRIDE_HEADERS.iter().any(|name| parts.headers.contains_key(*name));
+    let read = match overrides {
+        true => Err("a header that overrides the method"),
+        false => one_reading(parts),
+    };
+    read.map_err(|text| {
         let denied = Denied::new(StatusCode::BAD_REQUEST, text, "ambiguous-head");
         Asked::unproven(mesh, policy, Some(connection), parts).refuse(denied)
     })
-}
-
-/// What is asked on the wire must be one thing, whoever reads it.
-fn authority(parts: &Parts) -> Result<&str, &'static str> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return Err("more than one host"),
-        (Some(host), None) => Some(host.to_str().map_err(|_| "malformed host")?),
-        (None, None) => None,
-    };
-    let authority = match (parts.uri.authority().map(http::uri::Authority::as_str), host) {
-        (Some(a), Some(h)) if !a.eq_ignore_ascii_case(h) => {
-            return Err("host and authority differ");
-        }
-        (Some(authority), _) | (None, Some(authority)) => authority,
-        (None, None) => return Err("no host"),
-    };
-    if METHOD_OVERRIDE_HEADERS.iter().any(|name| parts.headers.contains_key(*name)) {
-        return Err("a header that overrides the method");
-    }
-    Ok(authority)
 }
 
 /// Asks policy.

@@ -8,6 +8,7 @@ use meshguard_core::Policy;
 use meshguard_core::ledger::{self, Entry};
 
 use super::exchange::Exchange;
+use super::facts::Facts;
 use super::observed::Fate;
 use super::refuse::Refused;
 use crate::connection::Connection;
@@ -83,12 +84,13 @@ impl<'a> Asked<'a> {
     }
 
     /// A request that was let in, and whose head is the application's by now.
-    pub(super) fn under_way(exchange: &'a Exchange, decision: &'a Decision) -> Self {
+    pub(super) fn under_way(exchange: &'a Exchange, decision: &Decision) -> Self {
+        let facts = exchange.facts.get();
         Self {
             mesh: &exchange.mesh,
             edge: exchange.edge(),
-            method: None,
-            path: decision.route().unwrap_or("unmatched"),
+            method: facts.map(Facts::method),
+            path: facts.map_or("", Facts::path),
             policy_version: decision.policy_version(),
         }
     }

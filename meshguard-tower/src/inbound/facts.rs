@@ -100,6 +100,14 @@ impl Facts {
         }
     }
 
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     fn host(&self) -> Option<&str> {
         match self.uri.authority() {
             Some(authority) => Some(authority.as_str()),

@@ -22,6 +22,7 @@ use super::denied::{Asked, Denied};
 use super::exchange::{Delivery, Proven, timed_out};
 use super::hook::RequestHook;
 use super::refuse::{Refused, trailers_only};
+use super::strip::strip_request;
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
 use crate::body::{Hold, HoldError, Incoming, Outgoing, Plain, stated_length, unmark_records};
@@ -108,7 +109,7 @@ where
 
 /// Makes a head what the application may see of it; whether records were marked as such.
 fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
-    strip(&mut parts.headers);
+    strip_request(&mut parts.headers);
     let marked = match admitted.body {
         BodyPlan::Records(_) => unmark_records(&mut parts.headers),
         _ => true,

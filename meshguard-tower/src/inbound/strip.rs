@@ -1,8 +1,7 @@
-//! Headers that must not reach the application: what claims identity, and our own.
+//! Headers that must not reach the application: what claims an identity, another address or
+//! another target than the request's own, and our own.
 
 use http::HeaderMap;
-#[cfg(test)]
-use http::HeaderName;
 
 use super::refuse::DECISION;
 
@@ -10,9 +9,13 @@ use super::refuse::DECISION;
 /// begin with `meshguard`.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     // Nearly always there is `meshguard` alone, or nothing: removal needs the names by value.
-    while let Some(name) = headers.keys().find(|n| is_stripped(n.as_str())).cloned() {
-        headers.remove(name);
-    }
+    remove(headers, |name| CLAIMS.has(name));
+}
+
+/// As [`strip`], for a request on its way to the application: frameworks take the client's
+/// address, the host and even the path from headers that any caller can set.
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    remove(headers, |name| CLAIMS.has(name) || SPOOFS.has(name));
 }
 
 /// As [`strip`], for an answer on its way to its caller: the number of a refusal's decision is
@@ -25,49 +28,144 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     }
 }
 
-/// By the beginning of the name, lower case.
-const CLAIMS: [&str; 9] = [
-    "meshguard",
-    "x-forwarded-client-cert",
-    "x-client-cert",
-    "x-spiffe-",
-    "x-ssl-client",
-    "ssl-client",
-    "client-cert", // RFC 9440, and its chain
-    "x-peer-",
-    "x-meshguard",
-];
-
-fn is_stripped(name: &str) -> bool {
-    let first = name.as_bytes().first();
-    matches!(first, Some(b'm' | b'x' | b's' | b'c')) && CLAIMS.iter().any(|c| name.starts_with(c))
+fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| which(name.as_str())).cloned() {
+        headers.remove(name);
+    }
 }
 
-/// The names of [`CLAIMS`] that are not our own, for the documentation and for tests.
-#[cfg(test)]
-pub(crate) fn claims() -> impl Iterator<Item = HeaderName> {
-    CLAIMS.iter().filter(|c| !c.ends_with('-')).map(|c| HeaderName::from_static(c))
+/// Names of headers, lower case.
+struct Names {
+    /// The letters that they begin with: nearly every header is told apart by its first.
+    first: &'static [u8],
+    begins: &'static [&'static str],
+    exact: &'static [&'static str],
 }
+
+impl Names {
+    fn has(&self, name: &str) -> bool {
+        name.as_bytes().first().is_some_and(|first| self.first.contains(first))
+            && (self.begins.iter().any(|begin| name.starts_with(begin))
+                || self.exact.contains(&name))
+    }
+}
+
+/// What claims to be proved by a connection, and is our own.
+const CLAIMS: Names = Names {
+    first: b"mxsc",
+    begins: &[
+        "meshguard",
+        "x-forwarded-client-cert",
+        "x-client-cert",
+        "x-spiffe-",
+        "x-ssl-client",
+        "ssl-client",
+        "client-cert", // RFC 9440, and its chain
+        "x-peer-",
+        "x-meshguard",
+    ],
+    exact: &[],
+};
+
+/// What proxies tell the service behind them, and what a caller could pretend to be told by one:
+/// whom they have authenticated, from which address, for which host, path or method it was asked.
+/// No header of a mesh says so; a caller's own words have another name.
+const SPOOFS: Names = Names {
+    first: b"xfrtc",
+    begins: &[
+        "x-forwarded", // -for, -host, -proto, -port, -prefix, -user, -email, …
+        "x-envoy-",    // -original-path, -external-address, -peer-metadata, …
+        "x-original-", // -url, -uri, -host, -method
+        "x-auth-request-",
+        "x-goog-authenticated-user-",
+        "x-amzn-oidc-",
+        "x-ms-client-principal",
+        "cf-connecting-ip",
+    ],
+    exact: &[
+        "forwarded", // RFC 7239
+        "x-rewrite-url",
+        "x-override-url",
+        "x-host",
+        "x-http-host-override",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-originating-ip",
+        "x-remote-ip",
+        "x-remote-addr",
+        "true-client-ip",
+        "fastly-client-ip",
+        "x-remote-user",
+        "remote-user",
+        "x-webauth-user",
+    ],
+};
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
-    #[test]
-    fn what_claims_identity_goes_and_all_else_stays() {
+    fn headers(names: impl Iterator<Item = &'static str>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for name in claims() {
+        for name in names {
+            // Of a beginning, a name that begins so.
+            let name = HeaderName::from_bytes(format!("{name}x").trim_end_matches("-x").as_bytes());
+            let name = name.unwrap();
             headers.append(name.clone(), HeaderValue::from_static("a"));
             headers.append(name, HeaderValue::from_static("b"));
         }
+        headers
+    }
+
+    const KEPT: [&str; 8] = [
+        "x-tenant",
+        "content-type",
+        "authorization",
+        "cookie",
+        "server",
+        "traceparent",
+        "x-request-id",
+        "range",
+    ];
+
+    #[test]
+    fn what_claims_identity_goes_and_all_else_stays() {
+        let mut headers = headers(CLAIMS.begins.iter().copied());
+        assert_eq!(headers.keys_len(), CLAIMS.begins.len());
         headers.insert("x-spiffe-id", HeaderValue::from_static("spiffe://a/b"));
         headers.insert("meshguard-session", HeaderValue::from_static("renew"));
-        for kept in ["x-tenant", "content-type", "authorization", "cookie", "server"] {
+        headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+        for kept in KEPT {
             headers.insert(kept, HeaderValue::from_static("a"));
         }
         strip(&mut headers);
-        assert_eq!(headers.len(), 5);
+        // What an application itself forwards is for its callee to drop.
+        assert_eq!(headers.len(), KEPT.len() + 1);
+    }
+
+    #[test]
+    fn what_only_a_proxy_could_know_does_not_reach_the_application() {
+        let names = CLAIMS.begins.iter().chain(SPOOFS.begins).copied();
+        let mut headers = headers(names);
+        for name in SPOOFS.exact {
+            headers.insert(*name, HeaderValue::from_static("a"));
+        }
+        for kept in KEPT {
+            headers.insert(kept, HeaderValue::from_static("a"));
+        }
+        strip_request(&mut headers);
+        assert_eq!(headers.len(), KEPT.len(), "{headers:?}");
+    }
+
+    #[test]
+    fn every_name_begins_with_a_letter_that_is_looked_for() {
+        for names in [CLAIMS, SPOOFS] {
+            for name in names.begins.iter().chain(names.exact) {
+                assert!(names.has(name), "{name}");
+            }
+        }
     }
 }
