@@ -18,9 +18,9 @@ pub struct PolicyError {
     line: usize,
     column: usize,
     offset: usize,
-    excerpt: String,
-    message: String,
-    hint: Option<String>,
+    excerpt: Box<str>,
+    message: Box<str>,
+    hint: Option<Box<str>>,
 }
 
 impl PolicyError {
@@ -203,8 +203,9 @@ impl Fault {
         let rest = text.get(start..).unwrap_or_default();
         let excerpt = rest.lines().next().unwrap_or_default();
         let excerpt = excerpt.char_indices().take_while(|(at, c)| at + c.len_utf8() <= MAX_EXCERPT);
-        let excerpt: String = excerpt.map(|(_, c)| c).collect();
-        let (offset, Self { kind, message, hint, .. }) = (before.len(), self);
+        let excerpt = excerpt.map(|(_, c)| c).collect();
+        let (offset, kind, message) = (before.len(), self.kind, self.message.into());
+        let hint = self.hint.map(Into::into);
         PolicyError { kind, line, column, offset, excerpt, message, hint }
     }
 }

@@ -139,7 +139,7 @@ fn decide(
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
-    Err(Denied::new(status, text, "denied").because(decision.reason()))
+    Err(Denied::new(status, text, "denied").because(&decision.reason()))
 }
 
 /// What the edge's delivery demands, beyond what policy allowed.
@@ -183,7 +183,7 @@ fn restrict(mesh: &Mesh, exchange: &Exchange) -> Result<(), Denied> {
             Cause::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             _ => (StatusCode::FORBIDDEN, "restricted"),
         };
-        Denied::new(status, text, "restricted").because(stopped).fate(Fate::Restricted)
+        Denied::new(status, text, "restricted").because(&stopped).fate(Fate::Restricted)
     })
 }
 

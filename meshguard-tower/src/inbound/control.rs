@@ -134,7 +134,7 @@ where
         Refused::taken()
     } else {
         let denied = Denied::new(StatusCode::BAD_REQUEST, "", "own-request");
-        let denied = denied.because("receipts that are not understood");
+        let denied = denied.because(&"receipts that are not understood");
         Asked::of(&exchange, &mesh.policy(), &parts).refuse(denied)
     };
     answer.stating(Arc::clone(&exchange), rcpt, false).into_response()

@@ -1,5 +1,6 @@
 //! What is refused: each refusal has a number of its own, and what stood behind it is kept.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -44,7 +45,7 @@ impl Denied {
     }
 
     /// What the operator is told beyond the caller.
-    pub(super) fn because(mut self, reason: impl ToString) -> Self {
+    pub(super) fn because(mut self, reason: &dyn fmt::Display) -> Self {
         self.reason = reason.to_string();
         self
     }
@@ -55,7 +56,7 @@ impl Denied {
     }
 
     /// It was told already: there is only its number to give.
-    pub(super) fn told(status: StatusCode, text: &'static str, reason: impl ToString) -> Self {
+    pub(super) fn told(status: StatusCode, text: &'static str, reason: &dyn fmt::Display) -> Self {
         Self { name: None, ..Self::new(status, text, "").because(reason) }
     }
 }
@@ -116,7 +117,7 @@ impl<'a> Asked<'a> {
     /// session is opened.
     pub(super) fn renew(&self) -> Refused {
         let text = "no such session";
-        self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, text)).renew()
+        self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, &text)).renew()
     }
 
     fn explanation(&self, reason: String) -> Explanation {

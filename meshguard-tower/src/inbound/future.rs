@@ -230,7 +230,7 @@ where
             Err(HoldError::Full) => {
                 let text = "too many bodies are held already";
                 self.admitted.exchange.fail(&timed_out(got));
-                let denied = Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, text);
+                let denied = Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, &text);
                 refused(&self.parts, self.admitted, denied)
             }
             Err(HoldError::Body(error)) => bad(&self.parts, self.admitted, &error, got),
