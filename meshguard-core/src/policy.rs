@@ -119,7 +119,7 @@ pub use self::explain::{Considered, Explanation, Inputs, MAX_EXPLAINED, Miss, Na
 pub use self::index::MAX_ENTRIES;
 pub use self::model::{
     Content, DeliveryMode, DeliveryRule, Durability, Effect, Limit, Normalization, Per, Pointer,
-    Semantics, TranscriptHash,
+    TranscriptHash,
 };
 pub use self::path::PathError;
 pub use self::reason::{Decision, Obligations, Reason, Ruling, Unmet};
@@ -130,6 +130,7 @@ use self::error::Fault;
 use self::index::Index;
 use self::model::{Document, ProofNeed};
 use self::reason::UnmetAt;
+use self::term::{Key, Term};
 use crate::access::{Access, Evidence};
 use crate::identity::{SpiffeId, TrustDomain};
 use crate::reflex::Plan;
@@ -272,6 +273,13 @@ impl Policy {
         Self::load(text, syntax).map_err(|fault| fault.locate(text))
     }
 
+    /// The document's canonical text, in TOML: without comments, each key in its place. Read
+    /// again, it is the same document. Empty where no policy is loaded.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        self.loaded.as_ref().map_or_else(String::new, |loaded| text::write(&loaded.document))
+    }
+
     fn load(text: &str, syntax: Syntax) -> Result<Self, Fault> {
         let document = text::read(text, syntax)?;
         let mut hasher = DefaultHasher::new();
@@ -282,13 +290,14 @@ impl Policy {
     fn compile(document: Document, fingerprint: u64) -> Result<Self, Fault> {
         let index = Index::build(&document)?;
         let whens = || document.rules.iter().map(|rule| &rule.when);
+        let terms = || whens().flat_map(|when| &when.terms).map(Term::key);
         let names = whens().flat_map(|when| &when.headers).map(|c| c.name.clone());
-        let mut covered: Vec<HeaderName> = names.collect();
+        let mut covered: Vec<HeaderName> = names.chain(terms().filter_map(Key::field)).collect();
         covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         covered.dedup();
         let reads = Reads {
             trust: whens().any(|when| when.trust.is_some()),
-            claims: whens().any(|when| !when.claims.is_empty()),
+            claims: whens().any(|when| !when.claims.is_empty()) || terms().any(Key::is_claim),
             proofs: whens().any(|when| when.proof.is_some()),
         };
         let plan = document.plan.clone();

@@ -2,13 +2,14 @@
 
 mod aside;
 mod conditions;
+mod imported;
 mod misses;
 
 pub use self::aside::{Expectation, RouteOptions, Shadow};
 pub(super) use self::misses::{Asked, Misses};
 
 use super::index::{ANY, Few, Numbers};
-use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, TemplateId};
+use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, Semantics, TemplateId};
 use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
 use super::template::Fit;
@@ -19,6 +20,9 @@ use crate::identity::SpiffeId;
 impl Policy {
     pub(super) fn judge(&self, access: &Access<'_>) -> Ruling {
         let Some(loaded) = &self.loaded else { return self.refuse(Finding::NoPolicy) };
+        if let Semantics::Istio(normalization) = loaded.document.semantics {
+            return self.judge_imported(loaded, normalization, access);
+        }
         let facts = match loaded.facts(access) {
             Ok(facts) => facts,
             Err(finding) => return self.refuse(finding),
@@ -35,7 +39,7 @@ impl Policy {
         Ruling { finding: found.finding(), route: found.route, delivery, policy: self.fingerprint }
     }
 
-    fn refuse(&self, finding: Finding) -> Ruling {
+    pub(in crate::policy) fn refuse(&self, finding: Finding) -> Ruling {
         Ruling { finding, route: None, delivery: DeliveryRule::default(), policy: self.fingerprint }
     }
 }

@@ -132,6 +132,10 @@ pub enum PolicyErrorKind {
     BadHeader,
     /// Neither a claim's name nor a JSON Pointer.
     BadClaim,
+    /// A term of `where` that is not understood.
+    BadTerm,
+    /// A key that documents of these `semantics` do not have.
+    WrongSemantics,
     /// Not a JSON Pointer (RFC 6901).
     BadPointer,
     /// Not an IP address, nor a network as `10.0.0.0/8`.

@@ -46,7 +46,6 @@ pub(super) struct Document {
     pub(super) federates: Box<[TrustDomain]>,
     pub(super) version: u64,
     pub(super) semantics: Semantics,
-    pub(super) normalization: Normalization,
     /// Of each pattern, what its peer is called.
     pub(super) names: Vec<Box<str>>,
     pub(super) patterns: Vec<Pattern>,
@@ -62,18 +61,15 @@ pub(super) struct Document {
 }
 
 /// How a document reads what is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Semantics {
-    /// What is not known never helps a caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Semantics {
+    /// What is not known never helps a caller, and paths are read strictly.
     #[default]
     Native,
     /// As Istio's AuthorizationPolicy: what is missing makes a positive match false and a
-    /// negative one true. For documents that were imported from it.
-    Istio,
+    /// negative one true. For documents that were imported from it, whose rules have terms alone.
+    Istio(Normalization),
 }
-
-words!(pub Semantics { Native = "native", Istio = "istio" });
 
 /// How a path is read before it is matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

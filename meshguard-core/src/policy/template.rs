@@ -48,6 +48,16 @@ pub(super) enum Fit {
 }
 
 impl Template {
+    /// As it stands in `http` or `grpc`.
+    pub(super) fn text(&self) -> String {
+        match &self.protocol {
+            Protocol::Http(method) => {
+                format!("{} {}", method.as_deref().unwrap_or("*"), self.route)
+            }
+            Protocol::Grpc => self.route.to_string(),
+        }
+    }
+
     /// Whether protocol and method fit; the path is the index's matter.
     pub(super) fn fit(&self, operation: Operation<'_>) -> Option<Fit> {
         match (&self.protocol, operation) {

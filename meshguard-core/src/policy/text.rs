@@ -12,11 +12,14 @@ mod operations;
 mod peers;
 mod reflexes;
 mod rules;
+mod terms;
 mod tree;
+mod write;
 
 use std::collections::BTreeMap;
 
 pub use self::reflexes::{MAX_REFLEXES, MAX_STEPS};
+pub(super) use self::write::write;
 
 use self::fields::{Fields, Text};
 use self::peers::PeerNames;
@@ -90,9 +93,9 @@ pub(super) fn read(text: &str, syntax: Syntax) -> Result<Document, Fault> {
     let federates = federates(&top, &mesh)?;
     let version = top.require("version", top.u64("version")?)?.value;
     let semantics = semantics(&top)?;
-    let normalization = normalization(&top, semantics)?;
     let domains: Vec<_> = std::iter::once(&mesh).chain(&federates).collect();
     let mut reader = Reader {
+        semantics,
         peers: PeerNames::read(top.table("peers")?, &domains)?,
         hops: None,
         templates: Vec::new(),
@@ -110,7 +113,6 @@ pub(super) fn read(text: &str, syntax: Syntax) -> Result<Document, Fault> {
         federates,
         version,
         semantics,
-        normalization,
         names,
         patterns,
         hops,
@@ -155,18 +157,19 @@ fn federates(top: &Fields<'_>, mesh: &TrustDomain) -> Result<Box<[TrustDomain]>,
 }
 
 fn semantics(top: &Fields<'_>) -> Result<Semantics, Fault> {
-    Ok(top.word("semantics", Semantics::WORDS)?.unwrap_or_default())
-}
-
-fn normalization(top: &Fields<'_>, semantics: Semantics) -> Result<Normalization, Fault> {
-    let found = top.word("normalization", Normalization::WORDS)?.unwrap_or_default();
-    if found == Normalization::Strict || semantics == Semantics::Istio {
-        return Ok(found);
+    let words = [("native", false), ("istio", true)];
+    let istio = top.word("semantics", &words)?.unwrap_or_default();
+    let normalization = top.word("normalization", Normalization::WORDS)?;
+    match (istio, normalization) {
+        (true, normalization) => Ok(Semantics::Istio(normalization.unwrap_or_default())),
+        (false, None) => Ok(Semantics::Native),
+        (false, Some(_)) => {
+            let at = top.get("normalization").map_or(0, |node| node.at);
+            let message = "a native document reads paths strictly";
+            Err(Fault::new(Kind::WrongSemantics, at, message)
+                .hint("remove `normalization`: only a document of `semantics = \"istio\"` has it"))
+        }
     }
-    let at = top.get("normalization").map_or(0, |node| node.at);
-    Err(Fault::new(Kind::UnsoundWhen, at, "a native document reads paths strictly").hint(
-        "remove `normalization`; only imported documents, of `semantics = \"istio\"`, have it",
-    ))
 }
 
 type RuleTable<'d> = (Effect, Fields<'d>);
@@ -191,6 +194,7 @@ fn rule_tables<'d>(top: &Fields<'d>) -> Result<Vec<RuleTable<'d>>, Fault> {
 
 /// What the rules refer to, as it is gathered.
 struct Reader<'d> {
+    semantics: Semantics,
     peers: PeerNames<'d>,
     hops: Peers,
     templates: Vec<Template>,

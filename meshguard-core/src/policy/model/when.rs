@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use super::Content;
 use crate::access::{Evidence, Proofs};
 use crate::policy::pattern::Glob;
+use crate::policy::term::Term;
 
 /// All of these must hold. What an allow rule and a deny rule may have differs, see
 /// [`text`](crate::policy::text).
@@ -24,6 +25,8 @@ pub(in crate::policy) struct When {
     pub(in crate::policy) source: Option<Box<[IpNet]>>,
     /// An obligation: a decision does not wait for it.
     pub(in crate::policy) content: Option<Content>,
+    /// `where`: of imported documents, which have nothing else.
+    pub(in crate::policy) terms: Box<[Term]>,
 }
 
 #[derive(Debug, PartialEq)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use http::HeaderName;
+
 /// An attribute of an access. `request.path`, `request.method` and `request.host` are this
 /// crate's names for what upstream writes as `paths`, `methods` and `hosts`; all others are
 /// upstream's keys of a condition.
@@ -79,7 +81,7 @@ impl Key {
             name if name.starts_with(':') => {
                 return Err(format!("`{shown}` cannot be kept: an access has no `{name}`"));
             }
-            name if http::HeaderName::from_bytes(name.as_bytes()).is_err() => {
+            name if HeaderName::from_bytes(name.as_bytes()).is_err() => {
                 return Err(format!("`{shown}` does not name a header"));
             }
             _ => {}
@@ -93,6 +95,20 @@ impl Key {
             return Err(format!("`{}` nests too deep", text.escape_debug()));
         }
         Ok(Self::AuthClaims(names.into_iter().map(Box::from).collect()))
+    }
+
+    /// The header field that it reads, where it is one.
+    pub(crate) fn field(&self) -> Option<HeaderName> {
+        match self {
+            Self::RequestHeader(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether it reads a token's claims.
+    pub(crate) fn is_claim(&self) -> bool {
+        let auth = matches!(self, Self::AuthPrincipal | Self::AuthAudiences | Self::AuthPresenter);
+        auth || matches!(self, Self::AuthClaims(_))
     }
 
     /// Whether only an HTTP request has this.

@@ -36,6 +36,7 @@ pub(super) fn when(effect: Effect, via: &Peers, fields: &Fields<'_>) -> Result<W
         claims: fields.table("claims")?.map(|f| claims(&f)).transpose()?.unwrap_or_default(),
         source: source(fields)?,
         content: fields.table("content")?.map(|f| content(&f)).transpose()?,
+        terms: Box::default(),
     };
     if effect == Effect::Deny && when.asks_for_more() {
         let message = "a deny rule that a caller evades by proving less";

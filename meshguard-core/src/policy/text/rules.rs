@@ -4,8 +4,9 @@ use super::Reader;
 use super::amounts::rate;
 use super::conditions::when;
 use super::fields::Fields;
+use super::terms::terms;
 use crate::policy::error::{Fault, PolicyErrorKind as Kind};
-use crate::policy::model::{Effect, Limit, Peers, Per, Rule, When};
+use crate::policy::model::{Effect, Limit, Peers, Per, Rule, Semantics, When};
 
 /// The largest `burst`.
 const MAX_BURST: u64 = 1_000_000;
@@ -17,6 +18,9 @@ impl<'d> Reader<'d> {
         name: &str,
         fields: &Fields<'d>,
     ) -> Result<Rule, Fault> {
+        if matches!(self.semantics, Semantics::Istio(_)) {
+            return imported(effect, name, fields);
+        }
         match effect {
             Effect::Allow => fields
                 .known(&["name", "shadow", "from", "to", "via", "http", "grpc", "when", "limit"])?,
@@ -52,6 +56,21 @@ impl<'d> Reader<'d> {
         Err(Fault::new(Kind::ViaNotAHop, at, message)
             .hint("a call through it is denied before any rule: add the peer to `hops`"))
     }
+}
+
+/// A rule of an imported document, which has terms alone.
+fn imported(effect: Effect, name: &str, fields: &Fields<'_>) -> Result<Rule, Fault> {
+    fields.known(&["name", "shadow", "when"]).map_err(|fault| {
+        fault.hint("a rule of `semantics = \"istio\"` has `name`, `shadow` and `when.where`")
+    })?;
+    let shadow = fields.flag("shadow")?;
+    let mut when = When::default();
+    if let Some(table) = fields.table("when")? {
+        table.known(&["where"])?;
+        when.terms = terms(&table)?;
+    }
+    let (from, to, via, templates, limit) = (None, None, None, None, None);
+    Ok(Rule { name: name.into(), effect, shadow, from, to, via, templates, when, limit })
 }
 
 fn limit(fields: &Fields<'_>) -> Result<Limit, Fault> {

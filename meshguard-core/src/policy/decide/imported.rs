@@ -1,0 +1,53 @@
+//! One access, judged by a document that was imported from Istio.
+
+use crate::access::{Access, Operation};
+use crate::policy::model::{Effect, Normalization, Rule, RuleId};
+use crate::policy::reason::{Finding, Ruling};
+use crate::policy::template::Fit;
+use crate::policy::{Loaded, Policy};
+
+impl Policy {
+    /// Rule by rule: what upstream's policies say has no index. Who calls need not be known, but
+    /// a hop that is known must be named here, too.
+    pub(super) fn judge_imported(
+        &self,
+        loaded: &Loaded,
+        normalization: Normalization,
+        access: &Access<'_>,
+    ) -> Ruling {
+        if access.hop().is_some_and(|hop| loaded.hop(hop).is_none()) {
+            return self.refuse(Finding::HopNotNamed);
+        }
+        let path = match access.operation() {
+            Operation::Tcp => None,
+            _ => match normalization.apply(access.path()) {
+                Ok(path) => Some(path),
+                Err(error) => return self.refuse(Finding::Path(error)),
+            },
+        };
+        let path = path.as_deref();
+        let first = |effect: Effect| -> Option<RuleId> {
+            let rules = (0..).zip(&loaded.document.rules);
+            let mut rules = rules.filter(|(_, rule)| !rule.shadow && rule.effect == effect);
+            rules.find(|(_, rule)| holds(rule, access, path)).map(|(id, _)| id)
+        };
+        let finding = match first(Effect::Deny).map(Finding::DenyRule) {
+            Some(denied) => denied,
+            None => first(Effect::Allow).map_or(Finding::NoRule, Finding::Rule),
+        };
+        let mut route = None;
+        loaded.index.templates(path.unwrap_or_default(), &mut |id| {
+            let template = &loaded.document.templates[id as usize];
+            if template.routed && template.fit(access.operation()) == Some(Fit::Every) {
+                route = Some(route.map_or(id, |first: u32| first.min(id)));
+            }
+        });
+        let delivery = loaded.delivery(access.principal(), access.callee());
+        Ruling { finding, route, delivery, policy: self.fingerprint }
+    }
+}
+
+/// Whether all terms of a rule hold; a rule without any holds for everything.
+pub(super) fn holds(rule: &Rule, access: &Access<'_>, path: Option<&str>) -> bool {
+    rule.when.terms.iter().all(|term| term.holds(access, path))
+}
