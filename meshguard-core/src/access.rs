@@ -386,9 +386,9 @@ impl<'a> Access<'a> {
     /// one by one, never joined; a header that no proof covers does not exist here.
     pub fn any_header(&self, name: &str, mut test: impl FnMut(&[u8]) -> bool) -> bool {
         match &self.headers {
-            Headers::Pairs(pairs) => {
-                pairs.iter().any(|(n, v)| n.eq_ignore_ascii_case(name) && test(v.trim().as_bytes()))
-            }
+            Headers::Pairs(pairs) => pairs
+                .iter()
+                .any(|(n, v)| n.eq_ignore_ascii_case(name) && test(v.trim_ascii().as_bytes())),
             Headers::Map { map, covered } => {
                 covered.iter().any(|c| c.as_str().eq_ignore_ascii_case(name))
                     && map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))

@@ -91,7 +91,9 @@
 //! through a known hop, and its `when` has nothing but `direct = false`. The one exception is a
 //! hop that `hops` does not name: a transport that knows of a hop must say so.
 
+mod check;
 mod decide;
+mod diff;
 mod error;
 mod explain;
 mod index;
@@ -99,6 +101,7 @@ mod model;
 mod path;
 mod pattern;
 mod reason;
+mod region;
 pub mod table;
 mod template;
 #[allow(dead_code, unused_imports)] // until documents with upstream's semantics are read
@@ -113,7 +116,9 @@ use std::str::FromStr;
 
 use http::HeaderName;
 
+pub use self::check::{Finding, FindingKind, Severity};
 pub use self::decide::{Expectation, RouteOptions, Shadow};
+pub use self::diff::{Diff, EdgeChange, ObligationChange, Open, Region};
 pub use self::error::{PolicyError, PolicyErrorKind};
 pub use self::explain::{Considered, Explanation, Inputs, MAX_EXPLAINED, Miss, Named, Part};
 pub use self::index::MAX_ENTRIES;
@@ -123,6 +128,7 @@ pub use self::model::{
 };
 pub use self::path::PathError;
 pub use self::reason::{Decision, Obligations, Reason, Ruling, Unmet};
+pub use self::region::{Scope, TooComplex};
 pub use self::template::MAX_SEGMENTS;
 pub use self::text::{MAX_DOCUMENT, MAX_REFLEXES, MAX_RULES, MAX_STEPS, Syntax};
 

@@ -6,6 +6,7 @@ mod imported;
 mod misses;
 
 pub use self::aside::{Expectation, RouteOptions, Shadow};
+pub(super) use self::conditions::claim;
 pub(super) use self::misses::{Asked, Misses};
 
 use super::index::{ANY, Few, Numbers};

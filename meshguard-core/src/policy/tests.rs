@@ -1,9 +1,12 @@
 //! Claims about policy.
 
+mod compared;
 mod decisions;
 mod explained;
-mod generate;
+mod findings;
+pub(super) mod generate;
 mod matching;
+mod nearby;
 mod plans;
 mod properties;
 mod reference;

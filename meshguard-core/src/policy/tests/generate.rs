@@ -6,7 +6,7 @@ use crate::identity::SpiffeId;
 use crate::{Access, Evidence};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
-pub(super) struct Seeded(pub(super) u64);
+pub(in crate::policy) struct Seeded(pub(in crate::policy) u64);
 
 impl Seeded {
     fn next(&mut self) -> u64 {
@@ -16,24 +16,24 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(in crate::policy) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub(in crate::policy) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
-    fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
+    pub(super) fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
         (0..1 + self.below(3)).map(|_| self.pick(from)).collect()
     }
 }
 
-const PEERS: [(&str, &str); 10] = [
+pub(super) const PEERS: [(&str, &str); 10] = [
     ("x", "spiffe://m/ns/a/sa/x"),
     ("y", "spiffe://m/ns/a/sa/y"),
     ("z", "spiffe://m/ns/b/sa/z"),
@@ -45,7 +45,7 @@ const PEERS: [(&str, &str); 10] = [
     ("two", "spiffe://m/*/*/**"),
     ("short", "spiffe://m/*"),
 ];
-const IDS: [SpiffeId; 8] = [
+pub(super) const IDS: [SpiffeId; 8] = [
     SpiffeId::from_static("spiffe://m/ns/a/sa/x"),
     SpiffeId::from_static("spiffe://m/ns/a/sa/y"),
     SpiffeId::from_static("spiffe://m/ns/b/sa/z"),
@@ -55,7 +55,7 @@ const IDS: [SpiffeId; 8] = [
     SpiffeId::from_static("spiffe://m"),
     SpiffeId::from_static("spiffe://foreign/ns/a/sa/x"),
 ];
-const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "PURGE", "*"];
+pub(super) const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "PURGE", "*"];
 
 /// A document that loads: its rules are random, its peers those that the rules use.
 pub(super) fn document(random: &mut Seeded) -> String {
@@ -171,10 +171,10 @@ pub(super) struct Ask {
     headers: Vec<(&'static str, &'static str)>,
 }
 
-const EVIDENCE: [Evidence; 4] =
+pub(super) const EVIDENCE: [Evidence; 4] =
     [Evidence::None, Evidence::Length, Evidence::Digest, Evidence::Verified];
 
-const TRUST: [f32; 5] = [0.0, 0.25, 0.4, 0.5, 1.0];
+pub(super) const TRUST: [f32; 5] = [0.0, 0.25, 0.4, 0.5, 1.0];
 
 impl Ask {
     pub(super) fn random(random: &mut Seeded) -> Self {
@@ -246,7 +246,7 @@ impl Ask {
     }
 }
 
-fn path(random: &mut Seeded) -> String {
+pub(super) fn path(random: &mut Seeded) -> String {
     if random.chance(2) {
         return random.pick(&["", "a", "/a?b", "/a\\b"]).to_owned();
     }

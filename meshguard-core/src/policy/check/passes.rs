@@ -1,0 +1,246 @@
+//! The checks, one after another.
+
+use std::cell::Cell;
+
+use super::super::model::{Document, Effect, Rule};
+use super::super::region::{Block, Ground, Left, Space, TooComplex, Work, left};
+use super::{Finding, FindingKind as Kind};
+
+/// How many pairs of regions may be compared for one answer, before it is left open.
+const WORK: usize = 3_000_000;
+/// As [`WORK`], for all answers of one check.
+const ALL_WORK: usize = 60_000_000;
+/// The most rules of a proof that are tried without, to have the shortest.
+const MOST_TRIED: usize = 16;
+
+pub(super) struct Checker<'a, 'p> {
+    space: &'a Space<'p>,
+    document: &'p Document,
+    /// The rules that are enforced and can match something.
+    rules: Vec<Known<'p>>,
+    findings: Vec<Finding>,
+    left: Cell<usize>,
+}
+
+struct Known<'p> {
+    rule: &'p Rule,
+    block: Block,
+    /// Whether it is found to decide nothing by itself.
+    idle: bool,
+    /// Whether that could not be found out.
+    open: bool,
+}
+
+impl<'a, 'p> Checker<'a, 'p> {
+    pub(super) fn new(space: &'a Space<'p>, document: &'p Document) -> Self {
+        let mut checker = Self {
+            space,
+            document,
+            rules: Vec::new(),
+            findings: Vec::new(),
+            left: Cell::new(ALL_WORK),
+        };
+        for rule in &document.rules {
+            match space.rule(document, rule).filter(|block| space.inhabited(block)) {
+                Some(block) if !rule.shadow => {
+                    checker.rules.push(Known { rule, block, idle: false, open: false });
+                }
+                Some(_) => {}
+                None => checker.found(Kind::Unsatisfiable, &rule.name, Vec::new()),
+            }
+        }
+        checker
+    }
+
+    pub(super) fn run(mut self) -> Vec<Finding> {
+        for at in 0..self.rules.len() {
+            self.rule_is_reached(at);
+        }
+        for at in 0..self.rules.len() {
+            self.rule_is_needed(at);
+        }
+        self.expectations();
+        self.deliveries();
+        self.hops();
+        self.overlaps();
+        self.findings.sort_by_key(Finding::kind);
+        self.findings
+    }
+
+    fn found(&mut self, kind: Kind, rule: &str, others: Vec<String>) {
+        self.findings.push(Finding::proved(kind, rule, others));
+    }
+
+    /// What these leave of a block; if nothing, then few of them that do so.
+    fn left(&self, block: &Block, blocks: &[&Block]) -> Result<Left, TooComplex> {
+        let ask = |blocks: &[&Block]| {
+            let mut work = Work::new(WORK.min(self.left.get()));
+            let answer = left(self.space, block, blocks, &mut work);
+            self.left.set(self.left.get() - work.spent());
+            answer
+        };
+        let mut proof = match ask(blocks)? {
+            Left::Nothing(proof) => proof,
+            some => return Ok(some),
+        };
+        let mut tried = 0;
+        while tried < proof.len() && proof.len() <= MOST_TRIED {
+            let mut fewer = proof.clone();
+            fewer.remove(tried);
+            let without: Vec<&Block> = fewer.iter().map(|at| blocks[*at]).collect();
+            match ask(&without) {
+                Ok(Left::Nothing(_)) => proof = fewer,
+                _ => tried += 1,
+            }
+        }
+        Ok(Left::Nothing(proof))
+    }
+
+    /// The names of the rules that cover a block, if they do.
+    fn covered(&self, block: &Block, by: &[usize]) -> Result<Option<Vec<String>>, TooComplex> {
+        let blocks: Vec<&Block> = by.iter().map(|at| &self.rules[*at].block).collect();
+        let name = |at: usize| self.rules[by[at]].rule.name.to_string();
+        Ok(match self.left(block, &blocks)? {
+            Left::Nothing(proof) => Some(proof.into_iter().map(name).collect()),
+            Left::Some(_) => None,
+        })
+    }
+
+    /// As [`covered`](Self::covered), of a rule, and says so.
+    fn is_covered(&mut self, at: usize, by: &[usize], kind: Kind) -> bool {
+        let name = &self.rules[at].rule.name;
+        match self.covered(&self.rules[at].block, by) {
+            Ok(Some(others)) => {
+                self.found(kind, name, others);
+                self.rules[at].idle = true;
+            }
+            Ok(None) => return false,
+            Err(why) => {
+                self.findings.push(Finding::open(name, why));
+                self.rules[at].open = true;
+            }
+        }
+        true
+    }
+
+    fn with(&self, effect: Effect) -> impl Iterator<Item = usize> + '_ {
+        (0..self.rules.len()).filter(move |at| self.rules[*at].rule.effect == effect)
+    }
+
+    fn rule_is_reached(&mut self, at: usize) {
+        let mut before: Vec<usize> = self.with(Effect::Deny).collect();
+        let own = self.rules[at].rule.effect;
+        if own == Effect::Allow && self.is_covered(at, &before, Kind::Unreachable) {
+            return;
+        }
+        match own {
+            Effect::Allow => before.extend(self.with(own).filter(|other| *other < at)),
+            Effect::Deny => before.retain(|other| *other < at),
+        }
+        self.is_covered(at, &before, Kind::Shadowed);
+    }
+
+    fn rule_is_needed(&mut self, at: usize) {
+        if self.rules[at].idle || self.rules[at].open {
+            return;
+        }
+        let own = self.rules[at].rule;
+        let same = |other: &usize| {
+            let known = &self.rules[*other];
+            let keeps =
+                known.rule.limit == own.limit && known.rule.when.content == own.when.content;
+            *other != at && !known.idle && keeps
+        };
+        let mut others: Vec<usize> = self.with(own.effect).filter(same).collect();
+        if own.effect == Effect::Allow {
+            others.extend(self.with(Effect::Deny));
+        }
+        self.is_covered(at, &others, Kind::Redundant);
+    }
+
+    /// Whether something of a block is allowed; if not, the deny rules that make it so.
+    fn is_allowed(&self, block: &Block) -> Result<Option<Vec<String>>, TooComplex> {
+        let denies: Vec<usize> = self.with(Effect::Deny).collect();
+        let mut names = Vec::new();
+        for allow in self.with(Effect::Allow) {
+            let Some(both) = self.rules[allow].block.meet(block) else { continue };
+            match self.covered(&both, &denies)? {
+                Some(more) => names.extend(more),
+                None => return Ok(None),
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(Some(names))
+    }
+
+    fn expectations(&mut self) {
+        for expect in &self.document.expects {
+            let Some(block) = self.space.expect(self.document, expect) else {
+                self.found(Kind::Unsatisfiable, &expect.name, Vec::new());
+                continue;
+            };
+            match self.is_allowed(&block) {
+                Ok(None) => {}
+                Ok(Some(names)) => self.found(Kind::ExpectationDenied, &expect.name, names),
+                Err(why) => self.findings.push(Finding::open(&expect.name, why)),
+            }
+        }
+    }
+
+    fn hops(&mut self) {
+        for id in self.document.hops.iter().flatten() {
+            let text = &self.document.patterns[*id as usize].text;
+            let Some(block) = self.space.through(text) else { continue };
+            match self.is_allowed(&block) {
+                Ok(None) => {}
+                Ok(Some(names)) => self.found(Kind::UnusedHop, text, names),
+                Err(why) => self.findings.push(Finding::open(text, why)),
+            }
+        }
+    }
+
+    fn deliveries(&mut self) {
+        let name = |at: usize| format!("delivery {}", at + 1);
+        let edges = self.document.deliveries.iter();
+        let blocks = edges.map(|edge| self.space.edge(self.document, &edge.from, &edge.to));
+        let blocks: Vec<(usize, Block)> =
+            blocks.enumerate().filter_map(|(at, block)| Some((at, block?))).collect();
+        for (nth, (at, block)) in blocks.iter().enumerate() {
+            let earlier: Vec<&Block> = blocks[..nth].iter().map(|(_, block)| block).collect();
+            match self.left(block, &earlier) {
+                Ok(Left::Some(_)) => {}
+                Ok(Left::Nothing(proof)) => {
+                    let proof = proof.into_iter().map(|nth| name(blocks[nth].0)).collect();
+                    self.found(Kind::DeadDelivery, &name(*at), proof);
+                }
+                Err(why) => self.findings.push(Finding::open(&name(*at), why)),
+            }
+        }
+    }
+
+    /// Deny rules that cut into allow rules, without either being within the other.
+    fn overlaps(&mut self) {
+        let denies: Vec<usize> = self.with(Effect::Deny).collect();
+        for deny in denies {
+            let block = &self.rules[deny].block;
+            let mut allows = Vec::new();
+            let mut witness = None;
+            for allow in self.with(Effect::Allow) {
+                let other = &self.rules[allow].block;
+                if other.within(block) || block.within(other) {
+                    continue;
+                }
+                let Some(both) = other.meet(block) else { continue };
+                let Some(access) = self.space.witness(&both) else { continue };
+                witness.get_or_insert(access);
+                allows.push(self.rules[allow].rule.name.to_string());
+            }
+            if witness.is_some() {
+                let name = &self.rules[deny].rule.name;
+                let found = Finding::proved(Kind::Overlap, name, allows);
+                self.findings.push(Finding { witness, ..found });
+            }
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! What a change of policy changes, proved.
+
+mod change;
+
+use std::fmt;
+
+pub use self::change::{EdgeChange, ObligationChange};
+
+use super::model::{Document, Effect, Semantics};
+use super::region::{Block, Left, Scope, Space, TooComplex, Work, left, narrow};
+use super::{Loaded, Policy};
+use crate::access::{Access, OwnedAccess};
+
+/// How many pairs of regions may be compared for one answer, before it is left open.
+const WORK: usize = 3_000_000;
+/// As [`WORK`], for all answers of one comparison.
+const ALL_WORK: usize = 60_000_000;
+
+/// What one policy decides otherwise than another, region by region.
+///
+/// A region is a set of accesses that one allow rule lets through in one of the policies and that
+/// the other policy denies; each has a witness. Outside of all regions, and of what was left
+/// open, both policies have the same effect on every access. Regions may overlap.
+///
+/// ```
+/// use meshguard_core::policy::{Effect, Policy, PolicyError};
+///
+/// let old: Policy = r#"
+///     mesh = "shop.example"
+///     version = 1
+///     [peers]
+///     batch = "spiffe://shop.example/ns/batch/sa/*"
+///     [[allow]]
+///     name = "batch-reads"
+///     from = ["batch"]
+///     http = ["GET /orders/{id}"]
+/// "#.parse()?;
+/// let new: Policy = r#"
+///     mesh = "shop.example"
+///     version = 2
+///     [peers]
+///     batch = "spiffe://shop.example/ns/batch/sa/*"
+///     [[allow]]
+///     name = "batch-reads"
+///     from = ["batch"]
+///     http = ["GET /orders/{**}"]
+/// "#.parse()?;
+///
+/// let diff = old.diff(&new);
+/// let [region] = diff.regions() else { panic!("one region") };
+/// assert_eq!(region.becomes(), Effect::Allow);
+/// assert_eq!(region.scope().operations, ["GET /orders/{**} but GET /orders/{id}"]);
+/// let witness = region.witness().access();
+/// assert!(!old.decide(&witness).is_allowed() && new.decide(&witness).is_allowed());
+/// assert!(diff.is_complete());
+/// # Ok::<(), PolicyError>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Diff<'p> {
+    space: Option<Space<'p>>,
+    regions: Vec<Region<'p>>,
+    edges: Vec<EdgeChange>,
+    obligations: Vec<ObligationChange<'p>>,
+    open: Vec<Open<'p>>,
+}
+
+impl Policy {
+    /// What `new` decides otherwise than this policy.
+    ///
+    /// The work is bounded. Rules that overlap little, as those of most policies, take time in
+    /// proportion to the product of how many there are on each side.
+    pub fn diff<'p>(&'p self, new: &'p Self) -> Diff<'p> {
+        let mut diff = Diff {
+            space: None,
+            regions: Vec::new(),
+            edges: Vec::new(),
+            obligations: Vec::new(),
+            open: Vec::new(),
+        };
+        let loaded = [self, new].map(|policy| policy.loaded.as_ref());
+        let documents: Vec<&Document> = loaded.iter().flatten().map(|l| &l.document).collect();
+        if documents.iter().any(|document| document.semantics != Semantics::Native) {
+            diff.open.push(Open::all(TooComplex::Imported));
+            return diff;
+        }
+        match Space::new(&documents) {
+            Ok(space) => diff.compare(space, loaded),
+            Err(why) => diff.open.push(Open::all(why)),
+        }
+        diff
+    }
+}
+
+impl<'p> Diff<'p> {
+    /// The regions that become allowed, then those that become denied, in the order of the rules
+    /// that allow them.
+    #[must_use]
+    pub fn regions(&self) -> &[Region<'p>] {
+        &self.regions
+    }
+
+    /// The regions that an access lies in.
+    pub fn regions_of<'d>(&'d self, access: &Access<'_>) -> impl Iterator<Item = &'d Region<'p>> {
+        let cell = self.space.as_ref().and_then(|space| space.cell(access));
+        let has = move |region: &&Region<'p>| cell.as_ref().is_some_and(|cell| region.has(cell));
+        self.regions.iter().filter(has)
+    }
+
+    /// Edges that deliver otherwise.
+    #[must_use]
+    pub fn edges(&self) -> &[EdgeChange] {
+        &self.edges
+    }
+
+    /// What both policies allow, with other limits or other demands on the content.
+    #[must_use]
+    pub fn obligations(&self) -> &[ObligationChange<'p>] {
+        &self.obligations
+    }
+
+    /// What was not compared.
+    #[must_use]
+    pub fn open(&self) -> &[Open<'p>] {
+        &self.open
+    }
+
+    /// Whether everything was compared.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether it is proved that nothing is decided or delivered otherwise.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { regions, edges, obligations, open, .. } = self;
+        regions.is_empty() && edges.is_empty() && obligations.is_empty() && open.is_empty()
+    }
+
+    fn compare(&mut self, space: Space<'p>, [old, new]: [Option<&'p Loaded>; 2]) {
+        let (old, new) = (Side::new(&space, old), Side::new(&space, new));
+        let mut work = ALL_WORK;
+        for (becomes, allows, denies) in [(Effect::Allow, &new, &old), (Effect::Deny, &old, &new)] {
+            self.allowed_in_one(&space, becomes, allows, denies, &mut work);
+        }
+        self.change_of_obligations(&space, &old, &new, &mut work);
+        self.change_of_edges(&space, &old, &new, &mut work);
+        self.space = Some(space);
+    }
+
+    /// What `allows` allows and `denies` does not: what its allow rules do not match, and what
+    /// its deny rules match.
+    fn allowed_in_one(
+        &mut self,
+        space: &Space<'p>,
+        becomes: Effect,
+        allows: &Side<'p>,
+        denies: &Side<'p>,
+        work: &mut usize,
+    ) {
+        let unlike: Vec<&Named<'p>> =
+            denies.deny.iter().filter(|d| !d.is_in(&allows.deny)).collect();
+        for allow in &allows.allow {
+            let mut ask = |block: &Block, deny: Option<&'p str>, others: &[&Named<'p>]| {
+                let find = Find { space, becomes, allow: allow.name, deny };
+                match find.region(block, others, work) {
+                    Ok(region) => self.regions.extend(region),
+                    Err(why) => {
+                        self.open.push(Open {
+                            becomes: Some(becomes),
+                            allow: Some(allow.name),
+                            deny,
+                            why,
+                        });
+                    }
+                }
+            };
+            if !allow.is_in(&denies.allow) {
+                let others: Vec<_> = allows.deny.iter().chain(&denies.allow).collect();
+                ask(&allow.block, None, &others);
+            }
+            for deny in &unlike {
+                if let Some(both) = allow.block.meet(&deny.block) {
+                    ask(&both, Some(deny.name), &allows.deny.iter().collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
+
+/// The enforced rules of one policy.
+struct Side<'p> {
+    loaded: Option<&'p Loaded>,
+    allow: Vec<Named<'p>>,
+    deny: Vec<Named<'p>>,
+}
+
+/// All that a rule matches.
+struct Named<'p> {
+    name: &'p str,
+    rule: &'p super::model::Rule,
+    block: Block,
+}
+
+impl<'p> Named<'p> {
+    /// Whether one of these has all of it.
+    fn is_in(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| self.block.within(&other.block))
+    }
+}
+
+impl<'p> Side<'p> {
+    fn new(space: &Space<'_>, loaded: Option<&'p Loaded>) -> Self {
+        let mut side = Self { loaded, allow: Vec::new(), deny: Vec::new() };
+        for rule in loaded.iter().flat_map(|l| &l.document.rules).filter(|rule| !rule.shadow) {
+            let document = loaded.map(|l| &l.document);
+            let Some(block) = document.and_then(|document| space.rule(document, rule)) else {
+                continue;
+            };
+            let named = Named { name: &rule.name, rule, block };
+            match rule.effect {
+                Effect::Allow => side.allow.push(named),
+                Effect::Deny => side.deny.push(named),
+            }
+        }
+        side
+    }
+}
+
+/// One question: what of a block is left without others.
+struct Find<'a, 'p> {
+    space: &'a Space<'p>,
+    becomes: Effect,
+    allow: &'p str,
+    deny: Option<&'p str>,
+}
+
+impl<'p> Find<'_, 'p> {
+    fn region(
+        &self,
+        block: &Block,
+        others: &[&Named<'p>],
+        all: &mut usize,
+    ) -> Result<Option<Region<'p>>, TooComplex> {
+        let mut work = Work::new(WORK.min(*all));
+        let found = self.search(block, others, &mut work);
+        *all -= work.spent();
+        found
+    }
+
+    fn search(
+        &self,
+        block: &Block,
+        others: &[&Named<'p>],
+        work: &mut Work,
+    ) -> Result<Option<Region<'p>>, TooComplex> {
+        let blocks: Vec<&Block> = others.iter().map(|other| &other.block).collect();
+        let Some((block, near)) = narrow(self.space, block, &blocks, work)? else {
+            return Ok(None);
+        };
+        let near_blocks: Vec<&Block> = near.iter().map(|at| blocks[*at]).collect();
+        let Left::Some(piece) = left(self.space, &block, &near_blocks, work)? else {
+            return Ok(None);
+        };
+        let Some(witness) = self.space.witness(&piece) else { return Ok(None) };
+        Ok(Some(Region {
+            becomes: self.becomes,
+            allow: self.allow,
+            deny: self.deny,
+            scope: self.space.scope(&block),
+            except: near.iter().map(|at| others[*at].name).collect(),
+            witness,
+            without: near_blocks.into_iter().cloned().collect(),
+            block,
+        }))
+    }
+}
+
+/// Accesses that one policy allows and the other denies.
+#[derive(Clone, Debug)]
+pub struct Region<'p> {
+    becomes: Effect,
+    allow: &'p str,
+    deny: Option<&'p str>,
+    scope: Scope,
+    except: Vec<&'p str>,
+    witness: OwnedAccess,
+    block: Block,
+    without: Vec<Block>,
+}
+
+impl<'p> Region<'p> {
+    /// What the new policy decides, and the old one does not.
+    #[must_use]
+    pub fn becomes(&self) -> Effect {
+        self.becomes
+    }
+
+    /// The rule that allows it: of the new policy where it becomes allowed, else of the old one.
+    #[must_use]
+    pub fn allow(&self) -> &'p str {
+        self.allow
+    }
+
+    /// The deny rule of the other policy; `None` where no allow rule of that matches.
+    #[must_use]
+    pub fn deny(&self) -> Option<&'p str> {
+        self.deny
+    }
+
+    /// All of the region, in words, but for [`except`](Self::except).
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Rules, of either policy, whose matches are no part of the region.
+    #[must_use]
+    pub fn except(&self) -> &[&'p str] {
+        &self.except
+    }
+
+    /// An access in the region: the two policies differ on it.
+    #[must_use]
+    pub fn witness(&self) -> &OwnedAccess {
+        &self.witness
+    }
+
+    fn has(&self, cell: &[u32]) -> bool {
+        self.block.has(cell) && !self.without.iter().any(|block| block.has(cell))
+    }
+}
+
+/// `allowed, by checkout-orders: from … : GET /orders/{id}; but for what other-rule matches`
+impl fmt::Display for Region<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.becomes, self.deny) {
+            (Effect::Allow, None) => write!(f, "allowed, by {}", self.allow)?,
+            (Effect::Allow, Some(deny)) => {
+                write!(f, "allowed, by {}, as {deny} denies it no more", self.allow)?;
+            }
+            (Effect::Deny, None) => write!(f, "denied, as {} allows it no more", self.allow)?,
+            (Effect::Deny, Some(deny)) => {
+                write!(f, "denied, by {deny}, where {} allowed it", self.allow)?;
+            }
+        }
+        write!(f, ": {}", self.scope)?;
+        if self.except.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; but for what {} matches", self.except.join(" or "))
+    }
+}
+
+/// Something that was not compared, because that takes more work than is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Open<'p> {
+    /// What it may become; `None`: either.
+    pub becomes: Option<Effect>,
+    /// The rule that allows it; `None`: any.
+    pub allow: Option<&'p str>,
+    /// The deny rule of the other policy, where the question is about one.
+    pub deny: Option<&'p str>,
+    /// Why.
+    pub why: TooComplex,
+}
+
+impl Open<'_> {
+    fn all(why: TooComplex) -> Self {
+        Self { becomes: None, allow: None, deny: None, why }
+    }
+}
+
+impl fmt::Display for Open<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.allow, self.deny) {
+            (None, _) => write!(f, "nothing was compared: {}", self.why),
+            (Some(allow), None) => write!(f, "{allow} was not compared: {}", self.why),
+            (Some(allow), Some(deny)) => {
+                write!(f, "{allow} was not compared with {deny}: {}", self.why)
+            }
+        }
+    }
+}

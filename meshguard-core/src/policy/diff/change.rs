@@ -1,0 +1,145 @@
+//! What changes beside the effect: how edges deliver, and what an allowed call must keep to.
+
+use std::fmt;
+
+use super::super::model::{DeliveryRule, Rule};
+use super::super::region::{Block, Left, Space, TooComplex, Work, left};
+use super::{Diff, Open, Scope, Side, WORK};
+use crate::access::OwnedAccess;
+use crate::identity::SpiffeId;
+
+/// An edge that delivers otherwise.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EdgeChange {
+    /// A caller for which it changes.
+    pub from: SpiffeId,
+    /// A callee for which it changes.
+    pub to: SpiffeId,
+    /// All edges that the two rules of the documents have in common: not each of them need
+    /// change, as earlier rules count first.
+    pub scope: Scope,
+    /// How it delivered.
+    pub old: DeliveryRule,
+    /// How it delivers.
+    pub new: DeliveryRule,
+}
+
+/// A call that both policies allow, with another `limit` or `content`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ObligationChange<'p> {
+    /// The rule of the old policy that allows it.
+    pub old: &'p str,
+    /// The rule of the new policy that allows it.
+    pub new: &'p str,
+    /// All that both rules match; earlier rules count first.
+    pub scope: Scope,
+    /// A call for which it changes.
+    pub witness: OwnedAccess,
+}
+
+impl<'p> Diff<'p> {
+    /// Where both allow, the first rule that matches says what the call must keep to.
+    pub(super) fn change_of_obligations(
+        &mut self,
+        space: &Space<'p>,
+        old: &Side<'p>,
+        new: &Side<'p>,
+        all: &mut usize,
+    ) {
+        let denied = || old.deny.iter().chain(&new.deny);
+        for (i, a) in old.allow.iter().enumerate() {
+            for (j, b) in new.allow.iter().enumerate() {
+                if keeps_to(a.rule, b.rule) {
+                    continue;
+                }
+                let Some(both) = a.block.meet(&b.block) else { continue };
+                let earlier = old.allow[..i].iter().chain(&new.allow[..j]).chain(denied());
+                let earlier: Vec<&Block> = earlier.map(|named| &named.block).collect();
+                match counted(all, |work| left(space, &both, &earlier, work)) {
+                    Ok(Left::Nothing(_)) => {}
+                    Ok(Left::Some(piece)) => {
+                        self.obligations.extend(space.witness(&piece).map(|witness| {
+                            let scope = space.scope(&both);
+                            ObligationChange { old: a.name, new: b.name, scope, witness }
+                        }));
+                    }
+                    Err(why) => {
+                        let (allow, deny) = (Some(b.name), None);
+                        self.open.push(Open { becomes: None, allow, deny, why });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first rule that matches both ends counts; after all of them, what holds without one.
+    pub(super) fn change_of_edges(
+        &mut self,
+        space: &Space<'p>,
+        old: &Side<'p>,
+        new: &Side<'p>,
+        all: &mut usize,
+    ) {
+        let (old, new) = (edges(space, old), edges(space, new));
+        for (i, (a, was)) in old.iter().enumerate() {
+            for (j, (b, is)) in new.iter().enumerate() {
+                let Some(both) = a.meet(b).filter(|_| was != is) else { continue };
+                let earlier = old[..i].iter().chain(&new[..j]).map(|(block, _)| block);
+                let earlier: Vec<&Block> = earlier.collect();
+                match counted(all, |work| left(space, &both, &earlier, work)) {
+                    Ok(Left::Nothing(_)) => {}
+                    Ok(Left::Some(piece)) => {
+                        let witness = space.witness(&piece);
+                        self.edges.extend(witness.and_then(|witness| {
+                            let (from, to) = (witness.from?, witness.to?);
+                            let scope = space.scope(&both);
+                            Some(EdgeChange { from, to, scope, old: *was, new: *is })
+                        }));
+                    }
+                    Err(why) => self.open.push(Open::all(why)),
+                }
+            }
+        }
+    }
+}
+
+/// Runs a question within what work is left.
+fn counted<T>(
+    all: &mut usize,
+    ask: impl FnOnce(&mut Work) -> Result<T, TooComplex>,
+) -> Result<T, TooComplex> {
+    let mut work = Work::new(WORK.min(*all));
+    let answer = ask(&mut work);
+    *all -= work.spent();
+    answer
+}
+
+fn keeps_to(a: &Rule, b: &Rule) -> bool {
+    a.limit == b.limit && a.when.content == b.when.content
+}
+
+fn edges(space: &Space<'_>, side: &Side<'_>) -> Vec<(Block, DeliveryRule)> {
+    let mut edges = Vec::new();
+    let Some(loaded) = side.loaded else { return edges };
+    let document = &loaded.document;
+    for edge in &document.deliveries {
+        edges.extend(space.edge(document, &edge.from, &edge.to).map(|block| (block, edge.rule)));
+    }
+    let rest = space.edge(document, &None, &None);
+    edges.extend(rest.map(|block| (block, DeliveryRule::default())));
+    edges
+}
+
+impl fmt::Display for EdgeChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} delivers otherwise", self.from, self.to)
+    }
+}
+
+impl fmt::Display for ObligationChange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} allows with other obligations than {}: {}", self.new, self.old, self.scope)
+    }
+}

@@ -1,0 +1,377 @@
+//! All accesses that some policies tell apart, as a finite product.
+//!
+//! An axis is one thing that an access says: who calls, which operation, one header. Its classes
+//! are the values that no condition of any of the policies tells apart, each with one that stands
+//! for it. So a rule is a [`Block`] of this space, exactly, and an access one of its cells.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::bits::Bits;
+use super::block::{Axis, Block};
+use super::cover::Ground;
+use super::lines::claims::ClaimLines;
+use super::lines::header::HeaderLine;
+use super::lines::operations::OperationLine;
+use super::lines::ordered::{self, EVIDENCE, PROOFS, SourceLine, TrustLine};
+use super::lines::peers::{DIRECT, INDIRECT, Names, PeerLine, Role, UNKNOWN};
+use super::{Scope, TooComplex};
+use crate::access::{Access, OwnedAccess};
+use crate::identity::TrustDomain;
+use crate::policy::model::{Document, Effect, Expect, Peers, Rule, Templates, When};
+
+const CALLER: usize = 0;
+const CALLEE: usize = 1;
+const HOP: usize = 2;
+const OPERATION: usize = 3;
+const EVIDENCES: usize = 4;
+const TRUST: usize = 5;
+const PROOF: usize = 6;
+const SOURCE: usize = 7;
+/// The first header's; those of claims follow the last header's.
+const HEADERS: usize = 8;
+
+/// The most axes.
+const MAX_AXES: usize = 60_000;
+
+/// The space of some documents.
+#[derive(Debug)]
+pub(in crate::policy) struct Space<'p> {
+    callers: PeerLine<'p>,
+    callees: PeerLine<'p>,
+    hops: PeerLine<'p>,
+    operations: OperationLine<'p>,
+    templates: BTreeMap<String, usize>,
+    trust: TrustLine,
+    sources: SourceLine,
+    headers: Vec<HeaderLine<'p>>,
+    claims: Vec<ClaimLines<'p>>,
+    /// Of each axis, all of its classes.
+    wholes: Vec<Arc<Bits>>,
+}
+
+impl<'p> Space<'p> {
+    pub(in crate::policy) fn new(documents: &[&'p Document]) -> Result<Self, TooComplex> {
+        let rules = || documents.iter().flat_map(|d| &d.rules);
+        let [callers, callees, via] = names(documents);
+        let domains: Vec<&str> = documents.iter().flat_map(|d| domains(d)).collect();
+        let hops: Vec<&str> = documents.iter().flat_map(|d| texts(d, &d.hops)).collect();
+        let operations = OperationLine::new(documents.iter().flat_map(|d| &d.templates))?;
+        let mut space = Self {
+            callers: PeerLine::new(Role::Caller, callers, Some(&domains))?,
+            callees: PeerLine::new(Role::Callee, callees, None)?,
+            hops: PeerLine::new(Role::Hop, via, Some(&hops))?,
+            templates: operations.numbers(),
+            operations,
+            trust: TrustLine::new(rules().filter_map(|r| r.when.trust)),
+            sources: SourceLine::new(rules().flat_map(|r| &r.when.source).flatten().copied()),
+            headers: headers(documents)?,
+            claims: claims(documents)?,
+            wholes: Vec::new(),
+        };
+        let claims = space.claims.iter().map(ClaimLines::len).sum::<usize>();
+        if HEADERS + space.headers.len() + claims > MAX_AXES {
+            return Err(TooComplex::Conditions);
+        }
+        let mut lens = vec![space.callers.len(), space.callees.len(), space.hops.len()];
+        lens.extend([space.operations.len(), EVIDENCE.len(), space.trust.len(), PROOFS.len()]);
+        lens.push(space.sources.len());
+        lens.extend(space.headers.iter().map(HeaderLine::len));
+        lens.extend(std::iter::repeat_n(2, claims));
+        space.wholes = lens.into_iter().map(|len| Arc::new(Bits::all(len))).collect();
+        Ok(space)
+    }
+
+    /// All that this document's rule matches: of an allow rule, with its conditions and with what
+    /// holds before any rule is asked. `None`: nothing.
+    pub(in crate::policy) fn rule(&self, document: &Document, rule: &Rule) -> Option<Block> {
+        let mut sets = Sets::default();
+        let deny = rule.effect == Effect::Deny;
+        if !deny {
+            self.accepted(document, &mut sets);
+            if rule.from.is_none() {
+                // Callers from elsewhere are allowed by name only.
+                sets.add(CALLER, self.callers.any([document.mesh.as_str()]));
+            }
+        }
+        self.ends(document, &rule.from, &rule.to, deny, &mut sets);
+        if let Some(via) = &rule.via {
+            let mut set = self.hops.any(texts(document, &Some(via.clone())));
+            if deny {
+                set.insert(INDIRECT); // nothing says through whom
+            }
+            sets.add(HOP, set);
+        }
+        self.operation(document, &rule.templates, rule.effect, &mut sets);
+        self.when(&rule.when, deny, &mut sets);
+        self.block(sets)
+    }
+
+    /// All that an expectation speaks of.
+    pub(in crate::policy) fn expect(&self, document: &Document, expect: &Expect) -> Option<Block> {
+        let mut sets = Sets::default();
+        self.ends(document, &expect.from, &expect.to, false, &mut sets);
+        self.operation(document, &expect.templates, Effect::Allow, &mut sets);
+        self.block(sets)
+    }
+
+    /// All calls between two known ends, from some callers to some callees.
+    pub(in crate::policy) fn edge(
+        &self,
+        document: &Document,
+        from: &Peers,
+        to: &Peers,
+    ) -> Option<Block> {
+        let mut sets = Sets::default();
+        sets.add(CALLEE, Bits::of(self.callees.len(), |class| class != UNKNOWN));
+        self.ends(document, from, to, false, &mut sets);
+        self.block(sets)
+    }
+
+    /// All calls through a hop.
+    pub(in crate::policy) fn through(&self, hop: &str) -> Option<Block> {
+        let mut sets = Sets::default();
+        sets.add(HOP, self.hops.any([hop]));
+        self.block(sets)
+    }
+
+    fn accepted(&self, document: &Document, sets: &mut Sets) {
+        sets.add(CALLER, self.callers.any(domains(document)));
+        let mut hops = self.hops.any(texts(document, &document.hops));
+        hops.insert(DIRECT);
+        hops.insert(INDIRECT);
+        sets.add(HOP, hops);
+    }
+
+    fn ends(&self, document: &Document, from: &Peers, to: &Peers, deny: bool, sets: &mut Sets) {
+        if from.is_some() {
+            sets.add(CALLER, self.callers.any(texts(document, from)));
+        }
+        if to.is_some() {
+            let mut set = self.callees.any(texts(document, to));
+            if deny && !defect!(SparesUnknown) {
+                set.insert(UNKNOWN);
+            }
+            sets.add(CALLEE, set);
+        }
+    }
+
+    fn operation(
+        &self,
+        document: &Document,
+        templates: &Templates,
+        effect: Effect,
+        sets: &mut Sets,
+    ) {
+        if let Some(ids) = templates {
+            let templates = ids.iter().map(|id| &document.templates[*id as usize]);
+            sets.add(OPERATION, self.operations.any(templates, effect, &self.templates));
+        }
+    }
+
+    fn when(&self, when: &When, deny: bool, sets: &mut Sets) {
+        if let Some(direct) = when.direct {
+            sets.add(HOP, Bits::of(self.hops.len(), |class| (class == DIRECT) == direct));
+        }
+        if let Some(needs) = when.evidence {
+            sets.add(EVIDENCES, Bits::of(EVIDENCE.len(), |class| EVIDENCE[class] >= needs));
+        }
+        if let Some(needs) = when.trust {
+            sets.add(TRUST, self.trust.at_least(needs));
+        }
+        if let Some(needs) = when.proof {
+            sets.add(PROOF, Bits::of(PROOFS.len(), |class| needs.holds(PROOFS[class])));
+        }
+        if let Some(nets) = &when.source {
+            sets.add(SOURCE, self.sources.any(nets, deny));
+        }
+        for condition in &when.headers {
+            let line = self.headers.iter().position(|line| *line.name() == condition.name);
+            if let Some(at) = line {
+                sets.add(HEADERS + at, self.headers[at].matching(&condition.glob));
+            }
+        }
+        for condition in &when.claims {
+            let mut first = HEADERS + self.headers.len();
+            for line in &self.claims {
+                if let Some(axis) = line.axis(condition) {
+                    sets.add(first + axis, Bits::of(2, |class| class == 1));
+                }
+                first += line.len();
+            }
+        }
+    }
+
+    fn block(&self, sets: Sets) -> Option<Block> {
+        let whole = |axis: usize, set: &Bits| *self.wholes[axis] == *set;
+        let sets = sets.0.into_iter().filter(|(axis, set)| !whole(*axis, set));
+        // `MAX_AXES` fits.
+        Block::new(sets.map(|(axis, set)| (axis as Axis, Arc::new(set))).collect())
+    }
+
+    /// The classes of an access, one for each axis. `None`: every policy denies it before any
+    /// rule.
+    pub(in crate::policy) fn cell(&self, access: &Access<'_>) -> Option<Vec<u32>> {
+        let evidence = EVIDENCE.iter().position(|evidence| *evidence == access.proved())?;
+        let proofs = PROOFS.iter().position(|proofs| *proofs == access.proved_binding())?;
+        let mut cell = vec![
+            self.callers.class(access)?,
+            self.callees.class(access)?,
+            self.hops.class(access)?,
+            self.operations.class(access)?,
+            evidence,
+            self.trust.class(access),
+            proofs,
+            self.sources.class(access)?,
+        ];
+        for line in &self.headers {
+            cell.push(line.class(access)?);
+        }
+        cell.extend(self.claims.iter().flat_map(|line| line.classes(access)));
+        Some(cell.into_iter().map(|class| class as u32).collect())
+    }
+
+    fn stand_claims(&self, block: &Block, access: &mut OwnedAccess) -> bool {
+        let mut axis = HEADERS + self.headers.len();
+        self.claims.iter().all(|line| {
+            let first = axis;
+            axis += line.len();
+            line.stand(|at| block.set((first + at) as Axis).map(|set| &**set), access)
+        })
+    }
+
+    /// An access that lies in `block`; `None` where there is none, because conditions on one
+    /// claim exclude each other.
+    pub(in crate::policy) fn witness(&self, block: &Block) -> Option<OwnedAccess> {
+        let first = |axis: usize| {
+            let set = block.set(axis as Axis).unwrap_or(&self.wholes[axis]);
+            set.first()
+        };
+        let mut access = OwnedAccess::http("GET", "/");
+        self.callers.stand(first(CALLER)?, &mut access);
+        self.callees.stand(first(CALLEE)?, &mut access);
+        self.hops.stand(first(HOP)?, &mut access);
+        self.operations.stand(first(OPERATION)?, &mut access);
+        access.evidence = EVIDENCE[first(EVIDENCES)?];
+        self.trust.stand(first(TRUST)?, &mut access);
+        access.proofs = PROOFS[first(PROOF)?];
+        self.sources.stand(first(SOURCE)?, &mut access);
+        for (axis, line) in (HEADERS..).zip(&self.headers) {
+            line.stand(first(axis)?, &mut access);
+        }
+        self.stand_claims(block, &mut access).then_some(access)
+    }
+}
+
+impl Ground for Space<'_> {
+    fn whole(&self, axis: Axis) -> &Bits {
+        &self.wholes[usize::from(axis)]
+    }
+
+    /// Conditions on one claim may exclude each other.
+    fn inhabited(&self, block: &Block) -> bool {
+        let mut access = OwnedAccess::http("GET", "/");
+        self.stand_claims(block, &mut access)
+    }
+}
+
+/// In words.
+impl Space<'_> {
+    pub(in crate::policy) fn scope(&self, block: &Block) -> Scope {
+        let set = |axis: usize| block.set(axis as Axis).map(|set| &**set);
+        let peers = |axis: usize, line: &PeerLine<'_>| {
+            set(axis).map(|set| line.words(set)).unwrap_or_default()
+        };
+        let mut when = Vec::new();
+        when.extend(set(EVIDENCES).map(ordered::evidence_words));
+        when.extend(set(TRUST).map(|set| self.trust.words(set)));
+        when.extend(set(PROOF).map(ordered::proof_words));
+        when.extend(set(SOURCE).map(|set| self.sources.words(set)));
+        let headers = (HEADERS..).zip(&self.headers);
+        when.extend(headers.filter_map(|(axis, line)| set(axis).map(|set| line.words(set))));
+        let mut first = HEADERS + self.headers.len();
+        for line in &self.claims {
+            let axes = (0..line.len()).filter_map(|at| Some((at, set(first + at)?)));
+            when.extend(axes.filter_map(|(at, set)| line.words(at, set)));
+            first += line.len();
+        }
+        Scope {
+            from: peers(CALLER, &self.callers),
+            to: peers(CALLEE, &self.callees),
+            via: peers(HOP, &self.hops),
+            operations: set(OPERATION).map(|s| self.operations.words(s)).unwrap_or_default(),
+            when,
+        }
+    }
+}
+
+/// Sets as they are gathered.
+#[derive(Default)]
+struct Sets(BTreeMap<usize, Bits>);
+
+impl Sets {
+    fn add(&mut self, axis: usize, set: Bits) {
+        let both = self.0.get(&axis).map(|own| own.and(&set));
+        self.0.insert(axis, both.unwrap_or(set));
+    }
+}
+
+fn domains(document: &Document) -> impl Iterator<Item = &str> {
+    std::iter::once(&document.mesh).chain(&document.federates).map(TrustDomain::as_str)
+}
+
+/// The patterns of some peers; none where there is no list.
+fn texts<'p>(document: &'p Document, peers: &Peers) -> Vec<&'p str> {
+    let ids = peers.iter().flatten();
+    ids.map(|id| &*document.patterns[*id as usize].text).collect()
+}
+
+/// What callers, callees and hops are told apart by.
+fn names<'p>(documents: &[&'p Document]) -> [Names<'p>; 3] {
+    let mut names: [Names<'p>; 3] = Default::default();
+    for document in documents {
+        domains(document).for_each(|domain| names[CALLER].add(domain));
+        let hops = &document.hops;
+        let rules = document.rules.iter().map(|r| (&r.from, &r.to, &r.via));
+        let expects = document.expects.iter().map(|e| (&e.from, &e.to, &None));
+        let edges = document.deliveries.iter().map(|d| (&d.from, &d.to, &None));
+        let all = rules.chain(expects).chain(edges).chain([(&None, &None, hops)]);
+        for (from, to, via) in all {
+            texts(document, from).into_iter().for_each(|text| names[CALLER].add(text));
+            texts(document, to).into_iter().for_each(|text| names[CALLEE].add(text));
+            texts(document, via).into_iter().for_each(|text| names[HOP].add(text));
+        }
+    }
+    names
+}
+
+fn headers<'p>(documents: &[&'p Document]) -> Result<Vec<HeaderLine<'p>>, TooComplex> {
+    let mut names: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    let rules = documents.iter().flat_map(|d| &d.rules);
+    for condition in rules.flat_map(|rule| &rule.when.headers) {
+        names.entry(condition.name.as_str()).or_default().push(condition);
+    }
+    let line = |conditions: Vec<&'p crate::policy::model::HeaderCondition>| {
+        HeaderLine::new(&conditions[0].name, conditions.iter().map(|c| &c.glob))
+    };
+    names.into_values().map(line).collect()
+}
+
+fn claims<'p>(documents: &[&'p Document]) -> Result<Vec<ClaimLines<'p>>, TooComplex> {
+    let mut names: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    let rules = documents.iter().flat_map(|d| &d.rules);
+    for condition in rules.flat_map(|rule| &rule.when.claims) {
+        let own = names.entry(&condition.name).or_default();
+        if !own.contains(&condition) {
+            own.push(condition);
+        }
+    }
+    let lines: Vec<ClaimLines<'p>> =
+        names.into_values().map(ClaimLines::new).collect::<Result<_, _>>()?;
+    for (at, line) in lines.iter().enumerate() {
+        if lines[..at].iter().any(|other| line.entangled(other)) {
+            return Err(TooComplex::Claims);
+        }
+    }
+    Ok(lines)
+}
