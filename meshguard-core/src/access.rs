@@ -262,6 +262,12 @@ impl<'a> Access<'a> {
         self
     }
 
+    /// The same, read as another operation.
+    pub(crate) fn operating(mut self, operation: Operation<'a>) -> Self {
+        self.operation = operation;
+        self
+    }
+
     /// What is asked for.
     #[must_use]
     pub fn operation(&self) -> Operation<'a> {

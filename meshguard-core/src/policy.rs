@@ -97,14 +97,15 @@ mod diff;
 mod error;
 mod explain;
 mod index;
+pub mod istio;
 mod model;
 mod path;
 mod pattern;
+mod reading;
 mod reason;
 mod region;
 pub mod table;
 mod template;
-#[allow(dead_code, unused_imports)] // until documents with upstream's semantics are read
 mod term;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,16 @@ impl Policy {
                 Err(error) => return self.refuse(Finding::Path(error)),
             },
         };
-        let path = path.as_deref();
+        self.judge_read(loaded, access, path.as_deref())
+    }
+
+    /// By the rules alone, with a path that is read already.
+    pub(in crate::policy) fn judge_read(
+        &self,
+        loaded: &Loaded,
+        access: &Access<'_>,
+        path: Option<&str>,
+    ) -> Ruling {
         let first = |effect: Effect| -> Option<RuleId> {
             let rules = (0..).zip(&loaded.document.rules);
             let mut rules = rules.filter(|(_, rule)| !rule.shadow && rule.effect == effect);

@@ -1,0 +1,234 @@
+//! All that a server may take one request for.
+//!
+//! Upstream decides on one normalised path, and leaves it to the operator that a server reads
+//! it the same way. [`Policy::decide_hardened`] asks the policy about every reading instead: a
+//! request passes if it passes whichever way it is read.
+
+mod paths;
+
+use self::paths::Reading;
+use super::model::Semantics;
+use super::reason::{Finding, Ruling};
+use super::{Decision, METHOD_OVERRIDE_HEADERS, Policy};
+use crate::access::{Access, Operation};
+
+/// The most methods that a request may be read with. A request that names more by its headers
+/// is no honest one.
+const MAX_METHODS: usize = 8;
+
+impl Policy {
+    /// Decides on all that a server may take the access for: its path decoded, merged and
+    /// resolved in every order; its method as written, in upper case, and as headers override
+    /// it; its host without port and trailing dot. Denied if one of them is, or if the path
+    /// stays ambiguous: a NUL or another control character, an escape of an escaped separator,
+    /// a dot segment with parameters, what is not UTF-8.
+    ///
+    /// The documents that this is for are imported ones. A native document reads an access
+    /// strictly anyway; there it is [`decide`](Self::decide).
+    #[must_use]
+    pub fn decide_hardened(&self, access: &Access<'_>) -> Decision<'_> {
+        Decision { policy: self, ruling: self.judge_hardened(access) }
+    }
+
+    fn judge_hardened(&self, access: &Access<'_>) -> Ruling {
+        let base = self.judge(access);
+        let (Some(loaded), Some(method)) = (&self.loaded, access.method()) else { return base };
+        let Semantics::Istio(normalization) = loaded.document.semantics else { return base };
+        if !base.is_allowed() {
+            return base;
+        }
+        let Some(methods) = methods(access, method) else { return self.refuse(Finding::NoRule) };
+        let paths = match paths::readings(access.path(), normalization) {
+            Ok(paths) => paths,
+            Err(error) => return self.refuse(Finding::Path(error)),
+        };
+        for method in &methods {
+            for Reading { path, strict } in &paths {
+                let read = access.clone().operating(Operation::Http { method, path });
+                let ruling = self.judge_read(loaded, &read, Some(path));
+                if denies(&ruling, *strict) {
+                    return ruling;
+                }
+                for host in access.asked_host().into_iter().flat_map(hosts) {
+                    let ruling = self.judge_read(loaded, &read.clone().host(host), Some(path));
+                    if denies(&ruling, false) {
+                        return ruling;
+                    }
+                }
+            }
+        }
+        base
+    }
+}
+
+/// Whether a reading is denied. One that is not `strict` only spells the request differently:
+/// it must not meet a deny rule, but no allow rule needs to know the spelling.
+fn denies(ruling: &Ruling, strict: bool) -> bool {
+    match ruling.finding {
+        Finding::Rule(_) => false,
+        Finding::DenyRule(_) => true,
+        _ => strict,
+    }
+}
+
+/// As written, as a lenient server reads it, and as headers override it; `None`: too many.
+fn methods(access: &Access<'_>, method: &str) -> Option<Vec<String>> {
+    let mut methods = vec![method.to_owned()];
+    let mut add = |method: String| {
+        if methods.len() <= MAX_METHODS && !methods.contains(&method) {
+            methods.push(method);
+        }
+    };
+    add(method.to_ascii_uppercase());
+    for name in METHOD_OVERRIDE_HEADERS {
+        access.any_raw_header(name, |value| {
+            add(String::from_utf8_lossy(value).to_ascii_uppercase());
+            false
+        });
+    }
+    (methods.len() <= MAX_METHODS).then_some(methods)
+}
+
+/// Other spellings of a host: without its port, without a trailing dot, without both.
+fn hosts(host: &str) -> impl Iterator<Item = &str> {
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|b| b.is_ascii_digit()) => bare,
+        _ => host,
+    };
+    let undotted = bare.strip_suffix('.').unwrap_or(bare);
+    [bare, undotted].into_iter().filter(move |other| *other != host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Reason;
+
+    fn policy(rules: &str) -> Policy {
+        let head = "mesh='a'\nversion=1\nsemantics='istio'\nnormalization='base'\n";
+        format!("{head}{rules}").parse().unwrap_or_else(|e| panic!("{e}\n{rules}"))
+    }
+
+    fn deny(key: &str, value: &str) -> Policy {
+        policy(&format!(
+            "[[allow]]\nname='all'\n[[deny]]\nname='d'\nwhen={{where=[{{key='{key}',values=['{value}']}}]}}\n"
+        ))
+    }
+
+    fn allow(key: &str, value: &str) -> Policy {
+        policy(&format!(
+            "[[allow]]\nname='a'\nwhen={{where=[{{key='{key}',values=['{value}']}}]}}\n"
+        ))
+    }
+
+    fn passes(policy: &Policy, path: &str) -> bool {
+        policy.decide_hardened(&Access::http("GET", path)).is_allowed()
+    }
+
+    #[test]
+    fn no_spelling_of_a_denied_path_passes() {
+        let policy = deny("request.path", "/admin");
+        for path in [
+            "//admin",
+            "/%2Fadmin",
+            "/%5cadmin",
+            "/\\admin",
+            "/./admin",
+            "/x/%2E%2e/admin",
+            "/x%2f..%2fadmin",
+            "/x/..//admin",
+            "/x//../admin",
+            "/%61dmin",
+            "/%2561dmin",
+            "/%252561dmin",
+            "/x/%252e%252e/admin",
+            "/admin/.",
+            "/admin/x/..",
+            "/admin;v=1",
+            "/x/..;/admin",
+            "/admin%00",
+            "/admin%ff",
+            "/admin?x=/public",
+            "/admin#x",
+        ] {
+            assert!(!passes(&policy, path), "{path}");
+        }
+        for path in ["/", "/administrator", "/x/admin", "/public/a.b/c..d?next=/../admin", "/a%20b"]
+        {
+            assert!(passes(&policy, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_out_of_what_is_allowed_is_denied() {
+        let policy = allow("request.path", "/public*");
+        for path in [
+            "/public/../admin",
+            "/x/../public",
+            "/public%2f..%2fadmin",
+            "/public/..;/admin",
+            "/public/..%3b/admin",
+            "/public/%252e%252e/admin",
+            "/public\\..\\admin",
+        ] {
+            assert!(!passes(&policy, path), "{path}");
+        }
+        for path in ["/public", "/public/a%20b", "/public/%61", "/public//x", "/public/a;v=1"] {
+            assert!(passes(&policy, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_path_may_be_spelt_with_escapes() {
+        assert!(passes(&allow("request.path", "/admin"), "/%61dmin"));
+        assert!(passes(&allow("request.path", "/files/{*}"), "/files/a%20b"));
+        assert!(passes(&allow("request.path", "/100%25"), "/100%25"));
+    }
+
+    #[test]
+    fn a_method_is_also_what_headers_make_of_it() {
+        let policy = deny("request.method", "DELETE");
+        let get = |method, header, value| {
+            let access = Access::http(method, "/r").header(header, value);
+            policy.decide_hardened(&access).is_allowed()
+        };
+        assert!(!get("delete", "x", "y"));
+        for header in ["X-HTTP-Method-Override", "x-http-method", "x-method-override"] {
+            assert!(!get("POST", header, " delete "));
+            assert!(get("POST", header, "PATCH"));
+        }
+        let allowed = allow("request.method", "POST");
+        let access = Access::http("POST", "/r").header("x-http-method", "DELETE");
+        assert!(!allowed.decide_hardened(&access).is_allowed());
+    }
+
+    #[test]
+    fn a_request_with_a_crowd_of_methods_is_denied() {
+        let values: Vec<String> = (0..20).map(|n| format!("M{n}")).collect();
+        let access = Access::http("GET", "/");
+        let access = values.iter().fold(access, |a, v| a.header("x-http-method", v));
+        assert!(!deny("request.path", "/x").decide_hardened(&access).is_allowed());
+    }
+
+    #[test]
+    fn a_host_is_also_what_is_left_without_port_and_dot() {
+        let policy = deny("request.host", "admin.example");
+        let host = |policy: &Policy, host| {
+            policy.decide_hardened(&Access::http("GET", "/").host(host)).is_allowed()
+        };
+        for denied in ["admin.example", "ADMIN.example:80", "admin.example.", "admin.example.:80"] {
+            assert!(!host(&policy, denied), "{denied}");
+        }
+        assert!(host(&policy, "public.example:80"));
+        assert!(host(&allow("request.host", "a.example:80"), "a.example:80"));
+    }
+
+    #[test]
+    fn what_upstream_denies_is_denied_with_its_reason() {
+        let policy = deny("request.path", "/admin");
+        let decision = policy.decide_hardened(&Access::http("GET", "/admin"));
+        assert_eq!(decision.reason(), Reason::DenyRule("d"));
+        let ambiguous = policy.decide_hardened(&Access::http("GET", "/a/..;/b"));
+        assert!(matches!(ambiguous.reason(), Reason::Path(_)));
+    }
+}
