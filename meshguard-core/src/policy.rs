@@ -96,6 +96,7 @@ mod decide;
 mod diff;
 mod error;
 mod explain;
+mod flow;
 mod index;
 pub mod istio;
 mod model;
@@ -104,6 +105,7 @@ mod pattern;
 mod reading;
 mod reason;
 mod region;
+pub mod replay;
 pub mod table;
 mod template;
 mod term;
@@ -122,6 +124,7 @@ pub use self::decide::{Expectation, RouteOptions, Shadow};
 pub use self::diff::{Diff, EdgeChange, ObligationChange, Open, Region};
 pub use self::error::{PolicyError, PolicyErrorKind};
 pub use self::explain::{Considered, Explanation, Inputs, MAX_EXPLAINED, Miss, Named, Part};
+pub use self::flow::{Flow, Flows, MAX_FLOWS, TooManyFlows, Was};
 pub use self::index::MAX_ENTRIES;
 pub use self::model::{
     Content, DeliveryMode, DeliveryRule, Durability, Effect, Limit, Normalization, Per, Pointer,

@@ -46,12 +46,12 @@ impl Policy {
 }
 
 impl Loaded {
-    fn mesh(&self) -> &str {
+    pub(super) fn mesh(&self) -> &str {
         self.document.mesh.as_str()
     }
 
     /// Whether callers of this trust domain are let in at all.
-    fn accepts(&self, domain: &str) -> bool {
+    pub(super) fn accepts(&self, domain: &str) -> bool {
         domain == self.mesh() || self.document.federates.iter().any(|d| d.as_str() == domain)
     }
 

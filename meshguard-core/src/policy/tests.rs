@@ -11,6 +11,7 @@ mod plans;
 mod properties;
 mod reference;
 mod refusals;
+mod replayed;
 
 use super::Policy;
 use crate::identity::SpiffeId;
