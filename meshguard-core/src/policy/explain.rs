@@ -188,6 +188,10 @@ impl Policy {
             };
             miss(Part::When, text);
         }
+        for at in &misses.terms {
+            let term = rule.when.terms.get(*at).map(ToString::to_string);
+            miss(Part::When, format!("this does not hold: {}", term.unwrap_or_default()));
+        }
         all
     }
 }

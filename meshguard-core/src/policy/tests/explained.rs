@@ -162,3 +162,18 @@ fn what_is_owed_is_told() {
                 at most 5/min, 2 at once, for each rule";
     assert!(shown.contains(owed), "{shown}");
 }
+
+#[test]
+fn an_imported_rule_is_told_by_its_terms() {
+    let text = "mesh='shop.example'\nversion=1\nsemantics='istio'\n\
+                [[allow]]\nname='a'\nwhen={where=[{key='request.path', values=['/a*']}, \
+                {key='request.method', values=['GET']}]}\n";
+    let policy: Policy = text.parse().unwrap();
+    let access = Access::http("POST", "/a/b").by(CHECKOUT);
+    let explained = policy.explain(&access);
+    let miss = &explained.nearest.unwrap().misses;
+    assert_eq!(miss.len(), 1, "{miss:?}");
+    assert!(miss[0].text.contains("request.method"), "{miss:?}");
+    let access = Access::http("GET", "/a/b");
+    assert!(rule(&policy.explain(&access), "a").matches(), "nobody need be known");
+}

@@ -1,6 +1,7 @@
 //! What a replay says for sure is what the candidate decides.
 
 use super::generate::{Ask, Seeded, document};
+use crate::identity::SpiffeId;
 use crate::policy::replay::{Replay, ReplayError};
 use crate::policy::{Flow, Flows, Policy, Reason, Was};
 use crate::{Access, Evidence};
@@ -32,9 +33,9 @@ impl Recorded {
 
     fn flow<'a>(&'a self, access: &'a Access<'_>) -> Flow<'a> {
         Flow {
-            from: access.principal().map(|id| id.as_str()),
-            via: access.hop().map(|id| id.as_str()),
-            to: access.callee().map(|id| id.as_str()),
+            from: access.principal().map(SpiffeId::as_str),
+            via: access.hop().map(SpiffeId::as_str),
+            to: access.callee().map(SpiffeId::as_str),
             method: self.method.as_deref(),
             route: self.route.as_deref(),
             evidence: self.evidence,

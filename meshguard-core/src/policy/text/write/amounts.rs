@@ -10,13 +10,13 @@ pub(super) fn duration(length: Duration) -> String {
     let millis = length.as_millis();
     match millis {
         0 => "0ms".to_owned(),
-        _ if millis % 86_400_000 == 0 => match millis / 86_400_000 {
+        _ if millis.is_multiple_of(86_400_000) => match millis / 86_400_000 {
             1 => "24h".to_owned(),
             days => format!("{days} days"),
         },
-        _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
-        _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
-        _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        _ if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         _ => format!("{millis}ms"),
     }
 }
