@@ -91,6 +91,7 @@
 //! through a known hop, and its `when` has nothing but `direct = false`. The one exception is a
 //! hop that `hops` does not name: a transport that knows of a hop must say so.
 
+mod admits;
 mod check;
 mod decide;
 mod diff;

@@ -1,5 +1,6 @@
 //! Claims about policy.
 
+mod admits;
 mod compared;
 mod decisions;
 mod explained;
@@ -11,7 +12,6 @@ mod plans;
 mod properties;
 mod reference;
 mod refusals;
-mod replayed;
 
 use super::Policy;
 use crate::identity::SpiffeId;
