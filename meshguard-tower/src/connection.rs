@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use meshguard_core::Peer;
 use meshguard_core::baseline::EdgeKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Edges, Tally};
+use crate::rejudge::Change;
 
 /// The live connection that a request came over: in every request's extensions. Cloning is cheap.
 #[derive(Clone)]
@@ -20,9 +22,21 @@ struct Inner {
     ends: Ends,
     protocol: Protocol,
     end: CancellationToken,
+    /// Cancelled: it takes no further requests, and closes with the last one.
+    leave: CancellationToken,
+    /// The change that has doomed it, by its number; 0: none has.
+    doomed: AtomicU64,
+    closing: Mutex<Closing>,
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
+}
+
+/// Why it was closed, until it is gone.
+#[derive(Default)]
+struct Closing {
+    change: Option<Arc<Change>>,
+    gone: bool,
 }
 
 /// What a connection goes from and to.
@@ -50,8 +64,18 @@ impl Connection {
         protocol: Protocol,
         end: CancellationToken,
     ) -> Self {
-        let (caller, hop) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Inner { id, peer, ends, protocol, end, caller, hop }))
+        Self(Arc::new(Inner {
+            id,
+            peer,
+            ends,
+            protocol,
+            end,
+            leave: CancellationToken::new(),
+            doomed: AtomicU64::new(0),
+            closing: Mutex::default(),
+            caller: OnceLock::new(),
+            hop: OnceLock::new(),
+        }))
     }
 
     /// Who the other end of this connection is: the caller itself, or the last hop before us.
@@ -100,6 +124,65 @@ impl Connection {
     pub(crate) fn hop(&self, edges: &Edges) -> &Arc<Tally> {
         let key = || EdgeKey::HopIn(self.peer().id().clone());
         self.0.hop.get_or_init(|| edges.get(&key()))
+    }
+
+    /// It is to be closed on account of this change, unless it is doomed already: whether not.
+    pub(crate) fn doom(&self, change: u64) -> bool {
+        let relaxed = Ordering::Relaxed;
+        self.0.doomed.compare_exchange(0, change, relaxed, relaxed).is_ok()
+    }
+
+    /// Whether this change has doomed it, and no later one has spared it.
+    pub(crate) fn is_doomed_by(&self, change: u64) -> bool {
+        self.0.doomed.load(Ordering::Relaxed) == change
+    }
+
+    /// Its peer may do something again.
+    pub(crate) fn spare(&self) {
+        self.0.doomed.store(0, Ordering::Relaxed);
+    }
+
+    /// Has it closed with the last of its requests; whether it is there at all.
+    pub(crate) fn retire(&self, change: &Arc<Change>) -> bool {
+        let closing = self.closes_for(change);
+        self.0.leave.cancel();
+        closing
+    }
+
+    /// As [`close`](Self::close), on account of a change, which it holds until it is gone;
+    /// whether it is not yet.
+    pub(crate) fn close_for(&self, change: &Arc<Change>) -> bool {
+        let closing = self.closes_for(change);
+        self.close();
+        closing
+    }
+
+    fn closes_for(&self, change: &Arc<Change>) -> bool {
+        let mut closing = self.closing();
+        let first = !closing.gone && closing.change.is_none();
+        if first {
+            closing.change = Some(Arc::clone(change));
+        }
+        first
+    }
+
+    /// Waits until it is to take no further requests.
+    pub(crate) async fn retired(&self) {
+        self.0.leave.cancelled().await;
+    }
+
+    /// Its byte stream is gone.
+    pub(crate) fn gone(&self) {
+        let change = {
+            let mut closing = self.closing();
+            closing.gone = true;
+            closing.change.take()
+        };
+        drop(change); // telling of it is others' code: without the lock
+    }
+
+    fn closing(&self) -> MutexGuard<'_, Closing> {
+        self.0.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the connection now, with every stream on it; answers under way are cut off.

@@ -71,7 +71,7 @@ impl fmt::Debug for Decision {
 pub struct DecisionId(u128);
 
 impl DecisionId {
-    pub(crate) fn from_random(bytes: [u8; 16]) -> Self {
+    pub(crate) const fn from_random(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
 

@@ -1,10 +1,12 @@
 //! The inbound layer: who calls, whether they may, and all of what they send.
 
 mod admit;
+mod again;
 mod answer;
 mod claim;
 mod control;
 mod denied;
+mod ending;
 mod exchange;
 mod facts;
 mod finish;
@@ -26,6 +28,7 @@ use tower_service::Service;
 
 pub(crate) use answer::AnswerHook;
 pub use exchange::Delivery;
+pub(crate) use exchange::Exchange;
 pub use future::InboundFuture;
 pub(crate) use hook::RequestHook;
 pub(crate) use scratch::with_scratch;

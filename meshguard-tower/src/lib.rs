@@ -31,6 +31,7 @@ mod mesh;
 mod observe;
 mod pool;
 pub mod probe;
+pub mod rejudge;
 pub mod serve;
 mod session;
 mod sink;

@@ -35,6 +35,7 @@ use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listener::{self, HandshakeStats, WeakConnections};
 use crate::probe::Health;
+use crate::rejudge;
 use crate::serve::{Serve, serve};
 use crate::session::{ServerSession, Sessions};
 use crate::sink::{Call, Direction, Edge, Finding, Sink};
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     tick: Duration,
     /// The live connections of its listeners.
     pub(crate) live: Mutex<Vec<WeakConnections>>,
+    pub(crate) rejudge: rejudge::State,
     policy: ArcSwap<Policy>,
     policy_status: watch::Sender<PolicyStatus>,
     sessions: Sessions,

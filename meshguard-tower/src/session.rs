@@ -4,14 +4,12 @@
 //! nothing is resumed, so every session's certificates are verified now.
 
 mod client;
-mod ender;
 mod error;
 mod handshake;
 mod server;
 mod store;
 
 pub(crate) use client::{ClientSession, Opening};
-pub(crate) use ender::{Ender, Place};
 pub use error::{SessionError, SessionRefusal};
 pub(crate) use server::ServerSession;
 pub(crate) use store::{Sessions, Step};

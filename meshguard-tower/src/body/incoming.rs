@@ -211,7 +211,7 @@ where
         let polled = if ended { Poll::Pending } else { self.poll(cx) };
         if polled.is_pending() && (ended || hook.as_mut().is_some_and(|h| h.poll_ended(cx))) {
             let (_, len) = self.decoder.totals();
-            return Poll::Ready(Err(DeliveryError::new(DeliveryErrorKind::Withdrawn, len, None)));
+            return Poll::Ready(Err(withdrawn(len)));
         }
         polled
     }
@@ -278,6 +278,32 @@ where
     }
 }
 
+/// As the body's own `poll`, but not beyond the time when it is to be cut off.
+fn poll_plain<B>(
+    plain: &mut Plain<B>,
+    mut hook: Option<&mut impl InHook>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let ended = is_ended(hook.as_deref());
+    let polled = if ended { Poll::Pending } else { plain.poll(cx) };
+    if polled.is_pending() && (ended || hook.as_mut().is_some_and(|h| h.poll_ended(cx))) {
+        return Poll::Ready(Some(Err(withdrawn(plain.got()))));
+    }
+    polled
+}
+
+fn is_ended(hook: Option<&impl InHook>) -> bool {
+    hook.is_some_and(InHook::is_ended)
+}
+
+fn withdrawn(got: u64) -> DeliveryError {
+    DeliveryError::new(DeliveryErrorKind::Withdrawn, got, None)
+}
+
 impl<B, H> Body for Incoming<B, H>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -299,6 +325,7 @@ where
                 this.kind = Kind::Done;
                 return Poll::Ready(Some(Err(error)));
             }
+            Kind::Held(..) if is_ended(this.hook.as_ref()) => Some(Err(withdrawn(0))),
             Kind::Held(data, trailers) => {
                 let frame = if data.is_empty() {
                     trailers.take().map(Frame::trailers)
@@ -318,7 +345,7 @@ where
                 let hook = this.hook.as_mut();
                 ready!(opener.poll_unless_ended(cx, hook)).transpose()
             }
-            Kind::Plain(plain) => ready!(plain.poll(cx)),
+            Kind::Plain(plain) => ready!(poll_plain(plain, this.hook.as_mut(), cx)),
             Kind::Through(inner) => {
                 let polled = ready!(Pin::new(inner).poll_frame(cx));
                 return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));

@@ -47,7 +47,8 @@ pub struct Outgoing<B, H>(Kind<B, H>);
 enum Kind<B, H> {
     Empty,
     Known(Bytes, Option<HeaderMap>),
-    Plain(B),
+    /// Without a hook, somebody else guards it.
+    Plain(B, Option<H>),
     Records(Box<Records<B, H>>),
 }
 
@@ -60,6 +61,8 @@ struct Records<B, H> {
     ready: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     error: Option<BoxError>,
+    /// FIN has had its time to be written before the error ends all.
+    told: bool,
     hook: H,
     stage: Stage,
 }
@@ -89,8 +92,14 @@ impl<B, H> Outgoing<B, H> {
         Self(Kind::Known(data, trailers))
     }
 
+    /// Passes on what somebody else guards.
     pub(crate) fn plain(inner: B) -> Self {
-        Self(Kind::Plain(inner))
+        Self(Kind::Plain(inner, None))
+    }
+
+    /// Passes on what nothing proves, until `hook` has it cut off.
+    pub(crate) fn guarded(inner: B, hook: H) -> Self {
+        Self(Kind::Plain(inner, Some(hook)))
     }
 
     /// `first` and `trailers` were polled from the body already; `inner` is the rest, if any.
@@ -110,6 +119,7 @@ impl<B, H> Outgoing<B, H> {
             ready: VecDeque::new(),
             trailers: None,
             error: None,
+            told: false,
             hook,
             stage: Stage::Body,
         };
@@ -154,6 +164,13 @@ where
                     if let Some(trailers) = self.trailers.take() {
                         return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                     }
+                }
+                Stage::Done if self.error.is_some() && !self.told => {
+                    // The error has the stream reset, and a reset overtakes what waits to be
+                    // written: FIN, which says with proof that it was this side, goes first.
+                    self.told = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Stage::Done => return Poll::Ready(self.error.take().map(failed).map(Err)),
             }
@@ -281,9 +298,7 @@ where
             } else {
                 Some(Ok(Frame::data(std::mem::take(data))))
             }),
-            Kind::Plain(inner) => {
-                Pin::new(inner).poll_frame(cx).map(|f| f.map(|f| f.map_err(|e| failed(e.into()))))
-            }
+            Kind::Plain(inner, hook) => poll_plain(inner, hook.as_mut(), cx),
             Kind::Records(records) => records.poll(cx),
         }
     }
@@ -292,7 +307,7 @@ where
         match &self.0 {
             Kind::Empty => true,
             Kind::Known(data, trailers) => data.is_empty() && trailers.is_none(),
-            Kind::Plain(inner) => inner.is_end_stream(),
+            Kind::Plain(inner, _) => inner.is_end_stream(),
             // FIN goes out before the end; trailers, where there are any, after FIN.
             Kind::Records(r) => {
                 r.ready.is_empty()
@@ -307,10 +322,30 @@ where
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Known(data, _) => SizeHint::with_exact(data.len() as u64),
-            Kind::Plain(inner) => inner.size_hint(),
+            Kind::Plain(inner, _) => inner.size_hint(),
             Kind::Records(_) => SizeHint::default(),
         }
     }
+}
+
+/// An error is no end: whoever is cut off must not take what it has for all there is.
+fn poll_plain<B>(
+    inner: &mut B,
+    mut hook: Option<&mut impl OutHook>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    if hook.as_ref().is_some_and(|hook| hook.is_ended()) {
+        return Poll::Ready(Some(Err(withdrawn())));
+    }
+    let polled = Pin::new(inner).poll_frame(cx);
+    if polled.is_pending() && hook.as_mut().is_some_and(|hook| hook.poll_ended(cx)) {
+        return Poll::Ready(Some(Err(withdrawn())));
+    }
+    polled.map(|frame| frame.map(|frame| frame.map_err(|e| failed(e.into()))))
 }
 
 fn withdrawn() -> DeliveryError {

@@ -36,6 +36,11 @@ impl<B> Plain<B> {
         &self.inner
     }
 
+    /// Bytes that came so far.
+    pub(crate) fn got(&self) -> u64 {
+        self.got
+    }
+
     /// Only once all that was promised came: an end may be a cut.
     pub(crate) fn is_end_stream(&self) -> bool
     where

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Overlay, events};
 use crate::mesh::{Mesh, Shared};
 use crate::observe::{Edges, Tally};
+use crate::rejudge::{Cause, Change, Whom};
 use crate::tls::now;
 
 /// Answers whose receipts have not come for so long are counted as unconfirmed.
@@ -197,20 +198,28 @@ impl Mesh {
         let before = self.0.gate.overlay();
         let start = self.policy().plan().trust_start;
         let overlay = Overlay::new(control.restrictions(), control.trusted(), start, &before);
-        let overlay = Arc::new(overlay);
-        self.0.gate.put(Arc::clone(&overlay));
-        for caller in overlay.newly_quarantined(&before) {
-            self.cut_off(caller);
+        let (narrowed, cut_off) = (overlay.narrowed(&before), overlay.newly_quarantined(&before));
+        let cut_off: Vec<_> = cut_off.cloned().collect();
+        let cause = match () {
+            () if !cut_off.is_empty() => Cause::Quarantine,
+            () if overlay.restricts(&narrowed) => Cause::Tightened,
+            () => Cause::Trust,
+        };
+        let change = (!narrowed.is_empty()).then(|| self.change(cause));
+        self.0.gate.put(Arc::new(overlay));
+        if let Some(change) = change {
+            cut_off.iter().for_each(|caller| self.cut_off(caller, &change));
+            self.rejudge(change, Whom::Only(narrowed));
         }
     }
 
     /// Ends a caller's sessions with their streams, and the connections that are its own: those
     /// of a hop carry others' calls.
-    fn cut_off(&self, caller: &SpiffeId) {
-        self.sessions().withdraw_from(caller);
+    fn cut_off(&self, caller: &SpiffeId, change: &Arc<Change>) {
+        self.sessions().withdraw_from(caller, change);
         let live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         for connections in live.iter() {
-            connections.end_peer(caller);
+            connections.end_peer(caller, change);
         }
     }
 

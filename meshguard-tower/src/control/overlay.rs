@@ -124,6 +124,19 @@ impl Overlay {
         limit.admits(evidence, direct, || self.trust(caller))
     }
 
+    /// Whether a call of `caller` that was let in may go on. How often it calls is no matter.
+    pub(crate) fn holds_caller(
+        &self,
+        caller: &SpiffeId,
+        evidence: Evidence,
+        direct: bool,
+    ) -> Result<(), Stopped> {
+        match self.callers.get(caller) {
+            Some(limit) => limit.holds(evidence, direct, || self.trust(caller)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether this instance of `callee` may be called.
     pub(crate) fn admits_callee(&self, callee: &SpiffeId, instance: &str) -> Result<(), Stopped> {
         if self.callees.is_empty() {
@@ -144,6 +157,24 @@ impl Overlay {
     pub(crate) fn cuts_address(&self, source: IpAddr) -> bool {
         let limit = self.addresses.get(&source);
         limit.is_some_and(|limit| limit.quarantine && !limit.is_over())
+    }
+
+    /// The callers of whom more is asked here than in `before`, or who are trusted less.
+    pub(super) fn narrowed(&self, before: &Self) -> Vec<SpiffeId> {
+        let same = |id: &SpiffeId, limit| {
+            before.callers.get(id).is_some_and(|old| Arc::ptr_eq(old, limit))
+        };
+        let asked = self.callers.iter().filter(|(id, limit)| !same(id, limit)).map(|(id, _)| id);
+        let fell = self.trust.iter().filter(|(id, trust)| **trust < before.trust(id));
+        let mut all: Vec<_> = asked.chain(fell.map(|(id, _)| id)).cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Whether something is asked of one of these.
+    pub(super) fn restricts(&self, callers: &[SpiffeId]) -> bool {
+        callers.iter().any(|id| self.callers.contains_key(id))
     }
 
     /// The callers that are cut off here and were not in `before`.
@@ -180,7 +211,8 @@ impl Limit {
             && self.until == restriction.until
     }
 
-    fn admits(
+    /// All but the rate, which is of calls.
+    fn holds(
         &self,
         has: Evidence,
         direct: bool,
@@ -202,6 +234,16 @@ impl Limit {
                 return stopped(Cause::Trust { needs, has });
             }
         }
+        if self.quarantine { stopped(Cause::Quarantine) } else { Ok(()) }
+    }
+
+    fn admits(
+        &self,
+        has: Evidence,
+        direct: bool,
+        trust: impl FnOnce() -> f32,
+    ) -> Result<(), Stopped> {
+        self.holds(has, direct, trust)?;
         self.admits_any()
     }
 

@@ -9,8 +9,10 @@ use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
 use meshguard_core::policy::{DeliveryMode, METHOD_OVERRIDE_HEADERS};
 use meshguard_core::{Access, Evidence, Policy, Reason, Timestamp};
 
+use super::again;
 use super::claim::{BodyPlan, Proved, prove};
 use super::denied::{Asked, Denied, refuse};
+use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
 use super::facts::Facts;
 use super::head::one_reading;
@@ -27,6 +29,8 @@ use crate::tls::now;
 /// A request that was let in.
 pub(super) struct Admitted {
     pub(super) exchange: Arc<Exchange>,
+    /// It is open at least until its answer's head.
+    pub(super) running: Running,
     pub(super) decision: Decision,
     pub(super) body: BodyPlan,
     pub(super) head: bool,
@@ -59,10 +63,14 @@ pub(super) fn admit_own(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused>
     let observed = Observed::new(Instant::now(), Fate::Uncounted);
     let (body, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
     let decision = Decision::new(policy, ruling);
-    Ok(Admitted { exchange, decision, body, head: false, grpc: false, deadline: None })
+    let running = Running::new(&exchange, Part::Call);
+    let deadline = None;
+    Ok(Admitted { exchange, running, decision, body, head: false, grpc: false, deadline })
 }
 
 fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admitted, Refused> {
+    // First of all: what changes from here on is noticed at the end.
+    let epoch = mesh.0.rejudge.epoch();
     let (policy, now) = (mesh.policy(), now());
     let connection = connection(mesh, &policy, parts)?;
     let authority = authority(mesh, &policy, connection, parts)?;
@@ -78,11 +86,12 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
     let head = parts.method == Method::HEAD;
     let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
+    // A request is let in once.
+    let _ = exchange.facts.set(facts.keep_headers(&parts.headers, &policy));
+    let running = again::open(&exchange, epoch).map_err(refused)?;
     let decision = Decision::new(policy, ruling);
     exchange.observed.let_in(decision.clone());
-    // A request is let in once.
-    let _ = exchange.facts.set(facts.keep_headers(&parts.headers, decision.policy()));
-    Ok(Admitted { exchange, decision, body: plan, head, grpc, deadline })
+    Ok(Admitted { exchange, running, decision, body: plan, head, grpc, deadline })
 }
 
 /// The connection that a request came over: without one of ours, nobody is known.

@@ -13,12 +13,12 @@ use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof
 use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
 use tokio::time::Sleep;
 
+use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
 use super::{ResponseBody, strip, with_scratch};
 use crate::aead::AWS_LC;
 use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
 use crate::error::BoxError;
-use crate::session::Place;
 use crate::tls::now;
 
 /// An answer's FIN waits so long for the end of a request that its application does not read.
@@ -171,34 +171,27 @@ pub(super) fn answered(exchange: &Exchange, len: usize, digest: [u8; 32]) {
 
 /// An answer's body tells its exchange how it ended, and carries the request's receipt.
 pub struct AnswerHook {
-    exchange: Arc<Exchange>,
+    running: Running,
     later: bool,
     patience: Option<Pin<Box<Sleep>>>,
-    place: Place,
 }
 
 impl AnswerHook {
-    fn new(exchange: &Arc<Exchange>, later: bool) -> Self {
-        let exchange = Arc::clone(exchange);
-        Self { exchange, later, patience: None, place: Place::default() }
-    }
-}
-
-impl Drop for AnswerHook {
-    fn drop(&mut self) {
-        self.exchange.leave(&mut self.place);
+    pub(super) fn new(exchange: &Arc<Exchange>, later: bool) -> Self {
+        Self { running: Running::new(exchange, Part::Answer), later, patience: None }
     }
 }
 
 impl OutHook for AnswerHook {
     fn poll_receipt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Receipt>> {
-        let Some(proven) = self.exchange.proven.as_ref().filter(|_| self.later) else {
+        let exchange = self.running.exchange();
+        let Some(proven) = exchange.proven.as_ref().filter(|_| self.later) else {
             return Poll::Ready(None);
         };
         if let Poll::Ready(receipt) = proven.poll_receipt(cx) {
             return Poll::Ready(Some(receipt));
         }
-        if self.exchange.is_withdrawn() {
+        if self.running.poll_ended(cx) {
             return Poll::Ready(Some(proven.give_up()));
         }
         let patience =
@@ -208,12 +201,13 @@ impl OutHook for AnswerHook {
     }
 
     fn finished(&mut self, encoder: &Encoder, trailers: Option<&HeaderMap>) {
-        let observed = &self.exchange.observed;
+        let exchange = self.running.exchange();
+        let observed = &exchange.observed;
         observed.response_bytes(encoder.totals().1);
         if let Some(trailers) = trailers {
             observed.trailers(trailers);
         }
-        if let Some(proven) = &self.exchange.proven {
+        if let Some(proven) = &exchange.proven {
             let receipt = encoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
             proven.session.receiver().answered(proven.claim, receipt, now());
         }
@@ -221,14 +215,14 @@ impl OutHook for AnswerHook {
 
     fn aborted(&mut self, encoder: &Encoder) {
         // The caller learns it from FIN; there is no receipt to await.
-        self.exchange.observed.response_bytes(encoder.totals().1);
+        self.running.exchange().observed.response_bytes(encoder.totals().1);
     }
 
     fn is_ended(&self) -> bool {
-        self.exchange.is_withdrawn()
+        self.running.is_ended()
     }
 
     fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
-        self.exchange.poll_withdrawn(&mut self.place, cx)
+        self.running.poll_ended(cx)
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn prove(
 }
 
 /// Whether the connection's peer may carry this session's requests.
-fn may_carry(
+pub(super) fn may_carry(
     connection: &Connection,
     policy: &Policy,
     mesh: &Mesh,

@@ -13,7 +13,7 @@ use super::facts::Facts;
 use super::observed::Fate;
 use super::refuse::Refused;
 use crate::connection::Connection;
-use crate::decision::{Decision, Explanation, asked, cut};
+use crate::decision::{Decision, DecisionId, Explanation, asked, cut};
 use crate::mesh::Mesh;
 use crate::sink::{Direction, Edge};
 use crate::tls::now;
@@ -96,6 +96,18 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// As [`under_way`](Self::under_way), judged again by this policy.
+    pub(super) fn again(exchange: &'a Exchange, policy: &Policy) -> Self {
+        let facts = exchange.facts.get();
+        Self {
+            mesh: &exchange.mesh,
+            edge: exchange.edge(),
+            method: facts.map(Facts::method),
+            path: facts.map_or("", Facts::path),
+            policy_version: policy.version(),
+        }
+    }
+
     /// The same request, whose proof has told more.
     pub(super) fn with(&self, edge: Edge<'a>) -> Self {
         Self { edge, ..*self }
@@ -103,14 +115,23 @@ impl<'a> Asked<'a> {
 
     /// Refuses it. Tells the mesh, writes it down, and keeps why.
     pub(super) fn refuse(&self, denied: Denied) -> Refused {
-        let explanation = self.explanation(denied.reason);
-        let refused = Refused::by(explanation.id, denied.status, denied.text);
-        if let Some(name) = denied.name {
+        let id = self.mesh.decision_id();
+        self.keep(id, denied.name, denied.reason);
+        Refused::by(id, denied.status, denied.text)
+    }
+
+    /// It was ended under way, by the decision of this number: there is no answer to refuse.
+    pub(super) fn ended(&self, id: DecisionId, reason: String) {
+        self.keep(id, Some("withdrawn"), reason);
+    }
+
+    fn keep(&self, id: DecisionId, name: Option<&'static str>, reason: String) {
+        let explanation = self.explanation(id, reason);
+        if let Some(name) = name {
             self.write_down(&explanation);
             self.mesh.found(Direction::Inbound, self.edge, name, &explanation);
         }
         self.mesh.explanations().keep(explanation);
-        refused
     }
 
     /// Refuses it because of what anybody could have caused, and what mends itself: another
@@ -120,10 +141,10 @@ impl<'a> Asked<'a> {
         self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, &text)).renew()
     }
 
-    fn explanation(&self, reason: String) -> Explanation {
+    fn explanation(&self, id: DecisionId, reason: String) -> Explanation {
         let Edge { from, via, .. } = self.edge;
         Explanation {
-            id: self.mesh.decision_id(),
+            id,
             at: now(),
             from: from.map(ToString::to_string),
             via: via.map(ToString::to_string),

@@ -8,13 +8,15 @@ use meshguard_core::delivery::field::Rcpt;
 use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, known};
 use meshguard_core::{Evidence, Peer, ledger};
 
+use super::ending::Ending;
 use super::facts::Facts;
 use super::hook::Left;
 use super::observed::Observed;
 use crate::connection::Connection;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::mesh::Mesh;
-use crate::session::{Place, ServerSession};
+use crate::rejudge::Place;
+use crate::session::ServerSession;
 use crate::sink::{Direction, Edge};
 
 /// How a request was delivered: in its extensions. Cloning is cheap.
@@ -62,6 +64,9 @@ pub(crate) struct Exchange {
     /// What policy was asked; set where it let the request in.
     pub(super) facts: OnceLock<Facts>,
     pub(super) observed: Observed,
+    pub(crate) ending: Ending,
+    /// Where it stands among the open ones, once it is let in.
+    pub(super) place: OnceLock<Place>,
 }
 
 /// What only a proven request has.
@@ -232,23 +237,6 @@ impl Drop for Proven {
 }
 
 impl Exchange {
-    /// Whether its caller has lost the right to be here.
-    pub(super) fn is_withdrawn(&self) -> bool {
-        self.proven.as_ref().is_some_and(|proven| proven.session.ender.is_ended())
-    }
-
-    /// As [`is_withdrawn`](Self::is_withdrawn); if not, the task is woken when it is.
-    pub(super) fn poll_withdrawn(&self, place: &mut Place, cx: &Context<'_>) -> bool {
-        self.proven.as_ref().is_some_and(|proven| proven.session.ender.poll_ended(place, cx))
-    }
-
-    /// A body that may have waited has ended by itself.
-    pub(super) fn leave(&self, place: &mut Place) {
-        if let Some(proven) = &self.proven {
-            proven.session.ender.leave(place);
-        }
-    }
-
     /// A request whose end-to-end caller is `principal`.
     pub(super) fn new(
         mesh: &Mesh,
@@ -271,6 +259,8 @@ impl Exchange {
             proven,
             facts: OnceLock::new(),
             observed,
+            ending: Ending::default(),
+            place: OnceLock::new(),
         }
     }
 

@@ -119,15 +119,15 @@ impl Facts {
 impl Exchange {
     /// What `policy` is to be asked about a request that was let in, `now`; without trust, which
     /// changes. `None`: not all that it reads is known any more, and doubt denies.
-    #[allow(dead_code)] // until open streams are judged again
     pub(crate) fn access(&self, policy: &Policy, now: Timestamp) -> Option<Access<'_>> {
         let facts = self.facts.get()?;
         let headers = facts.headers.as_ref();
-        let known = headers.is_some() || !reads_headers(policy);
+        // By native semantics what is not known never helps a caller.
+        let known = headers.is_some() || policy.is_native();
         known.then(|| facts.access_with(self, headers, now))
     }
 }
 
 fn reads_headers(policy: &Policy) -> bool {
-    !policy.covered_headers().is_empty()
+    !policy.covered_headers().is_empty() || !policy.is_native()
 }

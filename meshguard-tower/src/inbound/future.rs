@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::admit::{Admitted, admit};
-use super::answer::{Protected, protect, settle};
+use super::answer::{AnswerHook, Protected, protect, settle};
 use super::claim::BodyPlan;
 use super::control::{Answer, control};
 use super::denied::{Asked, Denied};
@@ -132,11 +132,28 @@ fn refused<S, B, F>(parts: &Parts, admitted: Admitted, denied: Denied) -> State<
     State::Refused(Some(refused.proven(admitted.exchange)))
 }
 
-/// Its caller has lost the right to an answer while the application worked on it.
+/// Its caller has lost the right to an answer: the application that was called is given up.
 fn withdrawn<S, B, F>(admitted: Admitted) -> State<S, B, F> {
-    let denied = Denied::new(StatusCode::FORBIDDEN, "withdrawn", "withdrawn");
-    let refused = Asked::under_way(&admitted.exchange, &admitted.decision).refuse(denied);
-    State::Refused(Some(refused.grpc(admitted.grpc).proven(admitted.exchange)))
+    State::Refused(Some(no_longer(&admitted).given_up(admitted.exchange)))
+}
+
+/// As [`withdrawn`], before the application was called.
+fn withdrawn_unread<S, B, F>(admitted: Admitted) -> State<S, B, F> {
+    State::Refused(Some(no_longer(&admitted).proven(admitted.exchange)))
+}
+
+fn no_longer(admitted: &Admitted) -> Refused {
+    let (status, text) = (StatusCode::FORBIDDEN, "withdrawn");
+    let refused = match admitted.exchange.ending.id() {
+        Some(id) => Refused::by(id, status, text),
+        // Its session is gone, and nobody has looked through what was open in it yet.
+        None => Asked::under_way(&admitted.exchange, &admitted.decision).refuse(Denied::new(
+            status,
+            text,
+            "withdrawn",
+        )),
+    };
+    refused.grpc(admitted.grpc)
 }
 
 /// Calls the application.
@@ -275,17 +292,11 @@ where
                     let (response, body) = refused.unwrap_or_default();
                     return Poll::Ready(Ok(own(response, body)));
                 }
-                StateProj::Hold(held) => {
-                    let Some(waiting) = held else { return Poll::Pending };
-                    let result = ready!(waiting.poll(cx));
-                    match held.take() {
-                        Some(held) => held.go(result),
-                        None => return Poll::Pending,
-                    }
-                }
+                StateProj::Hold(held) => ready!(poll_hold(held, cx)),
                 StateProj::Run { future, deadline, admitted } => {
                     let response = match future.poll(cx) {
                         Poll::Ready(result) => result?.map(Some),
+                        Poll::Pending if is_over(admitted.as_ref(), cx) => expired(),
                         Poll::Pending => match deadline.as_pin_mut() {
                             Some(deadline) => {
                                 ready!(deadline.poll(cx));
@@ -301,19 +312,62 @@ where
                         Answered::Withdrawn(admitted) => withdrawn(admitted),
                     }
                 }
-                StateProj::Settle(settling) => {
-                    let Some((_, admitted)) = settling.as_ref() else { return Poll::Pending };
-                    let receipt = match &admitted.exchange.proven {
-                        Some(proven) => ready!(proven.poll_receipt(cx)),
-                        None => Receipt::known(ReceiptStatus::Received, 0, 0, known::empty()),
-                    };
-                    let Some((parts, admitted)) = settling.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(settled(parts, &admitted, &receipt)));
-                }
+                StateProj::Settle(settling) => match ready!(poll_settle(settling, cx)) {
+                    Ok(response) => return Poll::Ready(Ok(response)),
+                    Err(withdrawn) => withdrawn,
+                },
             };
             state.set(next);
         }
     }
+}
+
+/// The application is called once a known body is whole, and only then.
+fn poll_hold<S, B>(
+    held: &mut Option<Held<S, B>>,
+    cx: &mut Context<'_>,
+) -> Poll<State<S, B, S::Future>>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Some(waiting) = held else { return Poll::Pending };
+    let result = match waiting.poll(cx) {
+        _ if waiting.admitted.running.poll_ended(cx) => None,
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => return Poll::Pending,
+    };
+    match (held.take(), result) {
+        (Some(held), Some(result)) => Poll::Ready(held.go(result)),
+        (Some(held), None) => Poll::Ready(withdrawn_unread(held.admitted)),
+        (None, _) => Poll::Pending,
+    }
+}
+
+/// The answer once its receipt is known; `Err` where the request was ended meanwhile.
+fn poll_settle<S, B, F, R>(
+    settling: &mut Option<(http::response::Parts, Admitted)>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ResponseBody<R>>, State<S, B, F>>> {
+    let Some((_, admitted)) = settling.as_ref() else { return Poll::Pending };
+    let receipt = match &admitted.exchange.proven {
+        _ if admitted.running.poll_ended(cx) => None,
+        Some(proven) => Some(ready!(proven.poll_receipt(cx))),
+        None => Some(Receipt::known(ReceiptStatus::Received, 0, 0, known::empty())),
+    };
+    match (settling.take(), receipt) {
+        (Some((parts, admitted)), Some(receipt)) => {
+            Poll::Ready(Ok(settled(parts, &admitted, &receipt)))
+        }
+        (Some((_, admitted)), None) => Poll::Ready(Err(withdrawn(admitted))),
+        (None, _) => Poll::Pending,
+    }
+}
+
+/// Whether a request was ended while the application works on it: no answer of it counts then.
+fn is_over(admitted: Option<&Admitted>, cx: &Context<'_>) -> bool {
+    admitted.is_some_and(|admitted| admitted.running.poll_ended(cx))
 }
 
 enum Answered<R> {
@@ -330,7 +384,7 @@ where
     R::Error: Into<BoxError>,
 {
     let exchange = &admitted.exchange;
-    if exchange.is_withdrawn() {
+    if exchange.is_ended() {
         return Answered::Withdrawn(admitted);
     }
     let latency = exchange.observed.answered(response.status(), response.headers());
@@ -349,7 +403,8 @@ where
             strip(&mut parts.headers);
             let bytes = body.as_ref().and_then(|b| b.size_hint().exact());
             exchange.observed.response_bytes(bytes.unwrap_or_default());
-            let body = body.map_or_else(Outgoing::empty, Outgoing::plain);
+            let guarded = |body| Outgoing::guarded(body, AnswerHook::new(exchange, false));
+            let body = body.map_or_else(Outgoing::empty, guarded);
             Answered::Ready(Response::from_parts(parts, body))
         }
         (Some(proven), Some(body)) => {

@@ -6,20 +6,22 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use meshguard_core::delivery::{Decoder, Fin, MAX_KNOWN, Receipt, ReceiptStatus};
 
+use super::ending::{Part, Running};
 use super::exchange::Exchange;
 use crate::body::{InHook, Rest, Unread};
-use crate::error::DeliveryError;
-use crate::session::Place;
+use crate::error::{DeliveryError, DeliveryErrorKind};
 
 /// A request's body tells its exchange how it ended.
 pub struct RequestHook {
     exchange: Arc<Exchange>,
-    place: Place,
+    /// Given up with the body's end: its hook may live on.
+    running: Option<Running>,
 }
 
 impl RequestHook {
     pub(crate) fn new(exchange: &Arc<Exchange>) -> Self {
-        Self { exchange: Arc::clone(exchange), place: Place::default() }
+        let running = Some(Running::new(exchange, Part::Request));
+        Self { exchange: Arc::clone(exchange), running }
     }
 }
 
@@ -29,7 +31,7 @@ impl InHook for RequestHook {
         decoder: Option<&Decoder>,
         _fin: Option<&Fin>,
     ) -> Result<(), DeliveryError> {
-        self.exchange.leave(&mut self.place);
+        self.running = None;
         let Some(proven) = &self.exchange.proven else { return Ok(()) };
         match decoder {
             Some(decoder) => {
@@ -42,15 +44,20 @@ impl InHook for RequestHook {
     }
 
     fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>) {
-        self.exchange.leave(&mut self.place);
+        self.running = None;
         self.exchange.fail(error);
         if let (Some(proven), Some(decoder)) = (&self.exchange.proven, decoder) {
-            proven.set_receipt(decoder.receipt(ReceiptStatus::Bad, proven.claim.att));
+            // What was cut off from this side was not bad.
+            let status = match error.kind() {
+                DeliveryErrorKind::Withdrawn => ReceiptStatus::Partial,
+                _ => ReceiptStatus::Bad,
+            };
+            proven.set_receipt(decoder.receipt(status, proven.claim.att));
         }
     }
 
     fn dropped(&mut self, unread: Unread) {
-        self.exchange.leave(&mut self.place);
+        self.running = None;
         if let (Some(proven), Unread::Records(rest)) = (&self.exchange.proven, unread) {
             let exchange = Arc::downgrade(&self.exchange);
             proven.set_unread(Left { rest, exchange, budget: MAX_KNOWN });
@@ -58,11 +65,11 @@ impl InHook for RequestHook {
     }
 
     fn is_ended(&self) -> bool {
-        self.exchange.is_withdrawn()
+        self.exchange.is_ended()
     }
 
     fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
-        self.exchange.poll_withdrawn(&mut self.place, cx)
+        self.running.as_ref().is_some_and(|running| running.poll_ended(cx))
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Refused {
     decision: Option<DecisionId>,
     renew: bool,
     grpc: bool,
-    proven: Option<Box<(Arc<Exchange>, Rcpt, bool)>>,
+    proven: Option<Box<(Arc<Exchange>, Option<Rcpt>, bool)>>,
 }
 
 impl Refused {
@@ -64,7 +64,18 @@ impl Refused {
 
     /// As [`proven`](Self::proven), with another receipt.
     pub(super) fn stating(mut self, exchange: Arc<Exchange>, rcpt: Rcpt, dup: bool) -> Self {
-        self.proven = Some(Box::new((exchange, rcpt, dup)));
+        self.proven = Some(Box::new((exchange, Some(rcpt), dup)));
+        self
+    }
+
+    /// To a request that the application was called with, and that was given up: the receipt
+    /// states what came of it. Plain where it was not proven.
+    pub(super) fn given_up(mut self, exchange: Arc<Exchange>) -> Self {
+        if exchange.proven.is_some() {
+            self.proven = Some(Box::new((exchange, None, false)));
+        } else {
+            exchange.observed.refused_with(self.status);
+        }
         self
     }
 
@@ -91,12 +102,22 @@ impl Refused {
         }
         if let Some(proven) = self.proven {
             let (exchange, rcpt, dup) = *proven;
+            let rcpt = rcpt.unwrap_or_else(|| given_up(&exchange));
             exchange.observed.refused_with(self.status);
             prove(&exchange, &mut response, &Body::None, &rcpt, dup);
             answered(&exchange, 0, known::empty());
         }
         (response, Bytes::from_static(text.as_bytes()))
     }
+}
+
+/// What had come of a request by the time when it was given up.
+fn given_up(exchange: &Exchange) -> Rcpt {
+    let stated = exchange.proven.as_ref().and_then(|proven| {
+        proven.give_up();
+        proven.rcpt_now()
+    });
+    stated.unwrap_or(Rcpt::short(ReceiptStatus::Partial, 0, 0))
 }
 
 /// gRPC's way: 200, and the status in the head (gRPC over HTTP/2, "Trailers-Only").

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::HandshakeStats;
 use crate::connection::Connection;
+use crate::rejudge::Change;
 use crate::tls::{HandshakeErrorKind, TlsContext, now};
 
 /// How often live connections are looked through for certificates that expired.
@@ -28,6 +29,8 @@ pub(crate) struct LiveConnections(Arc<Registry>);
 struct Registry {
     connections: Mutex<HashMap<u64, Live>>,
     stats: HandshakeStats,
+    /// Changes of the credentials that are about to have it swept.
+    expected: Mutex<Vec<Arc<Change>>>,
 }
 
 #[derive(Clone)]
@@ -42,18 +45,22 @@ pub(crate) struct WeakConnections(Weak<Registry>);
 /// A connection's entry; dropping it takes it out.
 pub(crate) struct Registered {
     registry: Arc<Registry>,
-    id: u64,
+    connection: Connection,
 }
 
 impl LiveConnections {
     pub(crate) fn new(stats: HandshakeStats) -> Self {
-        Self(Arc::new(Registry { connections: Mutex::default(), stats }))
+        Self(Arc::new(Registry {
+            connections: Mutex::default(),
+            stats,
+            expected: Mutex::default(),
+        }))
     }
 
     pub(crate) fn register(&self, connection: Connection, chain: Chain) -> Registered {
-        let id = connection.id();
-        self.0.lock().insert(id, Live { connection, chain });
-        Registered { registry: Arc::clone(&self.0), id }
+        let live = Live { connection: connection.clone(), chain };
+        self.0.lock().insert(connection.id(), live);
+        Registered { registry: Arc::clone(&self.0), connection }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,8 +76,9 @@ impl LiveConnections {
     pub(crate) fn sweep(&self, tls: &TlsContext) -> usize {
         let now = now();
         let mut verdicts: HashMap<Chain, Option<HandshakeErrorKind>> = HashMap::new();
+        let expected = std::mem::take(&mut *self.0.expected());
         let all: Vec<Live> = self.0.lock().values().cloned().collect();
-        self.0.end(all, |live| match verdicts.entry(Arc::clone(&live.chain)) {
+        self.0.end(all, expected.first(), |live| match verdicts.entry(Arc::clone(&live.chain)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => *new.insert(tls.verify_peer(&live.chain, now).err()),
         })
@@ -80,7 +88,7 @@ impl LiveConnections {
     pub(crate) fn expire(&self, now: Timestamp) -> usize {
         let late = |live: &&Live| live.connection.peer().not_after() < now;
         let late: Vec<Live> = self.0.lock().values().filter(late).cloned().collect();
-        self.0.end(late, |_| Some(HandshakeErrorKind::Expired))
+        self.0.end(late, None, |_| Some(HandshakeErrorKind::Expired))
     }
 
     /// Sweeps after each replacement of the credentials, and expires now and then; does not end.
@@ -111,12 +119,30 @@ impl WeakConnections {
         self.0.strong_count() > 0
     }
 
+    /// They are about to be swept on account of this change.
+    pub(crate) fn expect(&self, change: &Arc<Change>) {
+        if let Some(registry) = self.0.upgrade() {
+            registry.expected().push(Arc::clone(change));
+        }
+    }
+
+    /// The live connections.
+    pub(crate) fn all(&self) -> Vec<Connection> {
+        let Some(registry) = self.0.upgrade() else { return Vec::new() };
+        let all = registry.lock().values().map(|live| live.connection.clone()).collect();
+        all
+    }
+
     /// Ends the connections whose other end is `peer` itself.
-    pub(crate) fn end_peer(&self, peer: &SpiffeId) {
+    pub(crate) fn end_peer(&self, peer: &SpiffeId, change: &Arc<Change>) {
         let Some(registry) = self.0.upgrade() else { return };
         let of_peer = |live: &&Live| live.connection.peer().id() == peer;
         let all: Vec<Live> = registry.lock().values().filter(of_peer).cloned().collect();
-        all.iter().for_each(|live| live.connection.close());
+        for live in all {
+            if live.connection.close_for(change) {
+                change.has_ended_connection();
+            }
+        }
     }
 }
 
@@ -125,17 +151,25 @@ impl Registry {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn expected(&self) -> MutexGuard<'_, Vec<Arc<Change>>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends those for which `fault` names one; returns how many.
     fn end(
         &self,
         all: Vec<Live>,
+        change: Option<&Arc<Change>>,
         mut fault: impl FnMut(&Live) -> Option<HandshakeErrorKind>,
     ) -> usize {
         let mut ended = 0;
         for live in all {
             let Some(kind) = fault(&live) else { continue };
             self.stats.count_withdrawn();
-            live.connection.close();
+            match change {
+                Some(change) if live.connection.close_for(change) => change.has_ended_connection(),
+                _ => live.connection.close(),
+            }
             ended += 1;
             tracing::warn!(
                 target: "meshguard::handshake",
@@ -153,7 +187,8 @@ impl Registry {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.id);
+        self.registry.lock().remove(&self.connection.id());
+        self.connection.gone();
     }
 }
 

@@ -21,6 +21,7 @@ use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listener::HandshakeStats;
 use crate::probe::Health;
+use crate::rejudge::{self, Rejudging};
 use crate::session::Sessions;
 use crate::sink::Sink;
 use crate::tls::{Credentials, CredentialsError, TlsContext};
@@ -45,6 +46,7 @@ pub struct MeshBuilder {
     baseline: baseline::Settings,
     cadence: Cadence,
     tick: Duration,
+    rejudging: Rejudging,
     pins: Pins,
 }
 
@@ -80,6 +82,7 @@ impl MeshBuilder {
             baseline: baseline::Settings::default(),
             cadence: Cadence::default(),
             tick: TICK,
+            rejudging: Rejudging::default(),
             pins: Pins::default(),
         }
     }
@@ -205,6 +208,12 @@ impl MeshBuilder {
         self
     }
 
+    /// How gently a change of policy ends what it denies.
+    pub fn rejudging(mut self, rejudging: Rejudging) -> Self {
+        self.rejudging = rejudging;
+        self
+    }
+
     /// When windows close. They are looked at ten times in the shortest, but not more often than
     /// every millisecond.
     pub fn cadence(mut self, cadence: Cadence) -> Self {
@@ -240,6 +249,7 @@ impl MeshBuilder {
             engine,
             tick: self.tick,
             live: Mutex::default(),
+            rejudge: rejudge::State::new(self.rejudging),
             policy: ArcSwap::from_pointee(policy),
             policy_status: watch::Sender::new(status),
             sessions,

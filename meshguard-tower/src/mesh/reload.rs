@@ -13,6 +13,7 @@ use meshguard_core::{Policy, PolicyError};
 
 use super::{Mesh, Shared};
 use crate::control::drive;
+use crate::rejudge::{self, Cause, Change, Whom};
 use crate::tls::{Credentials, CredentialsError, HandshakeErrorKind, now};
 
 /// What is read again.
@@ -116,6 +117,7 @@ impl Mesh {
     /// Puts a policy in force. Later requests see it; each request sees exactly one.
     pub fn set_policy(&self, policy: Policy) {
         let (version, policy) = (policy.version(), Arc::new(policy));
+        let change = self.change(Cause::Policy);
         let replaced = self.0.policy.swap(Arc::clone(&policy)).version();
         self.policy_changed(version, replaced);
         self.change_plan(policy.plan());
@@ -124,19 +126,26 @@ impl Mesh {
             *s = PolicyStatus { version, refused: None, loads: s.loads + 1 };
         });
         tracing::info!(target: "meshguard::policy", { policy.version = version }, "in force");
+        self.rejudge(change, Whom::All);
     }
 
     /// Ends all sessions whose peers' certificates hold no longer; how many.
     pub fn sweep(&self) -> usize {
+        self.sweep_for(&self.change(Cause::Credentials))
+    }
+
+    fn sweep_for(&self, change: &Arc<Change>) -> usize {
         let now = now();
         let late = self.0.sessions.expire(now);
-        let withdrawn = self.0.sessions.sweep(now);
+        let withdrawn = self.0.sessions.sweep(now, change);
         for (peer, kind) in &withdrawn {
             if *kind == HandshakeErrorKind::Revoked {
                 let caller = EdgeKey::Caller(peer.clone());
                 self.signal(&caller, Signal::Revoked, "its certificate was revoked");
             }
         }
+        let whom = withdrawn.iter().map(|(peer, _)| peer.clone()).collect();
+        self.rejudge(Arc::clone(change), Whom::Only(whom));
         late + withdrawn.len()
     }
 
@@ -166,18 +175,34 @@ impl Mesh {
 
     fn reload_credentials(&self) -> Result<(), ReloadError> {
         let Some(files) = &self.0.files.credentials else { return Ok(()) };
-        let replaced = files.read().and_then(|c| self.0.tls.replace(c));
+        let change = self.change(Cause::Credentials);
+        let replaced = files.read().and_then(|credentials| {
+            self.expect_sweep(&change);
+            self.0.tls.replace(credentials)
+        });
         match replaced {
             Ok(()) => {
-                self.sweep();
+                self.sweep_for(&change);
                 tracing::info!(target: "meshguard::identity", "credentials replaced");
                 Ok(())
             }
             Err(error) => {
+                change.void();
                 tracing::warn!(target: "meshguard::identity", "kept the old ones: {error}");
                 Err(ReloadError::Credentials(error))
             }
         }
+    }
+
+    /// The listeners look through their connections as soon as credentials were replaced.
+    fn expect_sweep(&self, change: &Arc<Change>) {
+        let live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.iter().for_each(|connections| connections.expect(change));
+    }
+
+    /// Whether somebody has listened.
+    pub(crate) fn is_watching(&self) -> bool {
+        !self.0.watching.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Begins to watch the files and to turn the loop, once. Has to be called within a runtime.
@@ -188,6 +213,8 @@ impl Mesh {
             let turns = drive(Arc::downgrade(&self.0), self.0.tick);
             watching.push(tokio::spawn(files).abort_handle());
             watching.push(tokio::spawn(turns).abort_handle());
+            let judging = rejudge::drive(Arc::downgrade(&self.0));
+            watching.push(tokio::spawn(judging).abort_handle());
         }
     }
 }

@@ -61,10 +61,12 @@ impl Http {
         let ended = match connection.protocol() {
             Protocol::H1 => {
                 let serving = self.h1.serve_connection(io, service).with_upgrades();
+                let finish = finished(&finish, &connection);
                 until_finished(serving, finish, UpgradeableConnection::graceful_shutdown).await
             }
             Protocol::H2 => {
                 let serving = self.h2.serve_connection(io, service);
+                let finish = finished(&finish, &connection);
                 until_finished(serving, finish, http2::Connection::graceful_shutdown).await
             }
         };
@@ -82,16 +84,24 @@ impl Http {
     }
 }
 
+/// Until the server drains, or this connection's peer may do nothing any more.
+async fn finished(finish: &CancellationToken, connection: &Connection) {
+    tokio::select! {
+        () = finish.cancelled() => {}
+        () = connection.retired() => {}
+    }
+}
+
 async fn until_finished<C: Future>(
     serving: C,
-    finish: CancellationToken,
+    finish: impl Future<Output = ()>,
     tell: impl FnOnce(Pin<&mut C>),
 ) -> C::Output {
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         biased;
         ended = serving.as_mut() => return ended,
-        () = finish.cancelled() => tell(serving.as_mut()),
+        () = finish => tell(serving.as_mut()),
     }
     serving.await
 }

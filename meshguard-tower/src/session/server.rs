@@ -1,7 +1,7 @@
 //! A session's receiving side.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use http::HeaderName;
 use meshguard_core::delivery::base::Cover;
@@ -9,8 +9,8 @@ use meshguard_core::delivery::{Accepted, Receiver, SessionKeys, Sid};
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls_pki_types::CertificateDer;
 
-use super::Ender;
 use crate::observe::Tally;
+use crate::rejudge::Change;
 use crate::sink::Edge;
 
 /// A session that this service receives on.
@@ -32,8 +32,8 @@ pub(crate) struct ServerSession {
     /// Bytes of known bodies that are held for it.
     pub(crate) held: Arc<AtomicUsize>,
     pub(super) ended: AtomicBool,
-    /// Cuts off what runs in it.
-    pub(crate) ender: Ender,
+    /// What has cut off all that runs in it.
+    pub(super) withdrawn: OnceLock<Weak<Change>>,
     /// Where its caller is measured.
     pub(crate) caller: Arc<Tally>,
     /// Where the hop is measured over which it was opened, if there was one.
@@ -62,6 +62,16 @@ impl ServerSession {
     /// Whether it takes new exchanges.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         !self.ended.load(Ordering::Relaxed) && now < self.expires
+    }
+
+    /// Whether its peer has no right to be here any more, nor has what runs in it.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.get().is_some()
+    }
+
+    pub(super) fn withdraw(&self, change: &Arc<Change>) {
+        // The first change counts.
+        let _ = self.withdrawn.set(Arc::downgrade(change));
     }
 
     /// Between whom its exchanges are; `callee` is this service.

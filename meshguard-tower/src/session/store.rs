@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::Cover;
@@ -16,10 +16,11 @@ use rustls::ServerConnection;
 use super::handshake::InMemory;
 use super::server::Closed;
 use super::{
-    Ender, HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
+    HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
     MAX_SESSIONS_PER_PRINCIPAL, ServerSession, SessionRefusal,
 };
 use crate::control::Gate;
+use crate::rejudge::Change;
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
 /// The receiving side of all sessions.
@@ -140,9 +141,13 @@ impl Sessions {
 
     /// Ends the sessions whose peers' certificates hold no longer, and what runs in them; whose,
     /// and why. Takes about 0.2 ms a session.
-    pub(crate) fn sweep(&self, now: Timestamp) -> Vec<(SpiffeId, HandshakeErrorKind)> {
+    pub(crate) fn sweep(
+        &self,
+        now: Timestamp,
+        change: &Arc<Change>,
+    ) -> Vec<(SpiffeId, HandshakeErrorKind)> {
         let mut withdrawn = Vec::new();
-        self.withdraw(|s| match self.tls.verify_peer(&s.chain, now) {
+        self.withdraw(change, |s| match self.tls.verify_peer(&s.chain, now) {
             Ok(_) => false,
             Err(kind) => {
                 withdrawn.push((s.peer.id().clone(), kind));
@@ -153,15 +158,15 @@ impl Sessions {
     }
 
     /// Ends the sessions of `principal`, and what runs in them.
-    pub(crate) fn withdraw_from(&self, principal: &SpiffeId) {
-        self.withdraw(|s| s.peer.id() == principal);
+    pub(crate) fn withdraw_from(&self, principal: &SpiffeId, change: &Arc<Change>) {
+        self.withdraw(change, |s| s.peer.id() == principal);
     }
 
-    fn withdraw(&self, mut from: impl FnMut(&ServerSession) -> bool) {
+    fn withdraw(&self, change: &Arc<Change>, mut from: impl FnMut(&ServerSession) -> bool) {
         let gone: Vec<_> = self.all().into_iter().filter(|s| from(s)).collect();
-        gone.iter().for_each(|session| session.ender.end());
+        gone.iter().for_each(|session| session.withdraw(change));
         if !gone.is_empty() {
-            self.retain(|s| !s.ender.is_ended());
+            self.retain(|s| !s.is_withdrawn());
         }
     }
 
@@ -268,7 +273,7 @@ impl Sessions {
             record: theirs.record,
             held: Arc::default(),
             ended: AtomicBool::new(false),
-            ender: Ender::default(),
+            withdrawn: OnceLock::new(),
             caller,
             hop,
             closed: Arc::clone(&self.closed),

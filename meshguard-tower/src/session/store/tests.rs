@@ -148,7 +148,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         expires: now() + LIFETIME,
         held: Arc::default(),
         ended: AtomicBool::new(false),
-        ender: Ender::default(),
+        withdrawn: OnceLock::new(),
         caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
         hop: None,
         closed: Arc::default(),
