@@ -2,6 +2,7 @@
 
 mod admits;
 mod compared;
+mod conditions;
 mod decisions;
 mod explained;
 mod findings;
@@ -12,6 +13,8 @@ mod plans;
 mod properties;
 mod reference;
 mod refusals;
+mod replayed;
+mod yaml;
 
 use super::Policy;
 use crate::identity::SpiffeId;

@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+
 use crate::identity::SpiffeId;
-use crate::{Access, Evidence};
+use crate::{Access, Evidence, Proofs};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 pub(in crate::policy) struct Seeded(pub(in crate::policy) u64);
@@ -45,6 +49,9 @@ pub(super) const PEERS: [(&str, &str); 10] = [
     ("two", "spiffe://m/*/*/**"),
     ("short", "spiffe://m/*"),
 ];
+/// Of a federated trust domain.
+const PARTNERS: [(&str, &str); 2] =
+    [("partner", "spiffe://f/ns/a/sa/x"), ("partners", "spiffe://f/**")];
 pub(super) const IDS: [SpiffeId; 8] = [
     SpiffeId::from_static("spiffe://m/ns/a/sa/x"),
     SpiffeId::from_static("spiffe://m/ns/a/sa/y"),
@@ -55,38 +62,85 @@ pub(super) const IDS: [SpiffeId; 8] = [
     SpiffeId::from_static("spiffe://m"),
     SpiffeId::from_static("spiffe://foreign/ns/a/sa/x"),
 ];
+const PARTNER: &SpiffeId = &SpiffeId::from_static("spiffe://f/ns/a/sa/x");
 pub(super) const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "PURGE", "*"];
 
 /// A document that loads: its rules are random, its peers those that the rules use.
 pub(super) fn document(random: &mut Seeded) -> String {
-    let names: Vec<&str> = PEERS.iter().map(|(name, _)| *name).collect();
+    written(random, false)
+}
+
+/// As [`document`], also of a mesh that federates with another.
+pub(super) fn federated(random: &mut Seeded) -> String {
+    let federates = random.chance(40);
+    written(random, federates)
+}
+
+fn written(random: &mut Seeded, federates: bool) -> String {
+    let partners = PARTNERS.iter().filter(|_| federates);
+    let names: Vec<&str> = PEERS.iter().chain(partners).map(|(name, _)| *name).collect();
     let hops = random.some(&names);
     let mut text = String::new();
     for i in 0..random.below(12) {
-        let deny = random.chance(30);
-        let _ = write!(text, "[[{}]]\nname='r{i}'\n", if deny { "deny" } else { "allow" });
-        let mut lists = vec![("from", names.as_slice()), ("to", names.as_slice())];
-        let via = random.chance(15);
-        if via {
-            let _ = writeln!(text, "via={:?}", random.some(&hops));
-        }
-        lists.retain(|_| random.chance(45));
-        for (key, from) in lists {
-            let _ = writeln!(text, "{key}={:?}", random.some(from));
-        }
+        rule(random, i, &names, &hops, &mut text);
+    }
+    for i in 0..random.below(3) {
+        let _ = writeln!(text, "[[expect]]\nname='e{i}'\nat_least='{} in 24h'", 1 + i);
+        limits(random, &names, &mut text);
         operations(random, &mut text);
-        conditions(random, deny, via, &mut text);
     }
     for _ in 0..random.below(4) {
         delivery(random, &names, &mut text);
     }
-    let mut head = format!("mesh='m'\nversion=1\nhops={hops:?}\n[peers]\n");
-    for (name, pattern) in PEERS {
+    for _ in 0..random.below(3) {
+        route(random, &mut text);
+    }
+    let mut head = format!("mesh='m'\nversion=1\nhops={hops:?}\n");
+    head.push_str(if federates { "federates=['f']\n[peers]\n" } else { "[peers]\n" });
+    for (name, pattern) in PEERS.into_iter().chain(PARTNERS) {
         if hops.contains(&name) || text.contains(&format!("{name:?}")) {
             let _ = writeln!(head, "{name}='{pattern}'");
         }
     }
     head + &text
+}
+
+fn rule(random: &mut Seeded, i: usize, names: &[&str], hops: &[&str], text: &mut String) {
+    let deny = random.chance(30);
+    let _ = write!(text, "[[{}]]\nname='r{i}'\n", if deny { "deny" } else { "allow" });
+    if random.chance(15) {
+        text.push_str("shadow=true\n");
+    }
+    let via = random.chance(15);
+    if via {
+        let _ = writeln!(text, "via={:?}", random.some(hops));
+    }
+    limits(random, names, text);
+    operations(random, text);
+    if !deny && random.chance(20) {
+        let per = random.pick(&["caller", "rule"]);
+        let rate = random.pick(&["10/s", "6/min", "1/h"]);
+        let _ = writeln!(text, "limit={{rate='{rate}', burst={}, per='{per}'}}", 1 + i);
+    }
+    conditions(random, deny, via, text);
+}
+
+/// `from` and `to`, now and then.
+fn limits(random: &mut Seeded, names: &[&str], text: &mut String) {
+    for key in ["from", "to"] {
+        if random.chance(45) {
+            let _ = writeln!(text, "{key}={:?}", random.some(names));
+        }
+    }
+}
+
+fn route(random: &mut Seeded, text: &mut String) {
+    let method = random.pick(&METHODS);
+    let _ = writeln!(text, "[[route]]\nhttp=['{method} {}']\nupgrade=true", template(random));
+    if random.chance(50) {
+        let kind = random.pick(&["async", "intent-durable", "strict"]);
+        let _ = writeln!(text, "durability='{kind}'\nkeep_answers='90s'");
+    }
 }
 
 fn operations(random: &mut Seeded, text: &mut String) {
@@ -121,7 +175,11 @@ fn conditions(random: &mut Seeded, deny: bool, via: bool, text: &mut String) {
         return;
     }
     if deny {
-        text.push_str("when={direct=false}\n");
+        text.push_str(random.pick(&[
+            "when={direct=false}\n",
+            "when={source=['10.0.0.0/8']}\n",
+            "when={direct=false, source=['10.1.0.0/16', '::1']}\n",
+        ]));
         return;
     }
     let mut when = Vec::new();
@@ -141,16 +199,28 @@ fn conditions(random: &mut Seeded, deny: bool, via: bool, text: &mut String) {
             when.push(format!("headers.{header}='{glob}'"));
         }
     }
+    if random.chance(20) {
+        when.push(format!("proof='{}'", random.pick(&["dpop", "certificate", "any"])));
+    }
+    if random.chance(20) {
+        let values = random.pick(&["'read'", "'read', 'wr*'", "'*'"]);
+        when.push(format!("claims.scope=[{values}]"));
+    }
+    if random.chance(15) {
+        when.push("claims.'/realm/role'=['admin']".to_owned());
+    }
+    if random.chance(20) {
+        when.push(random.pick(&["source=['10.0.0.0/8']", "source=['10.1.2.3', '::1']"]).to_owned());
+    }
+    if random.chance(10) {
+        when.push("content={json=['/id'], max_bytes=64}".to_owned());
+    }
     let _ = writeln!(text, "when={{{}}}", when.join(", "));
 }
 
 fn delivery(random: &mut Seeded, names: &[&str], text: &mut String) {
     text.push_str("[[delivery]]\n");
-    for key in ["from", "to"] {
-        if random.chance(50) {
-            let _ = writeln!(text, "{key}={:?}", random.some(names));
-        }
-    }
+    limits(random, names, text);
     let _ = writeln!(text, "mode='{}'", random.pick(&["require", "prefer", "off"]));
     if random.chance(50) {
         let _ = writeln!(text, "seal={}", random.chance(50));
@@ -169,6 +239,9 @@ pub(super) struct Ask {
     direct: bool,
     trust: Option<f32>,
     headers: Vec<(&'static str, &'static str)>,
+    proofs: Proofs,
+    claims: Option<Value>,
+    source: Option<IpAddr>,
 }
 
 pub(super) const EVIDENCE: [Evidence; 4] =
@@ -179,7 +252,7 @@ pub(super) const TRUST: [f32; 5] = [0.0, 0.25, 0.4, 0.5, 1.0];
 impl Ask {
     pub(super) fn random(random: &mut Seeded) -> Self {
         const KNOWN: &[SpiffeId; 8] = &IDS;
-        let id = |random: &mut Seeded| &KNOWN[random.below(KNOWN.len())];
+        let id = |random: &mut Seeded| KNOWN.get(random.below(KNOWN.len() + 1)).unwrap_or(PARTNER);
         let via = random.chance(20).then(|| id(random));
         Self {
             method: random.chance(70).then(|| random.pick(&METHODS)),
@@ -196,6 +269,9 @@ impl Ask {
                     (random.pick(&["x-t", "X-T", "x-u"]), value)
                 })
                 .collect(),
+            proofs: Proofs { dpop: random.chance(50), certificate: random.chance(50) },
+            claims: random.chance(70).then(|| claims(random)),
+            source: random.chance(80).then(|| address(random)),
         }
     }
 
@@ -219,6 +295,13 @@ impl Ask {
         if let Some(id) = self.to {
             access = access.to(id);
         }
+        if let Some(claims) = &self.claims {
+            access = access.claims(claims);
+        }
+        if let Some(source) = self.source {
+            access = access.source(source);
+        }
+        access = access.proofs(self.proofs);
         self.headers.iter().fold(access.evidence(self.evidence), |a, (n, v)| a.header(n, v))
     }
 
@@ -227,7 +310,7 @@ impl Ask {
     pub(super) fn with_less(&self, random: &mut Seeded) -> Self {
         let mut less = self.clone();
         for _ in 0..1 + random.below(3) {
-            match random.below(7) {
+            match random.below(10) {
                 0 if random.chance(20) => less.by = None,
                 0 => {}
                 1 => less.via = None,
@@ -236,6 +319,13 @@ impl Ask {
                 4 => less.direct = false,
                 5 if random.chance(50) => less.trust = None,
                 5 => less.trust = less.trust.map(|trust| trust.min(random.pick(&TRUST))),
+                6 => less.source = None,
+                7 => less.proofs.dpop = false,
+                8 if random.chance(50) => less.claims = None,
+                8 => {
+                    let gone = random.pick(&["scope", "realm"]);
+                    less.claims.as_mut().and_then(Value::as_object_mut).map(|c| c.remove(gone));
+                }
                 _ => {
                     let gone = random.pick(&["x-t", "x-u"]);
                     less.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(gone));
@@ -244,6 +334,27 @@ impl Ask {
         }
         less
     }
+}
+
+fn claims(random: &mut Seeded) -> Value {
+    let mut claims = Map::new();
+    if random.chance(80) {
+        let scope = random.pick(&["read", "write", "read write", "", "other"]);
+        claims.insert("scope".into(), scope.into());
+    }
+    if random.chance(60) {
+        let role = match random.pick(&["admin", "user", "list"]) {
+            "list" => Value::from(vec!["admin", "user"]),
+            role => role.into(),
+        };
+        claims.insert("realm".into(), Value::from_iter([("role", role)]));
+    }
+    claims.into()
+}
+
+fn address(random: &mut Seeded) -> IpAddr {
+    let text = random.pick(&["10.1.2.3", "10.2.0.1", "192.0.2.1", "::1", "::ffff:10.1.2.3"]);
+    text.parse().unwrap_or_else(|_| panic!("{text}"))
 }
 
 pub(super) fn path(random: &mut Seeded) -> String {

@@ -115,6 +115,7 @@ fn toml_node(value: &toml::Spanned<DeValue<'_>>) -> Node {
 /// is a string, and there are no merge keys.
 pub(super) fn yaml(text: &str) -> Result<Table, Fault> {
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,
@@ -127,7 +128,7 @@ pub(super) fn yaml(text: &str) -> Result<Table, Fault> {
         let message = e.to_string();
         Fault::new(Kind::Syntax, at, message.lines().next().unwrap_or("it is not YAML"))
     })?;
-    match node(text, root, 0)? {
+    match node(text, root) {
         Node { value: Value::Table(table), .. } => Ok(table),
         Node { at, value } => Err(Fault::new(Kind::WrongType, at, "the document is not a table")
             .hint(format!("found: {}", value.kind()))),
@@ -145,31 +146,24 @@ enum Yaml {
     Table(Vec<(Spanned<String>, Spanned<Yaml>)>),
 }
 
-fn node(text: &str, found: Spanned<Yaml>, depth: usize) -> Result<Node, Fault> {
+fn node(text: &str, found: Spanned<Yaml>) -> Node {
     let at = offset(text, &found.referenced);
-    if depth > DEEPEST {
-        return Err(Fault::new(Kind::TooLarge, at, "the document is nested too deeply")
-            .hint(format!("the bound is {DEEPEST}")));
-    }
     let value = match found.value {
         Yaml::Null => Value::Other("null"),
         Yaml::Bool(value) => Value::Bool(value),
         Yaml::Integer(value) => Value::Integer { value, decimal: true },
         Yaml::Float(value) => Value::Float(value),
         Yaml::Text(value) => Value::Text(value),
-        Yaml::List(list) => {
-            let list = list.into_iter().map(|item| node(text, item, depth + 1));
-            Value::List(list.collect::<Result<_, _>>()?)
-        }
+        Yaml::List(list) => Value::List(list.into_iter().map(|item| node(text, item)).collect()),
         Yaml::Table(entries) => {
             let entries = entries.into_iter().map(|(key, value)| {
                 let at = offset(text, &key.referenced);
-                Ok((Key { at, text: key.value.into() }, node(text, value, depth + 1)?))
+                (Key { at, text: key.value.into() }, node(text, value))
             });
-            Value::Table(Table(entries.collect::<Result<_, _>>()?))
+            Value::Table(Table(entries.collect()))
         }
     };
-    Ok(Node { at, value })
+    Node { at, value }
 }
 
 /// The byte at a place of the text.
