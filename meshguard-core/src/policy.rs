@@ -170,6 +170,7 @@ struct Reads {
     trust: bool,
     claims: bool,
     proofs: bool,
+    shadows: bool,
 }
 
 #[derive(Debug)]
@@ -310,6 +311,7 @@ impl Policy {
             trust: whens().any(|when| when.trust.is_some()),
             claims: whens().any(|when| !when.claims.is_empty()) || terms().any(Key::is_claim),
             proofs: whens().any(|when| when.proof.is_some()),
+            shadows: document.rules.iter().any(|rule| rule.shadow),
         };
         let plan = document.plan.clone();
         Ok(Self {

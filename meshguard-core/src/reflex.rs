@@ -66,14 +66,16 @@ pub enum Signal {
     Contradiction,
     /// Hard: a proof or a record forged by the peer at the other end of a direct connection.
     Forged,
+    /// Hard: what the policy expects did not come.
+    Absent,
 }
 
 impl Signal {
     /// Every signal that a policy document can name.
     pub fn all() -> impl Iterator<Item = Self> {
         let features = Feature::ALL.into_iter().map(Self::Feature);
-        let last = [Self::Silence, Self::Revoked, Self::Contradiction, Self::Forged];
-        std::iter::once(Self::Any).chain(features).chain(last)
+        let hard = [Self::Revoked, Self::Contradiction, Self::Forged, Self::Absent];
+        std::iter::once(Self::Any).chain(features).chain([Self::Silence]).chain(hard)
     }
 
     /// The name used in policy documents, logs and the ledger.
@@ -86,13 +88,14 @@ impl Signal {
             Self::Revoked => "revoked",
             Self::Contradiction => "contradiction",
             Self::Forged => "forged",
+            Self::Absent => "absent",
         }
     }
 
     /// Whether it is certain by itself, so that no statistics are asked.
     #[must_use]
     pub const fn is_hard(self) -> bool {
-        matches!(self, Self::Revoked | Self::Contradiction | Self::Forged)
+        matches!(self, Self::Revoked | Self::Contradiction | Self::Forged | Self::Absent)
     }
 }
 

@@ -6,7 +6,7 @@ use super::Facts;
 use crate::access::Access;
 use crate::policy::index::{ANY, Few, Numbers};
 use crate::policy::model::{Durability, Effect, Expect, Peers, RouteRule, TemplateId};
-use crate::policy::template::Fit;
+use crate::policy::template::{Fit, Protocol, Segment, Template};
 use crate::policy::{Loaded, Policy, path};
 
 /// A shadow rule that matches an access.
@@ -46,7 +46,7 @@ impl Policy {
     /// Whether there are shadow rules, so that a transport need not ask without.
     #[must_use]
     pub fn has_shadows(&self) -> bool {
-        self.loaded.as_ref().is_some_and(|l| l.document.rules.iter().any(|rule| rule.shadow))
+        self.reads.shadows
     }
 
     /// The shadow rules that would decide `access`: those of which everything holds, in the
@@ -171,6 +171,27 @@ impl<'p> Expectation<'p> {
         self.expect.within
     }
 
+    /// Whether it expects the same as one of another document, under the same name: so that what
+    /// was counted goes on counting.
+    #[must_use]
+    pub fn is_same(&self, other: &Expectation<'_>) -> bool {
+        let (one, two) = (self.expect, other.expect);
+        let (mine, theirs) = (&self.loaded.document, &other.loaded.document);
+        let peers = |one: &Peers, two: &Peers| {
+            same(one, two, |id| &mine.patterns[id as usize], |id| &theirs.patterns[id as usize])
+        };
+        let templates = same(
+            &one.templates,
+            &two.templates,
+            |id| shape(&mine.templates[id as usize]),
+            |id| shape(&theirs.templates[id as usize]),
+        );
+        (&one.name, one.at_least, one.within) == (&two.name, two.at_least, two.within)
+            && peers(&one.from, &two.from)
+            && peers(&one.to, &two.to)
+            && templates
+    }
+
     /// Whether the call is one of those that are expected. What is not known is not.
     #[must_use]
     pub fn counts(&self, access: &Access<'_>) -> bool {
@@ -182,5 +203,27 @@ impl<'p> Expectation<'p> {
         meet(&self.expect.from, &facts.from)
             && meet(&self.expect.to, &facts.to)
             && self.expect.templates.as_deref().is_none_or(asks)
+    }
+}
+
+/// Which operations a template is of, whatever else its document says of them.
+fn shape(template: &Template) -> (&Protocol, &[Segment]) {
+    (&template.protocol, &template.segments)
+}
+
+/// Whether two lists of numbers, neither with duplicates, stand for the same.
+fn same<T: PartialEq>(
+    one: &Option<Box<[u32]>>,
+    two: &Option<Box<[u32]>>,
+    mine: impl Fn(u32) -> T,
+    theirs: impl Fn(u32) -> T,
+) -> bool {
+    match (one, two) {
+        (None, None) => true,
+        (Some(one), Some(two)) => {
+            let has = |id: &u32| two.iter().any(|other| mine(*id) == theirs(*other));
+            one.len() == two.len() && one.iter().all(has)
+        }
+        _ => false,
     }
 }
