@@ -1,15 +1,16 @@
 //! Policy's answer as requests carry it, and as operators look it up.
 
-use std::collections::VecDeque;
+mod kept;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{HeaderValue, Method};
-use meshguard_core::policy::{DeliveryRule, Ruling};
+use meshguard_core::policy::{self, DeliveryRule, Obligations, Ruling};
 use meshguard_core::{Policy, Reason, Timestamp};
 
-/// Refusals that can still be explained.
-const KEPT: usize = 1024;
+pub(crate) use kept::{Explanations, Question};
+
 /// Bytes of a text, at most: who asks must not choose how much is kept.
 const MAX_TEXT: usize = 512;
 
@@ -26,7 +27,7 @@ impl Decision {
     }
 
     /// The policy that decided.
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }
 
@@ -40,6 +41,12 @@ impl Decision {
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         self.policy.decision(self.ruling)?.route()
+    }
+
+    /// What the rule that let it in demands beyond that.
+    #[must_use]
+    pub fn obligations(&self) -> Option<Obligations<'_>> {
+        self.policy.decision(self.ruling).map(|d| d.obligations())
     }
 
     /// How the edge delivers.
@@ -107,6 +114,7 @@ impl fmt::Debug for DecisionId {
 
 /// What stood behind one refusal, for its operator.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The refusal's number.
     pub id: DecisionId,
@@ -122,6 +130,10 @@ pub struct Explanation {
     pub reason: String,
     /// The policy's version.
     pub policy_version: u64,
+    /// What policy says of it: the inputs, and the nearest rule with all that it misses. Also
+    /// where it was not policy that refused. `None` where nobody had proved who asks, where too
+    /// much would have had to be kept, and once two other policies have refused something.
+    pub judged: Option<policy::Explanation>,
 }
 
 impl fmt::Display for Explanation {
@@ -131,7 +143,11 @@ impl fmt::Display for Explanation {
         if let Some(via) = &self.via {
             write!(f, " via {via}")?;
         }
-        write!(f, ": {} (policy version {})", self.reason, self.policy_version)
+        write!(f, ": {} (policy version {})", self.reason, self.policy_version)?;
+        match &self.judged {
+            Some(judged) => write!(f, "\n{judged}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -151,23 +167,4 @@ pub(crate) fn cut(mut text: String) -> String {
         text.shrink_to_fit();
     }
     text
-}
-
-/// The last refusals.
-#[derive(Default)]
-pub(crate) struct Explanations(Mutex<VecDeque<Explanation>>);
-
-impl Explanations {
-    pub(crate) fn keep(&self, explanation: Explanation) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(explanation);
-    }
-
-    pub(crate) fn find(&self, id: DecisionId) -> Option<Explanation> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().rev().find(|e| e.id == id).cloned()
-    }
 }

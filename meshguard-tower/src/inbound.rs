@@ -15,6 +15,7 @@ mod head;
 mod hook;
 mod observed;
 mod refuse;
+mod route;
 mod scratch;
 mod strip;
 

@@ -22,6 +22,7 @@ mod decision;
 #[cfg(feature = "dev")]
 pub mod dev;
 mod error;
+mod expect;
 mod inbound;
 mod io;
 pub mod ledger;
@@ -31,9 +32,11 @@ mod mesh;
 mod observe;
 mod pool;
 pub mod probe;
+mod quota;
 pub mod rejudge;
 pub mod serve;
 mod session;
+mod shadow;
 mod sink;
 mod timeout;
 pub mod tls;
@@ -45,6 +48,7 @@ pub use channel::{AnswerBody, CallError, CallErrorKind, Channel, ChannelBody, Ch
 pub use connection::Connection;
 pub use decision::{Decision, DecisionId, Explanation};
 pub use error::{BoxError, DeliveryError, DeliveryErrorKind};
+pub use expect::ExpectationStatus;
 pub use inbound::{Delivery, Inbound, InboundFuture, InboundLayer, RequestBody, ResponseBody};
 pub use mesh::{
     BuildError, EdgeStatus, Listener, MESSAGE_LIMIT, Mesh, MeshBuilder, PolicyStatus, RELOAD_EVERY,
@@ -57,4 +61,5 @@ pub use meshguard_core::delivery::{Accepted, Counts, Failure, Outcome, RecordErr
 pub use meshguard_core::{Access, Evidence, Peer, Policy, PolicyError, Reason, SpiffeId};
 pub use pool::ConnectError;
 pub use session::{SessionError, SessionRefusal};
+pub use shadow::ShadowStatus;
 pub use sink::{Call, Direction, Edge, Finding, Sink};

@@ -17,7 +17,7 @@ use meshguard_core::control::Event;
 use meshguard_core::delivery::{
     Accepted, Counts, Finding as SessionFinding, MAX_KNOWN, ReceiptStatus, Sid,
 };
-use meshguard_core::{Policy, SpiffeId};
+use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 use tower_layer::Layer as _;
@@ -30,14 +30,17 @@ pub use reload::{PolicyStatus, ReloadError};
 use crate::channel::{Channel, ChannelError, Registry};
 use crate::control::{Engine, Gate};
 use crate::decision::{DecisionId, Explanation, Explanations};
+use crate::expect::Expectations;
 use crate::inbound::{Inbound, InboundLayer};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listener::{self, HandshakeStats, WeakConnections};
 use crate::probe::Health;
+use crate::quota::Quotas;
 use crate::rejudge;
 use crate::serve::{Serve, serve};
 use crate::session::{ServerSession, Sessions};
+use crate::shadow::Shadows;
 use crate::sink::{Call, Direction, Edge, Finding, Sink};
 use crate::tls::{Alpn, TlsContext};
 
@@ -82,6 +85,9 @@ pub(crate) struct Shared {
     sink: Option<Box<dyn Sink>>,
     ledger: Option<Ledger>,
     explanations: Explanations,
+    quotas: Quotas,
+    shadows: Shadows,
+    pub(crate) expectations: Expectations,
     pins: Pins,
     held: Arc<AtomicUsize>,
     pub(crate) channels: Registry,
@@ -179,7 +185,7 @@ impl Mesh {
     }
 
     /// What stood behind a refusal of this service, by the number that its caller was told.
-    /// The last 1,024 are kept.
+    /// The last 1,024 are kept. Policy is asked again, rule by rule: for a person's question.
     #[must_use]
     pub fn explain(&self, id: DecisionId) -> Option<Explanation> {
         self.0.explanations.find(id)
@@ -233,6 +239,24 @@ impl Mesh {
 
     pub(crate) fn explanations(&self) -> &Explanations {
         &self.0.explanations
+    }
+
+    pub(crate) fn quotas(&self) -> &Quotas {
+        &self.0.quotas
+    }
+
+    /// Counts the shadow rules that match, and tells of them.
+    pub(crate) fn shadowed(
+        &self,
+        policy: &Policy,
+        edge: Edge<'_>,
+        access: &Access<'_>,
+        allowed: bool,
+        now: Timestamp,
+    ) {
+        for would in self.0.shadows.count(policy, access, allowed, now) {
+            self.found(Direction::Inbound, edge, "shadow", &would);
+        }
     }
 
     pub(crate) fn pins(&self) -> &Pins {

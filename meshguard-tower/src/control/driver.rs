@@ -15,6 +15,7 @@ use super::{Overlay, events};
 use crate::mesh::{Mesh, Shared};
 use crate::observe::{Edges, Tally};
 use crate::rejudge::{Cause, Change, Whom};
+use crate::sink::{Direction, Edge};
 use crate::tls::now;
 
 /// Answers whose receipts have not come for so long are counted as unconfirmed.
@@ -145,6 +146,7 @@ impl Mesh {
         self.enforce(turning, rested);
         if rested {
             self.find_overdue(now);
+            self.find_absent(now);
         }
     }
 
@@ -220,6 +222,18 @@ impl Mesh {
         let live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         for connections in live.iter() {
             connections.end_peer(caller, change);
+        }
+    }
+
+    /// Notices what the policy expects and did not come. Nobody is to blame for it that is
+    /// known: its edge is this service's own, under the expectation's name.
+    fn find_absent(&self, now: Timestamp) {
+        for absence in self.0.expectations.absent(now) {
+            let nobody = Edge { from: None, to: self.id(), via: None };
+            self.found(Direction::Inbound, nobody, Signal::Absent.as_str(), &absence);
+            let (id, instance) = (self.id().clone(), absence.name.as_str().into());
+            let own = EdgeKey::Callee { id, instance };
+            self.signal(&own, Signal::Absent, &absence.to_string());
         }
     }
 

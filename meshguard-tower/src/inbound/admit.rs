@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
-use meshguard_core::policy::{DeliveryMode, METHOD_OVERRIDE_HEADERS};
-use meshguard_core::{Access, Evidence, Policy, Reason, Timestamp};
+use meshguard_core::policy::{self, DeliveryMode, Ruling};
+use meshguard_core::{Access, Evidence, Policy, Reason, SpiffeId, Timestamp};
 
 use super::again;
 use super::claim::{BodyPlan, Proved, prove};
@@ -18,6 +18,7 @@ use super::facts::Facts;
 use super::head::one_reading;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
+use super::route;
 use crate::body::{evidence, is_grpc};
 use crate::connection::Connection;
 use crate::control::Cause;
@@ -39,9 +40,9 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    /// What was asked, while its head is not yet the application's.
-    pub(super) fn asked<'a>(&'a self, parts: &'a Parts) -> Asked<'a> {
-        Asked::of(&self.exchange, self.decision.policy(), parts)
+    /// What was asked.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked::under_way(&self.exchange, self.decision.policy())
     }
 }
 
@@ -77,17 +78,20 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let proved = prove(mesh, connection, &policy, parts, authority, false, now)?;
     let observed = Observed::new(since, Fate::Asked);
     let (plan, exchange) = exchange(mesh, connection, proved, &parts.headers, observed);
-    let refused = |denied| refuse(&exchange, parts, &policy, denied);
+    let facts = Facts::of(parts, grpc);
+    let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     // First: what the loop has cut off is not measured any more.
     restrict(mesh, &exchange).map_err(refused)?;
-    let facts = Facts::of(parts, grpc);
-    let ruling = decide(mesh, &policy, &exchange, &facts, &parts.headers, now).map_err(refused)?;
+    let ruling = decide(mesh, &policy, &exchange, &facts, parts, now).map_err(refused)?;
     let delivery = ruling.delivery();
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
+    // Last: what is refused anyway is not counted.
+    meter(mesh, &policy, ruling, exchange.principal.id()).map_err(refused)?;
     let head = parts.method == Method::HEAD;
     let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
     // A request is let in once.
     let _ = exchange.facts.set(facts.keep_headers(&parts.headers, &policy));
+    let refused = |denied| refuse(&exchange, parts, &policy, exchange.facts.get(), denied);
     let running = again::open(&exchange, epoch).map_err(refused)?;
     let decision = Decision::new(policy, ruling);
     exchange.observed.let_in(decision.clone());
@@ -97,7 +101,7 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
 /// The connection that a request came over: without one of ours, nobody is known.
 fn connection<'a>(
     mesh: &Mesh,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     parts: &'a Parts,
 ) -> Result<&'a Connection, Refused> {
     parts.extensions.get::<Connection>().ok_or_else(|| {
@@ -110,13 +114,13 @@ fn connection<'a>(
 /// The authority that is asked, where the head has one reading.
 fn authority<'a>(
     mesh: &Mesh,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     connection: &Connection,
     parts: &'a Parts,
 ) -> Result<&'a str, Refused> {
-    let overrides = METHOD_OVERRIDE_HEADERS.iter().any(|name| parts.headers.contains_key(*name));
-    let read = match overrides {
-        true => Err("a header that overrides the method"),
+    // Where no route permits it, whoever asks.
+    let read = match route::overrides(&parts.headers) && !route::permits_override(policy) {
+        true => Err(route::OVERRIDE),
         false => one_reading(parts),
     };
     read.map_err(|text| {
@@ -131,24 +135,53 @@ fn decide(
     policy: &Policy,
     exchange: &Exchange,
     facts: &Facts,
-    headers: &HeaderMap,
+    parts: &Parts,
     now: Timestamp,
-) -> Result<meshguard_core::policy::Ruling, Denied> {
-    let access = facts.access_with(exchange, Some(headers), now);
-    let access = if policy.reads_trust() {
-        access.trust(mesh.0.gate.overlay().trust(exchange.principal.id()))
-    } else {
-        access
-    };
+) -> Result<Ruling, Denied> {
+    let headers = Some(&parts.headers);
+    let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
     let decision = policy.decide(&access);
-    if decision.is_allowed() {
-        return Ok(decision.ruling());
+    mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now);
+    allowed(&decision)?;
+    if let Some(method) = route::check(policy, &access, parts)? {
+        let facts = facts.asking(method);
+        let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
+        let second = policy.decide(&access);
+        allowed(&second)?;
+        route::owes_the_same(&decision, &second)?;
     }
+    Ok(decision.ruling())
+}
+
+/// With how far the caller is trusted, where that is asked.
+fn trusted<'a>(mesh: &Mesh, policy: &Policy, access: Access<'a>) -> Access<'a> {
+    match access.principal().filter(|_| policy.reads_trust()) {
+        Some(caller) => access.trust(mesh.0.gate.overlay().trust(caller)),
+        None => access,
+    }
+}
+
+fn allowed(decision: &policy::Decision<'_>) -> Result<(), Denied> {
     let (status, text) = match decision.reason() {
+        Reason::Rule(_) => return Ok(()),
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
     Err(Denied::new(status, text, "denied").because(&decision.reason()))
+}
+
+/// Counts it against the limit of the rule that allows it.
+fn meter(mesh: &Mesh, policy: &Policy, ruling: Ruling, caller: &SpiffeId) -> Result<(), Denied> {
+    let Some(owed) = policy.decision(ruling).map(|decision| decision.obligations()) else {
+        return Ok(()); // it is this policy's ruling
+    };
+    let Some(limit) = owed.limit else { return Ok(()) };
+    mesh.quotas().take(owed.rule, limit, caller).map_err(|exceeded| {
+        let text = "too many requests";
+        let denied = Denied::new(StatusCode::TOO_MANY_REQUESTS, text, "limited");
+        let reason = format!("{} lets through no {exceeded}", owed.rule);
+        denied.because(&reason).retry_after(exceeded.retry_after())
+    })
 }
 
 /// What the edge's delivery demands, beyond what policy allowed.
@@ -162,7 +195,7 @@ fn demand(
 ) -> Result<(), Denied> {
     let outer = connection.peer().id();
     let unauthorized = StatusCode::UNAUTHORIZED;
-    if mode == DeliveryMode::Require && upgrades(parts) {
+    if mode == DeliveryMode::Require && route::upgrades(parts) {
         let text = "an upgrade has no delivery to verify";
         return Err(Denied::new(StatusCode::BAD_REQUEST, text, "upgrade"));
     }
@@ -194,12 +227,6 @@ fn restrict(mesh: &Mesh, exchange: &Exchange) -> Result<(), Denied> {
         };
         Denied::new(status, text, "restricted").because(&stopped).fate(Fate::Restricted)
     })
-}
-
-fn upgrades(parts: &Parts) -> bool {
-    parts.method == Method::CONNECT
-        || parts.headers.contains_key(header::UPGRADE)
-        || parts.extensions.get::<hyper::ext::Protocol>().is_some()
 }
 
 fn exchange(

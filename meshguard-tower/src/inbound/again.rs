@@ -96,7 +96,7 @@ impl Exchange {
         change.has_ended_stream();
         // Its own end may have been quicker.
         let _ = self.failure.set(DeliveryError::new(DeliveryErrorKind::Withdrawn, 0, None));
-        Asked::again(self, &mesh.policy()).ended(id, lost.reason);
+        Asked::under_way(self, &mesh.policy()).ended(id, lost.reason);
     }
 
     /// Whether it is to be cut off.

@@ -45,7 +45,7 @@ pub(super) struct Proved {
 pub(super) fn prove(
     mesh: &Mesh,
     connection: &Connection,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     parts: &Parts,
     authority: &str,
     own: bool,
@@ -53,9 +53,9 @@ pub(super) fn prove(
 ) -> Result<Option<Proved>, Refused> {
     let mut fields = parts.headers.get_all(field::NAME).iter();
     let Some(value) = fields.next() else { return Ok(None) };
-    let asked = Asked::unproven(mesh, policy, Some(connection), parts);
+    let asked = || Asked::unproven(mesh, policy, Some(connection), parts);
     let unproven = |name, detail: &dyn fmt::Display, text| {
-        asked.refuse(Denied::new(StatusCode::UNAUTHORIZED, text, name).because(detail))
+        asked().refuse(Denied::new(StatusCode::UNAUTHORIZED, text, name).because(detail))
     };
     if fields.next().is_some() {
         return Err(unproven("field", &"more than one meshguard field", "malformed proof"));
@@ -63,7 +63,7 @@ pub(super) fn prove(
     let field = RequestField::parse(value.as_bytes())
         .map_err(|e| unproven("field", &e, "malformed proof"))?;
     let Some(session) = mesh.sessions().get(&field.sid).filter(|s| s.is_open(now)) else {
-        return Err(asked.renew());
+        return Err(asked().renew());
     };
     let plain = &value.as_bytes()[..field.covered];
     let head = RequestHead {
@@ -106,7 +106,7 @@ pub(super) fn prove(
     }
     match claimed {
         Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),
-        Err(refusal) => Err(not_claimed(&asked, connection, session, &field, refusal)),
+        Err(refusal) => Err(not_claimed(asked(), connection, session, &field, refusal)),
     }
 }
 
@@ -149,7 +149,7 @@ fn edge<'a>(mesh: &'a Mesh, connection: &'a Connection, session: &'a ServerSessi
 
 /// Answers a proven head whose seq was not to be claimed, with proof.
 fn not_claimed(
-    asked: &Asked<'_>,
+    asked: Asked<'_>,
     connection: &Connection,
     session: Arc<ServerSession>,
     field: &RequestField<'_>,

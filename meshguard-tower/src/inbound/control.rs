@@ -61,7 +61,8 @@ fn refuse(
     status: StatusCode,
     text: &'static str,
 ) -> (Response<()>, Bytes) {
-    let asked = Asked::unproven(mesh, &mesh.policy(), parts.extensions.get(), parts);
+    let policy = mesh.policy();
+    let asked = Asked::unproven(mesh, &policy, parts.extensions.get(), parts);
     asked.refuse(Denied::new(status, text, "own-request")).into_response()
 }
 
@@ -96,7 +97,8 @@ where
             (response, answer.into())
         }
         Err((refusal, alert)) => {
-            let asked = Asked::unproven(mesh, &mesh.policy(), Some(connection), parts);
+            let policy = mesh.policy();
+            let asked = Asked::unproven(mesh, &policy, Some(connection), parts);
             let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(&refusal);
             if let Some(id) = asked.refuse(denied).decision() {
                 response.headers_mut().insert(DECISION, id.header());

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use meshguard_core::Policy;
 use meshguard_core::ledger::{self, Entry};
+use meshguard_core::{Access, Policy};
 
 use super::exchange::Exchange;
 use super::facts::Facts;
 use super::observed::Fate;
 use super::refuse::Refused;
 use crate::connection::Connection;
-use crate::decision::{Decision, DecisionId, Explanation, asked, cut};
+use crate::decision::{DecisionId, Explanation, Question, asked, cut};
 use crate::mesh::Mesh;
 use crate::sink::{Direction, Edge};
 use crate::tls::now;
@@ -24,7 +24,8 @@ pub(super) struct Asked<'a> {
     edge: Edge<'a>,
     method: Option<&'a Method>,
     path: &'a str,
-    policy_version: u64,
+    policy: &'a Arc<Policy>,
+    question: Option<Box<Question>>,
 }
 
 /// Why a request is refused.
@@ -37,11 +38,13 @@ pub(super) struct Denied {
     /// What the operator is told.
     reason: String,
     pub(super) fate: Fate,
+    retry_after: Option<u64>,
 }
 
 impl Denied {
     pub(super) fn new(status: StatusCode, text: &'static str, name: &'static str) -> Self {
-        Self { status, text, name: Some(name), reason: text.to_owned(), fate: Fate::Refused }
+        let (reason, fate) = (text.to_owned(), Fate::Refused);
+        Self { status, text, name: Some(name), reason, fate, retry_after: None }
     }
 
     /// What the operator is told beyond the caller.
@@ -55,6 +58,12 @@ impl Denied {
         self
     }
 
+    /// After so many seconds another try may pass.
+    pub(super) fn retry_after(mut self, seconds: Option<u64>) -> Self {
+        self.retry_after = seconds;
+        self
+    }
+
     /// It was told already: there is only its number to give.
     pub(super) fn told(status: StatusCode, text: &'static str, reason: &dyn fmt::Display) -> Self {
         Self { name: None, ..Self::new(status, text, "").because(reason) }
@@ -65,7 +74,7 @@ impl<'a> Asked<'a> {
     /// A request of which nobody has proved whose it is: its connection's other end brought it.
     pub(super) fn unproven(
         mesh: &'a Mesh,
-        policy: &Policy,
+        policy: &'a Arc<Policy>,
         connection: Option<&'a Connection>,
         parts: &'a Parts,
     ) -> Self {
@@ -75,68 +84,72 @@ impl<'a> Asked<'a> {
     }
 
     /// A request whose caller is known.
-    pub(super) fn of(exchange: &'a Exchange, policy: &Policy, parts: &'a Parts) -> Self {
+    pub(super) fn of(exchange: &'a Exchange, policy: &'a Arc<Policy>, parts: &'a Parts) -> Self {
         Self::on(&exchange.mesh, policy, exchange.edge(), parts)
     }
 
-    fn on(mesh: &'a Mesh, policy: &Policy, edge: Edge<'a>, parts: &'a Parts) -> Self {
+    fn on(mesh: &'a Mesh, policy: &'a Arc<Policy>, edge: Edge<'a>, parts: &'a Parts) -> Self {
         let (method, path) = (Some(&parts.method), parts.uri.path());
-        Self { mesh, edge, method, path, policy_version: policy.version() }
+        Self { mesh, edge, method, path, policy, question: None }
     }
 
     /// A request that was let in, and whose head is the application's by now.
-    pub(super) fn under_way(exchange: &'a Exchange, decision: &Decision) -> Self {
+    pub(super) fn under_way(exchange: &'a Exchange, policy: &'a Arc<Policy>) -> Self {
         let facts = exchange.facts.get();
-        Self {
+        let asked = Self {
             mesh: &exchange.mesh,
             edge: exchange.edge(),
             method: facts.map(Facts::method),
             path: facts.map_or("", Facts::path),
-            policy_version: decision.policy_version(),
-        }
+            policy,
+            question: None,
+        };
+        asked.asking(exchange.access(policy, now()))
     }
 
-    /// As [`under_way`](Self::under_way), judged again by this policy.
-    pub(super) fn again(exchange: &'a Exchange, policy: &Policy) -> Self {
-        let facts = exchange.facts.get();
-        Self {
-            mesh: &exchange.mesh,
-            edge: exchange.edge(),
-            method: facts.map(Facts::method),
-            path: facts.map_or("", Facts::path),
-            policy_version: policy.version(),
-        }
+    /// With what policy was asked, so that it can say more when somebody wants to know.
+    fn asking(mut self, access: Option<Access<'_>>) -> Self {
+        let trust = |id| self.mesh.0.gate.overlay().trust(id);
+        self.question = access.and_then(|access| {
+            let access = match access.principal() {
+                Some(caller) => access.trust(trust(caller)),
+                None => access,
+            };
+            Question::new(&access, self.policy)
+        });
+        self
     }
 
     /// The same request, whose proof has told more.
-    pub(super) fn with(&self, edge: Edge<'a>) -> Self {
-        Self { edge, ..*self }
+    pub(super) fn with(self, edge: Edge<'a>) -> Self {
+        Self { edge, ..self }
     }
 
     /// Refuses it. Tells the mesh, writes it down, and keeps why.
-    pub(super) fn refuse(&self, denied: Denied) -> Refused {
+    pub(super) fn refuse(self, denied: Denied) -> Refused {
         let id = self.mesh.decision_id();
         self.keep(id, denied.name, denied.reason);
-        Refused::by(id, denied.status, denied.text)
+        Refused::by(id, denied.status, denied.text).retry_after(denied.retry_after)
     }
 
     /// It was ended under way, by the decision of this number: there is no answer to refuse.
-    pub(super) fn ended(&self, id: DecisionId, reason: String) {
+    pub(super) fn ended(self, id: DecisionId, reason: String) {
         self.keep(id, Some("withdrawn"), reason);
     }
 
-    fn keep(&self, id: DecisionId, name: Option<&'static str>, reason: String) {
+    fn keep(self, id: DecisionId, name: Option<&'static str>, reason: String) {
         let explanation = self.explanation(id, reason);
         if let Some(name) = name {
             self.write_down(&explanation);
             self.mesh.found(Direction::Inbound, self.edge, name, &explanation);
         }
-        self.mesh.explanations().keep(explanation);
+        let asked = self.question.map(|question| (question, self.policy));
+        self.mesh.explanations().keep(explanation, asked);
     }
 
     /// Refuses it because of what anybody could have caused, and what mends itself: another
     /// session is opened.
-    pub(super) fn renew(&self) -> Refused {
+    pub(super) fn renew(self) -> Refused {
         let text = "no such session";
         self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, &text)).renew()
     }
@@ -150,7 +163,8 @@ impl<'a> Asked<'a> {
             via: via.map(ToString::to_string),
             asked: asked(self.method, self.path),
             reason: cut(reason),
-            policy_version: self.policy_version,
+            policy_version: self.policy.version(),
+            judged: None,
         }
     }
 
@@ -173,11 +187,14 @@ impl<'a> Asked<'a> {
 pub(super) fn refuse(
     exchange: &Arc<Exchange>,
     parts: &Parts,
-    policy: &Policy,
+    policy: &Arc<Policy>,
+    facts: Option<&Facts>,
     denied: Denied,
 ) -> Refused {
     exchange.observed.becomes(denied.fate);
     exchange.observed.refused_with(denied.status);
-    let refused = Asked::of(exchange, policy, parts).refuse(denied);
+    let access = facts.map(|facts| facts.access_with(exchange, Some(&parts.headers), now()));
+    let asked = Asked::of(exchange, policy, parts).asking(access);
+    let refused = asked.refuse(denied);
     if exchange.proven.is_some() { refused.proven(Arc::clone(exchange)) } else { refused }
 }

@@ -284,6 +284,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.measure();
+        self.has_come();
         self.write_down();
     }
 }

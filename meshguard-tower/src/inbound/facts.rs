@@ -100,6 +100,18 @@ impl Facts {
         }
     }
 
+    /// The same head with another method.
+    pub(super) fn asking(&self, method: Method) -> Self {
+        Self {
+            grpc: self.grpc,
+            method,
+            uri: self.uri.clone(),
+            host: self.host.clone(),
+            headers: None,
+            token: self.token.clone(),
+        }
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.method
     }

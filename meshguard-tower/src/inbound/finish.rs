@@ -11,6 +11,7 @@ use super::observed::Fate;
 use crate::decision::Decision;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::observe::Measured;
+use crate::tls::now;
 
 /// Who may have made a body fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,23 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// Shows what has come, all of it and answered well, to whoever expects it.
+    pub(super) fn has_come(&self) {
+        let expectations = &self.mesh.0.expectations;
+        let Some(decision) = self.observed.decision().filter(|_| !expectations.is_empty()) else {
+            return;
+        };
+        let proven = self.proven.as_ref();
+        let whole = proven.is_none_or(|p| p.receipt().is_some_and(|r| r.status.is_whole()));
+        let done = self.observed.fate() == Fate::LetIn && self.observed.went_well();
+        if whole && done && self.failure.get().is_none() {
+            // By the policy that let it in, nothing that it reads was left out.
+            if let Some(access) = self.access(decision.policy(), now()) {
+                expectations.came(&access);
+            }
+        }
+    }
+
     /// On a direct connection, nobody but the caller itself can have made a proven body another.
     pub(super) fn accuse(&self, error: &DeliveryError) {
         let forged = culprit(error.kind()) == Culprit::Forger;

@@ -18,7 +18,7 @@ use super::admit::{Admitted, admit};
 use super::answer::{AnswerHook, Protected, protect, settle};
 use super::claim::BodyPlan;
 use super::control::{Answer, control};
-use super::denied::{Asked, Denied};
+use super::denied::Denied;
 use super::exchange::{Delivery, Proven, timed_out};
 use super::hook::RequestHook;
 use super::refuse::{Refused, trailers_only};
@@ -98,7 +98,7 @@ where
                         let service = std::mem::replace(inner, service);
                         State::Hold(Some(Held { hold, service, parts, admitted }))
                     }
-                    BodyPlan::Records(_) if !marked => unmarked(&parts, admitted),
+                    BodyPlan::Records(_) if !marked => unmarked(admitted),
                     _ => run(inner, parts, body, admitted),
                 }
             }
@@ -120,15 +120,15 @@ fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
     marked
 }
 
-fn unmarked<S, B, F>(parts: &Parts, admitted: Admitted) -> State<S, B, F> {
+fn unmarked<S, B, F>(admitted: Admitted) -> State<S, B, F> {
     let text = "records without their content coding";
     let denied = Denied::new(StatusCode::BAD_REQUEST, text, "unmarked");
-    refused(parts, admitted, denied)
+    refused(admitted, denied)
 }
 
 /// Refuses what was let in, before the application is called.
-fn refused<S, B, F>(parts: &Parts, admitted: Admitted, denied: Denied) -> State<S, B, F> {
-    let refused = admitted.asked(parts).refuse(denied).grpc(admitted.grpc);
+fn refused<S, B, F>(admitted: Admitted, denied: Denied) -> State<S, B, F> {
+    let refused = admitted.asked().refuse(denied).grpc(admitted.grpc);
     State::Refused(Some(refused.proven(admitted.exchange)))
 }
 
@@ -147,11 +147,7 @@ fn no_longer(admitted: &Admitted) -> Refused {
     let refused = match admitted.exchange.ending.id() {
         Some(id) => Refused::by(id, status, text),
         // Its session is gone, and nobody has looked through what was open in it yet.
-        None => Asked::under_way(&admitted.exchange, &admitted.decision).refuse(Denied::new(
-            status,
-            text,
-            "withdrawn",
-        )),
+        None => admitted.asked().refuse(Denied::new(status, text, "withdrawn")),
     };
     refused.grpc(admitted.grpc)
 }
@@ -173,29 +169,24 @@ where
             Incoming::records(body, decoder, admitted.grpc, hook)
         }
         (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
-        (BodyPlan::None, _) => return surplus(&parts, admitted),
+        (BodyPlan::None, _) => return surplus(admitted),
         _ => Incoming::plain(Plain::new(body, &parts.headers, true), hook),
     };
     call(inner, Request::from_parts(parts, body), admitted)
 }
 
 /// There is a body where the head's proof says that there is none.
-fn surplus<S, B, F>(parts: &Parts, admitted: Admitted) -> State<S, B, F> {
+fn surplus<S, B, F>(admitted: Admitted) -> State<S, B, F> {
     let error = DeliveryError::new(DeliveryErrorKind::Long, 0, Some(0));
-    bad(parts, admitted, &error, 0)
+    bad(admitted, &error, 0)
 }
 
 /// A body that failed before the application was called.
-fn bad<S, B, F>(
-    parts: &Parts,
-    admitted: Admitted,
-    error: &DeliveryError,
-    got: usize,
-) -> State<S, B, F> {
+fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<S, B, F> {
     admitted.exchange.fail(error);
     let rcpt = Rcpt::short(ReceiptStatus::Bad, u64::from(got > 0), got as u64);
     let text = "the body is not what was sent";
-    let refused = admitted.asked(parts).refuse(Denied::told(StatusCode::BAD_REQUEST, text, error));
+    let refused = admitted.asked().refuse(Denied::told(StatusCode::BAD_REQUEST, text, error));
     let refused = refused.grpc(admitted.grpc).stating(admitted.exchange, rcpt, false);
     State::Refused(Some(refused))
 }
@@ -248,9 +239,9 @@ where
                 let text = "too many bodies are held already";
                 self.admitted.exchange.fail(&timed_out(got));
                 let denied = Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, &text);
-                refused(&self.parts, self.admitted, denied)
+                refused(self.admitted, denied)
             }
-            Err(HoldError::Body(error)) => bad(&self.parts, self.admitted, &error, got),
+            Err(HoldError::Body(error)) => bad(self.admitted, &error, got),
         }
     }
 

@@ -124,6 +124,12 @@ impl Observed {
         self.decision.get()
     }
 
+    /// Whether the answer says that it was done what was asked.
+    pub(super) fn went_well(&self) -> bool {
+        let status = self.status.load(Relaxed);
+        matches!(self.code.load(Relaxed), 0 | NO_CODE) && (200..400).contains(&status)
+    }
+
     /// Whether the answer blames its caller: for what it asked, not for being refused.
     pub(super) fn blames_caller(&self) -> bool {
         match (self.code.load(Relaxed), self.status.load(Relaxed)) {

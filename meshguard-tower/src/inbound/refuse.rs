@@ -22,6 +22,7 @@ pub(super) struct Refused {
     text: &'static str,
     /// `None` where nothing is refused.
     decision: Option<DecisionId>,
+    retry_after: Option<u64>,
     renew: bool,
     grpc: bool,
     proven: Option<Box<(Arc<Exchange>, Option<Rcpt>, bool)>>,
@@ -39,12 +40,19 @@ impl Refused {
     }
 
     fn done(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text, decision: None, renew: false, grpc: false, proven: None }
+        let (decision, retry_after, proven) = (None, None, None);
+        Self { status, text, decision, retry_after, renew: false, grpc: false, proven }
     }
 
     /// Asks for another session. A hint: anyone could have made it.
     pub(super) fn renew(mut self) -> Self {
         self.renew = true;
+        self
+    }
+
+    /// After so many seconds another try may pass (RFC 9110 §10.2.3).
+    pub(super) fn retry_after(mut self, seconds: Option<u64>) -> Self {
+        self.retry_after = seconds;
         self
     }
 
@@ -85,6 +93,9 @@ impl Refused {
         if let Some(id) = self.decision {
             headers.insert(DECISION, id.header());
         }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         // A proven answer has no body, and so a number rather than words.
         let text = if self.proven.is_some() || self.grpc { "" } else { self.text };
         if self.grpc {
@@ -123,11 +134,14 @@ fn given_up(exchange: &Exchange) -> Rcpt {
 /// gRPC's way: 200, and the status in the head (gRPC over HTTP/2, "Trailers-Only").
 pub(super) fn trailers_only(headers: &mut HeaderMap, status: StatusCode, text: &'static str) {
     let code = match status {
-        StatusCode::BAD_REQUEST => "3",          // INVALID_ARGUMENT
-        StatusCode::GATEWAY_TIMEOUT => "4",      // DEADLINE_EXCEEDED
-        StatusCode::FORBIDDEN => "7",            // PERMISSION_DENIED
-        StatusCode::CONFLICT => "10",            // ABORTED
-        StatusCode::TOO_MANY_REQUESTS => "8",    // RESOURCE_EXHAUSTED
+        StatusCode::BAD_REQUEST => "3",       // INVALID_ARGUMENT
+        StatusCode::GATEWAY_TIMEOUT => "4",   // DEADLINE_EXCEEDED
+        StatusCode::FORBIDDEN => "7",         // PERMISSION_DENIED
+        StatusCode::CONFLICT => "10",         // ABORTED
+        StatusCode::TOO_MANY_REQUESTS => "8", // RESOURCE_EXHAUSTED
+        StatusCode::PAYLOAD_TOO_LARGE => "8",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "9", // FAILED_PRECONDITION
+        StatusCode::UNPROCESSABLE_ENTITY => "3",
         StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
         StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
         _ => "2",                                // UNKNOWN

@@ -13,18 +13,21 @@ use meshguard_core::baseline;
 use meshguard_core::control::Cadence;
 use tokio::sync::watch;
 
-use super::reload::{CredentialFiles, Files, PolicyStatus, mark, read_policy};
+use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable, mark, read_policy};
 use super::{Mesh, Pins, ReloadError, Shared, random};
 use crate::control::{Engine, Gate};
 use crate::decision::Explanations;
+use crate::expect::Expectations;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listener::HandshakeStats;
 use crate::probe::Health;
+use crate::quota::Quotas;
 use crate::rejudge::{self, Rejudging};
 use crate::session::Sessions;
+use crate::shadow::Shadows;
 use crate::sink::Sink;
-use crate::tls::{Credentials, CredentialsError, TlsContext};
+use crate::tls::{Credentials, CredentialsError, TlsContext, now};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
@@ -225,11 +228,13 @@ impl MeshBuilder {
     /// Builds the handle.
     ///
     /// # Errors
-    /// Where credentials are missing or cannot be used.
+    /// Where credentials are missing or cannot be used, and where the policy asks for what this
+    /// service cannot do.
     pub fn build(self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
         let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
+        enforceable(&policy).map_err(BuildError::Policy)?;
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
         let ledger_key = match &self.ledger {
@@ -260,12 +265,16 @@ impl MeshBuilder {
             sink: self.sink,
             ledger: self.ledger,
             explanations: Explanations::default(),
+            quotas: Quotas::default(),
+            shadows: Shadows::default(),
+            expectations: Expectations::default(),
             pins: self.pins,
             held: Arc::default(),
             channels: Default::default(),
             files: self.files,
             watching: Mutex::default(),
         }));
+        mesh.0.expectations.replace(&mesh.policy(), now());
         mesh.started();
         Ok(mesh)
     }

@@ -5,6 +5,8 @@ use meshguard_core::baseline::{EdgeKey, Score, SnapshotError, Window};
 use meshguard_core::control::{Incident, IncidentId, Restriction};
 
 use super::Mesh;
+use crate::expect::ExpectationStatus;
+use crate::shadow::ShadowStatus;
 use crate::tls::now;
 
 /// An edge of this service as the loop last saw it.
@@ -43,6 +45,18 @@ impl Mesh {
         drop(turning);
         edges.sort_unstable_by(|a, b| a.edge.cmp(&b.edge));
         edges
+    }
+
+    /// What shadow rules would have decided, by their names: those that have matched anything.
+    #[must_use]
+    pub fn shadow(&self) -> Vec<ShadowStatus> {
+        self.0.shadows.status()
+    }
+
+    /// What the policy expects and how far it has come, in the order of the document.
+    #[must_use]
+    pub fn expectations(&self) -> Vec<ExpectationStatus> {
+        self.0.expectations.status()
     }
 
     /// How far `caller` is trusted, 0 to 1, as policy reads it.

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use meshguard_core::baseline::EdgeKey;
-use meshguard_core::policy::MAX_DOCUMENT;
+use meshguard_core::policy::{Durability, MAX_DOCUMENT};
 use meshguard_core::reflex::Signal;
 use meshguard_core::{Policy, PolicyError};
 
@@ -58,6 +58,14 @@ pub enum ReloadError {
         current: u64,
         /// The document's.
         found: u64,
+    },
+    /// The policy asks for what a service of this version does not do. Half of a policy is never
+    /// in force.
+    Unsupported {
+        /// The route that it is asked for.
+        route: String,
+        /// The key that asks for it.
+        key: &'static str,
     },
     /// The credentials cannot be used.
     Credentials(CredentialsError),
@@ -114,14 +122,23 @@ impl Mesh {
         credentials.map_err(Arc::new).and(policy)
     }
 
-    /// Puts a policy in force. Later requests see it; each request sees exactly one.
+    /// Puts a policy in force. Later requests see it; each request sees exactly one. One that
+    /// asks for what a service does not do is refused, which
+    /// [`policy_status`](Self::policy_status) tells: what held before holds on.
     pub fn set_policy(&self, policy: Policy) {
+        if let Err(error) = enforceable(&policy) {
+            self.keep_policy(error);
+            return;
+        }
         let (version, policy) = (policy.version(), Arc::new(policy));
         let change = self.change(Cause::Policy);
         let replaced = self.0.policy.swap(Arc::clone(&policy)).version();
         self.policy_changed(version, replaced);
         self.change_plan(policy.plan());
         self.0.sessions.must_cover(policy.covered_headers());
+        self.0.quotas.keep(&policy);
+        self.0.shadows.keep(&policy);
+        self.0.expectations.replace(&policy, now());
         self.0.policy_status.send_modify(|s| {
             *s = PolicyStatus { version, refused: None, loads: s.loads + 1 };
         });
@@ -161,16 +178,20 @@ impl Mesh {
                 self.set_policy(policy);
                 Ok(())
             }
-            Err(error) => {
-                tracing::warn!(target: "meshguard::policy", { policy.version = current }, "{error}");
-                let error = Arc::new(error);
-                let refused = Some(Arc::clone(&error));
-                self.0.policy_status.send_modify(|s| {
-                    *s = PolicyStatus { version: current, refused, loads: s.loads + 1 };
-                });
-                Err(error)
-            }
+            Err(error) => Err(self.keep_policy(error)),
         }
+    }
+
+    /// The policy in force stays, because of `error`.
+    fn keep_policy(&self, error: ReloadError) -> Arc<ReloadError> {
+        let version = self.policy().version();
+        tracing::warn!(target: "meshguard::policy", { policy.version = version }, "{error}");
+        let error = Arc::new(error);
+        let refused = Some(Arc::clone(&error));
+        self.0.policy_status.send_modify(|s| {
+            *s = PolicyStatus { version, refused, loads: s.loads + 1 };
+        });
+        error
     }
 
     fn reload_credentials(&self) -> Result<(), ReloadError> {
@@ -245,7 +266,25 @@ pub(super) fn read_policy(path: &Path) -> Result<Policy, ReloadError> {
         return Err(read(io::Error::new(io::ErrorKind::FileTooLarge, "too large a document")));
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
-    text.parse().map_err(|e| ReloadError::Policy(path.to_owned(), e))
+    let policy = text.parse().map_err(|e| ReloadError::Policy(path.to_owned(), e))?;
+    enforceable(&policy).map(|()| policy)
+}
+
+/// Whether a service does all that a policy asks for.
+pub(super) fn enforceable(policy: &Policy) -> Result<(), ReloadError> {
+    let unsupported = |route: &str, key| {
+        let route = route.to_owned();
+        Err(ReloadError::Unsupported { route, key })
+    };
+    for (route, asks) in policy.routes() {
+        if asks.durability != Durability::Async {
+            return unsupported(route, "durability");
+        }
+        if asks.keep_answers.is_some() {
+            return unsupported(route, "keep_answers");
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for ReloadError {
@@ -255,6 +294,9 @@ impl fmt::Display for ReloadError {
             Self::Policy(path, error) => write!(f, "{}: {error}", path.display()),
             Self::OlderPolicy { current, found } => {
                 write!(f, "policy version {found} is older than {current}, which is in force")
+            }
+            Self::Unsupported { route, key } => {
+                write!(f, "the route {route} asks for `{key}`, which a service does not do yet")
             }
             Self::Credentials(error) => error.fmt(f),
         }
@@ -267,7 +309,7 @@ impl std::error::Error for ReloadError {
             Self::Read(_, error) => Some(error),
             Self::Policy(_, error) => Some(error),
             Self::Credentials(error) => Some(error),
-            Self::OlderPolicy { .. } => None,
+            Self::OlderPolicy { .. } | Self::Unsupported { .. } => None,
         }
     }
 }
