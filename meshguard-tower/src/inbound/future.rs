@@ -336,11 +336,14 @@ where
     }
 }
 
+/// An answer, or what the request becomes instead.
+type Settling<S, B, F, R> = Result<Response<ResponseBody<R>>, State<S, B, F>>;
+
 /// The answer once its receipt is known; `Err` where the request was ended meanwhile.
 fn poll_settle<S, B, F, R>(
     settling: &mut Option<(http::response::Parts, Admitted)>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Response<ResponseBody<R>>, State<S, B, F>>> {
+) -> Poll<Settling<S, B, F, R>> {
     let Some((_, admitted)) = settling.as_ref() else { return Poll::Pending };
     let receipt = match &admitted.exchange.proven {
         _ if admitted.running.poll_ended(cx) => None,

@@ -25,7 +25,15 @@ pub(super) struct Refused {
     retry_after: Option<u64>,
     renew: bool,
     grpc: bool,
-    proven: Option<Box<(Arc<Exchange>, Option<Rcpt>, bool)>>,
+    proven: Option<Box<Proved>>,
+}
+
+/// What is proved of an answer of our own.
+struct Proved {
+    exchange: Arc<Exchange>,
+    /// `None`: what came of the request by the time when it is answered.
+    rcpt: Option<Rcpt>,
+    dup: bool,
 }
 
 impl Refused {
@@ -72,7 +80,7 @@ impl Refused {
 
     /// As [`proven`](Self::proven), with another receipt.
     pub(super) fn stating(mut self, exchange: Arc<Exchange>, rcpt: Rcpt, dup: bool) -> Self {
-        self.proven = Some(Box::new((exchange, Some(rcpt), dup)));
+        self.proven = Some(Box::new(Proved { exchange, rcpt: Some(rcpt), dup }));
         self
     }
 
@@ -80,7 +88,7 @@ impl Refused {
     /// states what came of it. Plain where it was not proven.
     pub(super) fn given_up(mut self, exchange: Arc<Exchange>) -> Self {
         if exchange.proven.is_some() {
-            self.proven = Some(Box::new((exchange, None, false)));
+            self.proven = Some(Box::new(Proved { exchange, rcpt: None, dup: false }));
         } else {
             exchange.observed.refused_with(self.status);
         }
@@ -112,7 +120,7 @@ impl Refused {
             response.headers_mut().insert(header::CONTENT_TYPE, plain);
         }
         if let Some(proven) = self.proven {
-            let (exchange, rcpt, dup) = *proven;
+            let Proved { exchange, rcpt, dup } = *proven;
             let rcpt = rcpt.unwrap_or_else(|| given_up(&exchange));
             exchange.observed.refused_with(self.status);
             prove(&exchange, &mut response, &Body::None, &rcpt, dup);

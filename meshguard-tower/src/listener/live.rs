@@ -129,8 +129,7 @@ impl WeakConnections {
     /// The live connections.
     pub(crate) fn all(&self) -> Vec<Connection> {
         let Some(registry) = self.0.upgrade() else { return Vec::new() };
-        let all = registry.lock().values().map(|live| live.connection.clone()).collect();
-        all
+        registry.lock().values().map(|live| live.connection.clone()).collect()
     }
 
     /// Ends the connections whose other end is `peer` itself.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::docket::Docket;
 use super::{Cause, Change, Trigger, Whom};
 use crate::inbound::Exchange;
+use crate::listener::WeakConnections;
 use crate::mesh::{Mesh, Shared};
 
 /// Judges again after every change, until the mesh is gone.
@@ -103,7 +104,7 @@ fn connections(mesh: &Mesh, change: &Arc<Change>, docket: &mut Docket) {
     let policy = mesh.policy();
     let live: Vec<_> = {
         let listeners = mesh.0.live.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.iter().flat_map(|listener| listener.all()).collect()
+        listeners.iter().flat_map(WeakConnections::all).collect()
     };
     for connection in live {
         if admits(mesh, &policy, connection.peer().id()) {
