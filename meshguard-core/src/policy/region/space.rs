@@ -4,20 +4,23 @@
 //! are the values that no condition of any of the policies tells apart, each with one that stands
 //! for it. So a rule is a [`Block`] of this space, exactly, and an access one of its cells.
 
+mod gather;
+mod words;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::gather::{claims, domains, headers, names, texts};
+use super::TooComplex;
 use super::bits::Bits;
 use super::block::{Axis, Block};
 use super::cover::Ground;
 use super::lines::claims::ClaimLines;
 use super::lines::header::HeaderLine;
 use super::lines::operations::OperationLine;
-use super::lines::ordered::{self, EVIDENCE, PROOFS, SourceLine, TrustLine};
-use super::lines::peers::{DIRECT, INDIRECT, Names, PeerLine, Role, UNKNOWN};
-use super::{Scope, TooComplex};
+use super::lines::ordered::{EVIDENCE, PROOFS, SourceLine, TrustLine};
+use super::lines::peers::{DIRECT, INDIRECT, PeerLine, Role, UNKNOWN};
 use crate::access::{Access, OwnedAccess};
-use crate::identity::TrustDomain;
 use crate::policy::model::{Document, Effect, Expect, Peers, Rule, Templates, When};
 
 const CALLER: usize = 0;
@@ -275,36 +278,6 @@ impl Ground for Space<'_> {
     }
 }
 
-/// In words.
-impl Space<'_> {
-    pub(in crate::policy) fn scope(&self, block: &Block) -> Scope {
-        let set = |axis: usize| block.set(axis as Axis).map(|set| &**set);
-        let peers = |axis: usize, line: &PeerLine<'_>| {
-            set(axis).map(|set| line.words(set)).unwrap_or_default()
-        };
-        let mut when = Vec::new();
-        when.extend(set(EVIDENCES).map(ordered::evidence_words));
-        when.extend(set(TRUST).map(|set| self.trust.words(set)));
-        when.extend(set(PROOF).map(ordered::proof_words));
-        when.extend(set(SOURCE).map(|set| self.sources.words(set)));
-        let headers = (HEADERS..).zip(&self.headers);
-        when.extend(headers.filter_map(|(axis, line)| set(axis).map(|set| line.words(set))));
-        let mut first = HEADERS + self.headers.len();
-        for line in &self.claims {
-            let axes = (0..line.len()).filter_map(|at| Some((at, set(first + at)?)));
-            when.extend(axes.filter_map(|(at, set)| line.words(at, set)));
-            first += line.len();
-        }
-        Scope {
-            from: peers(CALLER, &self.callers),
-            to: peers(CALLEE, &self.callees),
-            via: peers(HOP, &self.hops),
-            operations: set(OPERATION).map(|s| self.operations.words(s)).unwrap_or_default(),
-            when,
-        }
-    }
-}
-
 /// Sets as they are gathered.
 #[derive(Default)]
 struct Sets(BTreeMap<usize, Bits>);
@@ -314,64 +287,4 @@ impl Sets {
         let both = self.0.get(&axis).map(|own| own.and(&set));
         self.0.insert(axis, both.unwrap_or(set));
     }
-}
-
-fn domains(document: &Document) -> impl Iterator<Item = &str> {
-    std::iter::once(&document.mesh).chain(&document.federates).map(TrustDomain::as_str)
-}
-
-/// The patterns of some peers; none where there is no list.
-fn texts<'p>(document: &'p Document, peers: &Peers) -> Vec<&'p str> {
-    let ids = peers.iter().flatten();
-    ids.map(|id| &*document.patterns[*id as usize].text).collect()
-}
-
-/// What callers, callees and hops are told apart by.
-fn names<'p>(documents: &[&'p Document]) -> [Names<'p>; 3] {
-    let mut names: [Names<'p>; 3] = Default::default();
-    for document in documents {
-        domains(document).for_each(|domain| names[CALLER].add(domain));
-        let hops = &document.hops;
-        let rules = document.rules.iter().map(|r| (&r.from, &r.to, &r.via));
-        let expects = document.expects.iter().map(|e| (&e.from, &e.to, &None));
-        let edges = document.deliveries.iter().map(|d| (&d.from, &d.to, &None));
-        let all = rules.chain(expects).chain(edges).chain([(&None, &None, hops)]);
-        for (from, to, via) in all {
-            texts(document, from).into_iter().for_each(|text| names[CALLER].add(text));
-            texts(document, to).into_iter().for_each(|text| names[CALLEE].add(text));
-            texts(document, via).into_iter().for_each(|text| names[HOP].add(text));
-        }
-    }
-    names
-}
-
-fn headers<'p>(documents: &[&'p Document]) -> Result<Vec<HeaderLine<'p>>, TooComplex> {
-    let mut names: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    let rules = documents.iter().flat_map(|d| &d.rules);
-    for condition in rules.flat_map(|rule| &rule.when.headers) {
-        names.entry(condition.name.as_str()).or_default().push(condition);
-    }
-    let line = |conditions: Vec<&'p crate::policy::model::HeaderCondition>| {
-        HeaderLine::new(&conditions[0].name, conditions.iter().map(|c| &c.glob))
-    };
-    names.into_values().map(line).collect()
-}
-
-fn claims<'p>(documents: &[&'p Document]) -> Result<Vec<ClaimLines<'p>>, TooComplex> {
-    let mut names: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    let rules = documents.iter().flat_map(|d| &d.rules);
-    for condition in rules.flat_map(|rule| &rule.when.claims) {
-        let own = names.entry(&condition.name).or_default();
-        if !own.contains(&condition) {
-            own.push(condition);
-        }
-    }
-    let lines: Vec<ClaimLines<'p>> =
-        names.into_values().map(ClaimLines::new).collect::<Result<_, _>>()?;
-    for (at, line) in lines.iter().enumerate() {
-        if lines[..at].iter().any(|other| line.entangled(other)) {
-            return Err(TooComplex::Claims);
-        }
-    }
-    Ok(lines)
 }
