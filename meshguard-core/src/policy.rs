@@ -292,6 +292,13 @@ impl Policy {
         self.loaded.as_ref().map_or_else(String::new, |loaded| text::write(&loaded.document))
     }
 
+    /// The form of a document, as a JSON Schema (draft 2020-12), so that editors complete and
+    /// check it. What the reader refuses beyond a form, as an unknown peer, is not in it.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        text::schema()
+    }
+
     fn load(text: &str, syntax: Syntax) -> Result<Self, Fault> {
         let document = text::read(text, syntax)?;
         let mut hasher = DefaultHasher::new();

@@ -12,6 +12,7 @@ mod operations;
 mod peers;
 mod reflexes;
 mod rules;
+mod schema;
 mod terms;
 mod tree;
 mod write;
@@ -19,6 +20,7 @@ mod write;
 use std::collections::BTreeMap;
 
 pub use self::reflexes::{MAX_REFLEXES, MAX_STEPS};
+pub(super) use self::schema::schema;
 pub(super) use self::write::write;
 
 use self::fields::{Fields, Text};

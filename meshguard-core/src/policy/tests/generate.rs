@@ -71,7 +71,7 @@ pub(super) fn document(random: &mut Seeded) -> String {
 }
 
 /// As [`document`], also of a mesh that federates with another.
-pub(super) fn federated(random: &mut Seeded) -> String {
+pub(in crate::policy) fn federated(random: &mut Seeded) -> String {
     let federates = random.chance(40);
     written(random, federates)
 }
