@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use meshguard_core::PolicyError;
+use meshguard_core::policy::istio::ImportError;
 use meshguard_core::policy::table::TableError;
 use miette::{Diagnostic, LabeledSpan, NamedSource, Report, SourceCode, SourceOffset};
 use serde_json::json;
@@ -70,6 +71,13 @@ impl Failure {
             ),
             None => Self::new("table", format!("{}: {}", path.display(), error.message())),
         }
+    }
+
+    /// A document of another mesh was refused.
+    pub(crate) fn import(error: &ImportError) -> Self {
+        let mut failure = Self::new("import", error.place_and_message());
+        failure.hint = error.hint().map(ToOwned::to_owned);
+        failure
     }
 
     /// With a place in a document; `place` is the line and the column, each from 1.

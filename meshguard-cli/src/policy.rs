@@ -1,7 +1,9 @@
 //! `meshguard policy …`.
 
 mod check;
+mod decide;
 mod explain;
+mod import;
 mod test;
 
 use clap::Subcommand;
@@ -17,6 +19,11 @@ pub(crate) enum Command {
     Test(test::Test),
     /// Say step by step what a policy decides on one access, and why
     Explain(explain::Explain),
+    /// Translate another mesh's policies into a document
+    #[command(subcommand)]
+    Import(import::Import),
+    /// Decide on one access, or on many cases, by another mesh's policies as they stand
+    Decide(decide::Decide),
 }
 
 impl Command {
@@ -25,6 +32,8 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Test(test) => test.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Import(import) => import.run(),
+            Self::Decide(decide) => decide.run(),
         }
     }
 
@@ -33,6 +42,8 @@ impl Command {
             Self::Check(check) => check.output.format,
             Self::Test(test) => test.output.format,
             Self::Explain(explain) => explain.output.format,
+            Self::Import(import) => import.format(),
+            Self::Decide(decide) => decide.format(),
         }
     }
 }

@@ -150,10 +150,18 @@ pub struct Imported {
 /// # Errors
 /// The first document that cannot be read or kept as a whole, with the field that is at fault.
 pub fn import(text: &str, workload: &Workload) -> Result<Imported, ImportError> {
+    import_documents(&read(text)?, workload)
+}
+
+/// The documents of a text: YAML, in which JSON is included. Keys must be unique.
+///
+/// # Errors
+/// A text that is too long or is neither, with its line and column.
+pub fn read(text: &str) -> Result<Vec<Json>, ImportError> {
     if text.len() > MAX_DOCUMENT {
         let message = format!("the text has {} bytes", text.len());
         return Err(ImportError::new(ImportErrorKind::TooLarge, "", "", message)
-            .hint(format!("the bound is {MAX_DOCUMENT} bytes")));
+            .hinted(format!("the bound is {MAX_DOCUMENT} bytes")));
     }
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
@@ -163,13 +171,12 @@ pub fn import(text: &str, workload: &Workload) -> Result<Imported, ImportError> 
         reject_unsupported_tags: true,
     };
     let read = serde_saphyr::from_multiple_with_options::<Json>(text, options);
-    let documents = read.map_err(|e| {
+    read.map_err(|e| {
         let text = e.to_string();
         let message = text.lines().next().unwrap_or("it is not YAML").to_owned();
         let place = e.location().map(|at| format!("line {}, column {}", at.line(), at.column()));
         ImportError::new(ImportErrorKind::Syntax, place.unwrap_or_default(), "", message)
-    })?;
-    import_documents(&documents, workload)
+    })
 }
 
 /// Imports documents that were read already: policies, or lists of them as `kubectl get` prints.
@@ -185,7 +192,7 @@ pub fn import_documents(documents: &[Json], workload: &Workload) -> Result<Impor
     if flat.len() > MAX_POLICIES {
         let message = format!("{} documents", flat.len());
         return Err(ImportError::new(ImportErrorKind::TooLarge, "", "", message)
-            .hint(format!("the bound is {MAX_POLICIES}")));
+            .hinted(format!("the bound is {MAX_POLICIES}")));
     }
     let read = (1..).zip(flat).map(|(number, json)| Document::read(json, number, workload));
     let read = read.collect::<Result<Vec<_>, _>>()?;

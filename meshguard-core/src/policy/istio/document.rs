@@ -147,7 +147,7 @@ impl Document {
         match target {
             Some(target) if purpose == Purpose::Enforce => {
                 let message = "a policy that is bound to a gateway or a service cannot be kept";
-                Err(target.fault(Kind::Unsupported, message).hint("select workloads by labels"))
+                Err(target.fault(Kind::Unsupported, message).hinted("select workloads by labels"))
             }
             _ => Ok(()),
         }
@@ -161,7 +161,7 @@ impl Document {
         let mut field = spec.clone();
         field.field.push_str(".rules");
         let message = "without rules it never matches";
-        Err(field.fault(Kind::Meaningless, message).hint("a rule `{}` matches every request"))
+        Err(field.fault(Kind::Meaningless, message).hinted("a rule `{}` matches every request"))
     }
 }
 
@@ -170,11 +170,11 @@ fn label(json: &Json, number: usize, workload: &Workload) -> String {
     let metadata = |key: &str| json.get("metadata")?.get(key)?.as_str();
     let clean = |text: &str| text.escape_debug().to_string();
     match metadata("name") {
-        Some(name) => {
+        Some(name) if !name.is_empty() => {
             let namespace = metadata("namespace").unwrap_or(&workload.namespace);
             format!("{}/{}", clean(namespace), clean(name))
         }
-        None => format!("document {number}"),
+        _ => format!("document {number}"),
     }
 }
 
@@ -184,13 +184,13 @@ fn check_kind(top: &Node<'_>) -> Result<(), ImportError> {
         let message = format!("a `{}` is not imported", kind.text()?.escape_debug());
         return Err(kind
             .fault(Kind::WrongKind, message)
-            .hint("give AuthorizationPolicy documents"));
+            .hinted("give AuthorizationPolicy documents"));
     }
     let version = top.require("apiVersion")?;
     if !API_VERSIONS.contains(&version.text()?) {
         let message = format!("unknown version `{}`", version.text()?.escape_debug());
         let hint = format!("it is {}", API_VERSIONS.join(" or "));
-        return Err(version.fault(Kind::WrongKind, message).hint(hint));
+        return Err(version.fault(Kind::WrongKind, message).hinted(hint));
     }
     Ok(())
 }
@@ -222,7 +222,7 @@ fn read_action(node: &Node<'_>) -> Result<Action, ImportError> {
         "CUSTOM" => Ok(Action::Custom),
         other => {
             let message = format!("unknown action `{}`", other.escape_debug());
-            Err(node.fault(Kind::UnknownValue, message).hint("ALLOW, DENY, AUDIT or CUSTOM"))
+            Err(node.fault(Kind::UnknownValue, message).hinted("ALLOW, DENY, AUDIT or CUSTOM"))
         }
     }
 }

@@ -40,7 +40,7 @@ impl ImportError {
         Self { kind, document, field, message: message.into(), hint: None }
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hinted(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -74,9 +74,15 @@ impl ImportError {
         &self.message
     }
 
+    /// Where and what, without the hint: `shop/p: spec.rules[0].from: it says nothing`.
+    #[must_use]
+    pub fn place_and_message(&self) -> String {
+        Self { hint: None, ..self.clone() }.to_string()
+    }
+
     /// What to write instead, where that can be said.
     #[must_use]
-    pub fn hint_text(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 }

@@ -35,7 +35,7 @@ impl<'d> Node<'d> {
                 field.push(key);
                 let message = format!("unknown field `{}`", key.escape_debug());
                 let hint = format!("known here: {}", known.join(", "));
-                Err(field.fault(Kind::UnknownField, message).hint(hint))
+                Err(field.fault(Kind::UnknownField, message).hinted(hint))
             }
         }
     }

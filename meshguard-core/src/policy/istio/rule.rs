@@ -96,7 +96,9 @@ impl Reader<'_> {
         let items = list.list()?;
         if items.is_empty() {
             let message = "an empty list matches nothing";
-            return Err(list.fault(Kind::Empty, message).hint("leave the field out for no limit"));
+            return Err(list
+                .fault(Kind::Empty, message)
+                .hinted("leave the field out for no limit"));
         }
         let clause = |item: &Node<'_>| {
             item.fields(Some(&[inner]))?;
@@ -129,14 +131,14 @@ impl Reader<'_> {
         }
         if facets.iter().all(|f| f.values.is_empty() && f.not_values.is_empty()) {
             let message = "it says nothing";
-            return Err(node.fault(Kind::Empty, message).hint("leave it out for no limit"));
+            return Err(node.fault(Kind::Empty, message).hinted("leave it out for no limit"));
         }
         let has = |keys: &[Key]| {
             facets.iter().any(|f| f.key.as_ref().is_some_and(|key| keys.contains(key)))
         };
         if has(&[Key::SourceServiceAccount]) && has(&[Key::SourcePrincipal, Key::SourceNamespace]) {
             let message = "`serviceAccounts` exclude `principals` and `namespaces`";
-            return Err(node.fault(Kind::Conflict, message).hint("write two sources"));
+            return Err(node.fault(Kind::Conflict, message).hinted("write two sources"));
         }
         Ok(facets)
     }
@@ -147,7 +149,7 @@ impl Reader<'_> {
         let items = node.list()?;
         if items.is_empty() && self.purpose == Purpose::Enforce {
             let message = "an empty list, which upstream reads as no limit";
-            return Err(node.fault(Kind::Empty, message).hint("leave the field out"));
+            return Err(node.fault(Kind::Empty, message).hinted("leave the field out"));
         }
         let texts: Result<Vec<String>, _> =
             items.iter().map(|item| item.text().map(ToOwned::to_owned)).collect();
@@ -161,7 +163,7 @@ impl Reader<'_> {
         }
         if facet.values.len().max(facet.not_values.len()) > MAX_ACCOUNTS {
             let message = format!("more than {MAX_ACCOUNTS} service accounts");
-            return Err(node.fault(Kind::BadValue, message).hint("write several sources"));
+            return Err(node.fault(Kind::BadValue, message).hinted("write several sources"));
         }
         for account in facet.values.iter_mut().chain(&mut facet.not_values) {
             if !account.contains('/') && !account.is_empty() {
@@ -195,7 +197,7 @@ impl Reader<'_> {
     fn condition_key(&self, node: &Node<'_>) -> Result<Option<Key>, ImportError> {
         let text = node.text()?;
         let unknown = |message: String| {
-            node.fault(Kind::UnknownKey, message).hint(
+            node.fault(Kind::UnknownKey, message).hinted(
                 "keys are source.ip, source.principal, source.namespace, source.serviceAccount, source.trustDomain, remote.ip, request.headers[name], request.auth.principal, request.auth.audiences, request.auth.presenter, request.auth.claims[name], destination.ip, destination.port, connection.sni",
             )
         };
@@ -257,7 +259,7 @@ fn check_values(node: &Node<'_>, facet: &Facet, is: &str, not: &str) -> Result<(
     else {
         return Ok(());
     };
-    let mut fault = node.fault(Kind::BadValue, message).hint(hint);
+    let mut fault = node.fault(Kind::BadValue, message).hinted(hint);
     match part {
         Part::Value(at) => fault.field = format!("{}.{is}[{at}]", node.field),
         Part::NotValue(at) => fault.field = format!("{}.{not}[{at}]", node.field),

@@ -134,7 +134,7 @@ impl<'w> Translation<'w> {
         if decision.is_none() && self.workload.purpose == Purpose::Enforce {
             let label = document.label();
             return Err(ImportError::new(Kind::Provider, label, "spec.provider.name", why)
-                .hint("say what it decides, as `NAME=deny`"));
+                .hinted("say what it decides, as `NAME=deny`"));
         }
         let denies = if decision.is_none() { ": what the policy matches is denied" } else { "" };
         self.warn(WarningKind::Custom, document, "spec.provider", &format!("{why}{denies}"));
@@ -156,9 +156,7 @@ impl<'w> Translation<'w> {
         for facet in rule.facets() {
             unsafe_parts::look_at_facet(self, sink.document, facet);
         }
-        if !tcp {
-            unsafe_parts::look_at_rule(self, sink, rule);
-        }
+        unsafe_parts::look_at_rule(self, sink, rule);
         let product = rule.from.len().max(1) * rule.to.len().max(1);
         if product > MAX_PRODUCT || self.rules.len() + product > MAX_RULES {
             let message = format!("{product} combinations of `from` and `to` are too many");
@@ -210,7 +208,9 @@ impl<'w> Translation<'w> {
                 key => Term::new(key.clone(), &facet.values, &facet.not_values),
             };
             terms.push(
-                term.map_err(|e| sink.fault(Kind::BadValue, &facet.field, e.message).hint(e.hint))?,
+                term.map_err(|e| {
+                    sink.fault(Kind::BadValue, &facet.field, e.message).hinted(e.hint)
+                })?,
             );
         }
         Ok(Some(terms))

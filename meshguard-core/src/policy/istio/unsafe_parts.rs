@@ -1,10 +1,10 @@
 //! What upstream's meaning leaves open: kept, with a warning.
 
-use super::aliases;
 use super::document::Document;
 use super::error::WarningKind;
 use super::rule::{Facet, Rule};
 use super::translate::{Sink, Translation};
+use super::{Protocol, aliases};
 use crate::policy::model::{Effect, Normalization};
 use crate::policy::term::Key;
 
@@ -32,6 +32,7 @@ pub(super) fn look_at_facet(to: &mut Translation<'_>, document: &Document, facet
 
 /// What is to be known of a rule as a whole.
 pub(super) fn look_at_rule(to: &mut Translation<'_>, sink: &Sink<'_>, rule: &Rule) {
+    let tcp = to.workload().protocol == Protocol::Tcp;
     let mut warn = |kind, field: &str, message| to.warn(kind, sink.document, field, message);
     match sink.effect {
         Effect::Allow => {
@@ -41,12 +42,12 @@ pub(super) fn look_at_rule(to: &mut Translation<'_>, sink: &Sink<'_>, rule: &Rul
             }
         }
         Effect::Deny => {
-            for facet in rule.facets() {
+            for facet in rule.facets().filter(|facet| !tcp || !facet.is_http()) {
                 if let Some((kind, message)) = spared(facet) {
                     warn(kind, &facet.field, message);
                 }
             }
-            if let Some(facet) = weak_paths(rule, to.workload().normalization) {
+            if let Some(facet) = weak_paths(rule, to.workload().normalization).filter(|_| !tcp) {
                 let message = "a backend that merges `//` or decodes `%2F` is reached by paths that this rule does not see";
                 to.warn(WarningKind::WeakNormalization, sink.document, &facet.field, message);
             }
