@@ -22,6 +22,7 @@
 mod entries;
 mod error;
 mod feed;
+mod flows;
 mod handle;
 mod key;
 mod open;
@@ -37,6 +38,7 @@ mod tests;
 
 pub use entries::{Entries, read};
 pub use error::{LedgerError, LedgerErrorKind, VerifyError, VerifyErrorKind};
+pub use flows::{FlowReader, MAX_EXCHANGES, Methods};
 pub use handle::Ledger;
 pub use meshguard_core::ledger::{
     Action, Audited as Verified, Change, Checkpoint, CheckpointError, Decision, Effect, End, Entry,

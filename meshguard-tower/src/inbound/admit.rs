@@ -167,7 +167,8 @@ fn allowed(decision: &policy::Decision<'_>) -> Result<(), Denied> {
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
-    Err(Denied::new(status, text, "denied").because(&decision.reason()))
+    let denied = Denied::new(status, text, "denied").because(&decision.reason());
+    Err(denied.on_route(decision.route()))
 }
 
 /// Counts it against the limit of the rule that allows it.

@@ -37,14 +37,22 @@ pub(super) struct Denied {
     name: Option<&'static str>,
     /// What the operator is told.
     reason: String,
+    /// The policy's template for it, where policy was asked.
+    route: Option<String>,
     pub(super) fate: Fate,
     retry_after: Option<u64>,
 }
 
 impl Denied {
     pub(super) fn new(status: StatusCode, text: &'static str, name: &'static str) -> Self {
-        let (reason, fate) = (text.to_owned(), Fate::Refused);
-        Self { status, text, name: Some(name), reason, fate, retry_after: None }
+        let (reason, route, fate) = (text.to_owned(), None, Fate::Refused);
+        Self { status, text, name: Some(name), reason, route, fate, retry_after: None }
+    }
+
+    /// The route that it asked for.
+    pub(super) fn on_route(mut self, route: Option<&str>) -> Self {
+        self.route = route.map(ToOwned::to_owned);
+        self
     }
 
     /// What the operator is told beyond the caller.
@@ -128,19 +136,25 @@ impl<'a> Asked<'a> {
     /// Refuses it. Tells the mesh, writes it down, and keeps why.
     pub(super) fn refuse(self, denied: Denied) -> Refused {
         let id = self.mesh.decision_id();
-        self.keep(id, denied.name, denied.reason);
+        self.keep(id, denied.name, denied.reason, denied.route.as_deref());
         Refused::by(id, denied.status, denied.text).retry_after(denied.retry_after)
     }
 
     /// It was ended under way, by the decision of this number: there is no answer to refuse.
     pub(super) fn ended(self, id: DecisionId, reason: String) {
-        self.keep(id, Some("withdrawn"), reason);
+        self.keep(id, Some("withdrawn"), reason, None);
     }
 
-    fn keep(self, id: DecisionId, name: Option<&'static str>, reason: String) {
+    fn keep(
+        self,
+        id: DecisionId,
+        name: Option<&'static str>,
+        reason: String,
+        route: Option<&str>,
+    ) {
         let explanation = self.explanation(id, reason);
         if let Some(name) = name {
-            self.write_down(&explanation);
+            self.write_down(&explanation, route);
             self.mesh.found(Direction::Inbound, self.edge, name, &explanation);
         }
         let asked = self.question.map(|question| (question, self.policy));
@@ -168,7 +182,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn write_down(&self, explanation: &Explanation) {
+    fn write_down(&self, explanation: &Explanation, route: Option<&str>) {
         self.mesh.record(|| {
             Entry::Decision(ledger::Decision {
                 id: explanation.id.number(),
@@ -176,7 +190,7 @@ impl<'a> Asked<'a> {
                 via: explanation.via.as_deref(),
                 allowed: false,
                 reason: &explanation.reason,
-                route: None,
+                route,
                 policy_version: explanation.policy_version,
             })
         });

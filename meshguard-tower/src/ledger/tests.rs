@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod disk;
+mod flows;
 mod memory;
 mod rig;
 mod writer;
