@@ -62,6 +62,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use self::judge::{Edge, Judge, Unknowns, Verdict};
+pub(super) use self::known::{Asks, decider, operations};
 pub use self::report::{Change, Replay, Unused};
 use super::flow::{Flow, Flows, Refusal, Was};
 use super::model::{RuleId, Semantics};

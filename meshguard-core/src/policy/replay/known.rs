@@ -16,14 +16,14 @@ use crate::policy::template::{Protocol, Segment, Template};
 
 /// One operation that the call may have been.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Operation<'a> {
-    pub(super) asks: Asks<'a>,
+pub(in crate::policy) struct Operation<'a> {
+    pub(in crate::policy) asks: Asks<'a>,
     /// The paths that it may have had; `None`: any.
     pub(super) path: Option<Cow<'a, [Segment]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asks<'a> {
+pub(in crate::policy) enum Asks<'a> {
     /// HTTP, with this method where it is known.
     Http(Option<&'a str>),
     Grpc,
@@ -56,7 +56,10 @@ impl<'a> Held<'a> {
 }
 
 /// The policy that decided the call, where that is the one in hand.
-pub(super) fn decider<'a>(recorded: Option<&'a Policy>, flow: &Flow<'_>) -> Option<&'a Document> {
+pub(in crate::policy) fn decider<'a>(
+    recorded: Option<&'a Policy>,
+    flow: &Flow<'_>,
+) -> Option<&'a Document> {
     let policy = recorded.filter(|policy| policy.version() == flow.policy_version)?;
     policy.loaded.as_ref().map(|loaded| &loaded.document)
 }
@@ -73,7 +76,7 @@ fn rule<'a>(document: &'a Document, name: &str) -> Option<&'a Rule> {
 }
 
 /// The operations that the call can have been; at least one.
-pub(super) fn operations<'a>(
+pub(in crate::policy) fn operations<'a>(
     document: Option<&'a Document>,
     flow: &Flow<'a>,
 ) -> Vec<Operation<'a>> {
