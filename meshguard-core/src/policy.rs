@@ -100,6 +100,7 @@ mod explain;
 mod flow;
 mod index;
 pub mod istio;
+pub mod learn;
 mod model;
 mod path;
 mod pattern;

@@ -46,8 +46,10 @@ pub(super) enum Refusal<'a> {
     Unmet(&'a str),
     /// Its path can be read in more than one way.
     Path(&'a str),
-    /// No rule was asked, or none matched.
-    Other(&'a str),
+    /// No rule was asked, before the path was read: because of who called.
+    Unasked(&'a str),
+    /// No rule matched.
+    NoRule(&'a str),
 }
 
 impl<'a> Refusal<'a> {
@@ -56,15 +58,13 @@ impl<'a> Refusal<'a> {
         // What a reason says beside its rule, by the words of one without a name.
         let denies = Reason::DenyRule("").to_string();
         let matched = matched();
-        let fixed = [
-            Reason::NoRule,
-            Reason::NoIdentity,
-            Reason::ForeignTrustDomain,
-            Reason::HopNotNamed,
-            Reason::NoPolicy,
-        ];
-        if fixed.iter().any(|reason| reason.to_string() == words) {
-            return Some(Self::Other(words));
+        let unasked =
+            [Reason::NoIdentity, Reason::ForeignTrustDomain, Reason::HopNotNamed, Reason::NoPolicy];
+        if unasked.iter().any(|reason| reason.to_string() == words) {
+            return Some(Self::Unasked(words));
+        }
+        if Reason::NoRule.to_string() == words {
+            return Some(Self::NoRule(words));
         }
         if words.starts_with("its path ") {
             return Some(Self::Path(words));
@@ -132,10 +132,9 @@ mod tests {
         assert_eq!(Refusal::read(&unmet), Some(Refusal::Unmet("a b")));
         let deny = Reason::DenyRule("never").to_string();
         assert_eq!(Refusal::read(&deny), Some(Refusal::Deny("never")));
-        for reason in [Reason::NoRule, Reason::HopNotNamed] {
-            let words = reason.to_string();
-            assert_eq!(Refusal::read(&words), Some(Refusal::Other(&words)));
-        }
+        let (none, unasked) = (Reason::NoRule.to_string(), Reason::HopNotNamed.to_string());
+        assert_eq!(Refusal::read(&none), Some(Refusal::NoRule(&none)));
+        assert_eq!(Refusal::read(&unasked), Some(Refusal::Unasked(&unasked)));
         let path = Reason::Path(PathError::Control).to_string();
         assert_eq!(Refusal::read(&path), Some(Refusal::Path(&path)));
         assert_eq!(Refusal::read("delivery is to be proved"), None);

@@ -44,9 +44,9 @@
 //! was no hop. What a record does not say, a draft cannot narrow, and says so in a comment:
 //! without the policy that decided, a route's method; where no template matched, the operation.
 
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -50,6 +50,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Calls that an imported policy decided are told from others only where that policy is at hand:
+//! their paths were not read strictly.
+//!
 //! What a candidate demands beyond its decision (limits, content, how an edge delivers) is not
 //! replayed.
 
@@ -159,8 +162,8 @@ impl<'f> Run<'_, 'f> {
             Ok(edge) => edge,
             Err(finding) => return Outcome::Denied(words(*finding)),
         };
-        let decider = known::decider(self.recorded, flow);
-        let operations = known::operations(decider, flow);
+        let decider = decider(self.recorded, flow);
+        let operations = operations(decider, flow);
         let mut used: HashMap<RuleId, usize> = HashMap::new();
         let mut verdicts = Vec::with_capacity(operations.len());
         for operation in &operations {
@@ -170,13 +173,18 @@ impl<'f> Run<'_, 'f> {
                 *used.entry(id).or_default() += usize::from(surely);
             }));
         }
+        let read = known::is_read(decider, flow);
         for (id, times) in used {
-            let how = if times == operations.len() { Used::Surely } else { Used::Perhaps };
+            let surely = read && times == operations.len();
+            let how = if surely { Used::Surely } else { Used::Perhaps };
             if let Some(used) = self.used.get_mut(id as usize) {
                 *used = how.max(*used);
             }
         }
-        self.outcome(verdicts)
+        match self.outcome(verdicts) {
+            Outcome::Allowed(_) if !read => Outcome::Depends(Unknowns::from(["the path".into()])),
+            outcome => outcome,
+        }
     }
 
     /// Of the operations that the call may have been: what holds for all of them.

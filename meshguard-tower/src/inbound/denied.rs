@@ -145,13 +145,7 @@ impl<'a> Asked<'a> {
         self.keep(id, Some("withdrawn"), reason, None);
     }
 
-    fn keep(
-        self,
-        id: DecisionId,
-        name: Option<&'static str>,
-        reason: String,
-        route: Option<&str>,
-    ) {
+    fn keep(self, id: DecisionId, name: Option<&'static str>, reason: String, route: Option<&str>) {
         let explanation = self.explanation(id, reason);
         if let Some(name) = name {
             self.write_down(&explanation, route);

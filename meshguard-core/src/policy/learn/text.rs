@@ -23,7 +23,8 @@ pub(super) fn write(seen: &Seen, version: u64) -> Option<Text> {
         put(&mut text, format_args!("federates = [{}]\n", others.join(", ")));
     }
     put(&mut text, format_args!("version = {version}\n"));
-    let hops: BTreeSet<&SpiffeId> = seen.rules.keys().filter_map(|(.., via)| via.as_ref()).collect();
+    let hops: BTreeSet<&SpiffeId> =
+        seen.rules.keys().filter_map(|(.., via)| via.as_ref()).collect();
     if !hops.is_empty() {
         let hops: Vec<String> = hops.iter().map(|hop| quoted(name(&names, hop))).collect();
         put(&mut text, format_args!("hops = [{}]\n", hops.join(", ")));

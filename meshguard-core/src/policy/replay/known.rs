@@ -10,7 +10,7 @@ use crate::access::Evidence;
 use crate::policy::Policy;
 use crate::policy::flow::{Flow, Refusal, Was};
 use crate::policy::model::{
-    ClaimCondition, Document, Effect, HeaderCondition, ProofNeed, Rule, When,
+    ClaimCondition, Document, Effect, HeaderCondition, ProofNeed, Rule, Semantics, When,
 };
 use crate::policy::template::{Protocol, Segment, Template};
 
@@ -64,6 +64,16 @@ pub(in crate::policy) fn decider<'a>(
     policy.loaded.as_ref().map(|loaded| &loaded.document)
 }
 
+/// Whether the path was found to have one reading only, as the candidate reads it.
+pub(super) fn is_read(document: Option<&Document>, flow: &Flow<'_>) -> bool {
+    let strictly = document.is_none_or(|document| document.semantics == Semantics::Native);
+    let unasked = match flow.was {
+        Was::Allowed(_) => false,
+        Was::Refused(words) => matches!(Refusal::read(words), Some(Refusal::Unasked(_))),
+    };
+    strictly && !unasked
+}
+
 /// What must have held for the call to be decided so.
 pub(super) fn held<'a>(document: Option<&'a Document>, flow: &Flow<'_>) -> Held<'a> {
     let Was::Allowed(name) = flow.was else { return Held::default() };
@@ -112,7 +122,7 @@ fn decided_by<'a>(document: &'a Document, flow: &Flow<'_>) -> Option<(&'a Rule, 
         Was::Allowed(name) => name,
         Was::Refused(words) => match Refusal::read(words)? {
             Refusal::Deny(name) | Refusal::Unmet(name) => name,
-            Refusal::Path(_) | Refusal::Other(_) => return None,
+            _ => return None,
         },
     };
     rule(document, name).map(|rule| (rule, document))
