@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::Facts;
 use crate::access::Access;
 use crate::policy::index::{ANY, Few, Numbers};
-use crate::policy::model::{Durability, Effect, Expect, Peers, RouteRule, TemplateId};
+use crate::policy::model::{
+    Durability, Effect, Expect, Peers, RouteRule, RuleId, Semantics, TemplateId,
+};
 use crate::policy::template::{Fit, Protocol, Segment, Template};
 use crate::policy::{Loaded, Policy, path};
 
@@ -53,7 +54,19 @@ impl Policy {
     /// order of the document. None where no rule is asked at all.
     #[must_use]
     pub fn shadows(&self, access: &Access<'_>) -> Vec<Shadow<'_>> {
-        let Some((facts, loaded)) = self.asked(access) else { return Vec::new() };
+        let mut found = self.shadow_rules(access);
+        found.sort_unstable();
+        found.dedup();
+        let rules = found.into_iter().filter_map(|id| self.rule(id));
+        rules.map(|rule| Shadow { rule: &rule.name, effect: rule.effect }).collect()
+    }
+
+    fn shadow_rules(&self, access: &Access<'_>) -> Vec<RuleId> {
+        let Some(loaded) = &self.loaded else { return Vec::new() };
+        if let Semantics::Istio(normalization) = loaded.document.semantics {
+            return loaded.imported_shadows(normalization, access);
+        }
+        let Ok(facts) = loaded.facts(access) else { return Vec::new() };
         let Ok(path) = path::normalize(access.path()) else { return Vec::new() };
         let mut found = Vec::new();
         let mut ask = |template: TemplateId, fit: Fit| {
@@ -79,10 +92,7 @@ impl Policy {
                 ask(id, fit);
             }
         });
-        found.sort_unstable();
-        found.dedup();
-        let rules = found.into_iter().filter_map(|id| self.rule(id));
-        rules.map(|rule| Shadow { rule: &rule.name, effect: rule.effect }).collect()
+        found
     }
 
     /// What must not stay silent, in the order of the document.
@@ -128,11 +138,6 @@ impl Policy {
                 route.templates.iter().map(move |id| (template(id), options))
             })
         })
-    }
-
-    fn asked<'a, 'v>(&'a self, access: &'a Access<'v>) -> Option<(Facts<'a, 'v>, &'a Loaded)> {
-        let loaded = self.loaded.as_ref()?;
-        Some((loaded.facts(access).ok()?, loaded))
     }
 }
 

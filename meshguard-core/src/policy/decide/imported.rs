@@ -1,10 +1,12 @@
 //! One access, judged by a document that was imported from Istio.
 
+use std::borrow::Cow;
+
 use crate::access::{Access, Operation};
 use crate::policy::model::{Effect, Normalization, Rule, RuleId};
 use crate::policy::reason::{Finding, Ruling};
 use crate::policy::template::Fit;
-use crate::policy::{Loaded, Policy};
+use crate::policy::{Loaded, PathError, Policy};
 
 impl Policy {
     /// Rule by rule: what upstream's policies say has no index. Who calls need not be known, but
@@ -18,14 +20,10 @@ impl Policy {
         if access.hop().is_some_and(|hop| loaded.hop(hop).is_none()) {
             return self.refuse(Finding::HopNotNamed);
         }
-        let path = match access.operation() {
-            Operation::Tcp => None,
-            _ => match normalization.apply(access.path()) {
-                Ok(path) => Some(path),
-                Err(error) => return self.refuse(Finding::Path(error)),
-            },
-        };
-        self.judge_read(loaded, access, path.as_deref())
+        match read(normalization, access) {
+            Ok(path) => self.judge_read(loaded, access, path.as_deref()),
+            Err(error) => self.refuse(Finding::Path(error)),
+        }
     }
 
     /// By the rules alone, with a path that is read already.
@@ -53,6 +51,32 @@ impl Policy {
         });
         let delivery = loaded.delivery(access.principal(), access.callee());
         Ruling { finding, route, delivery, policy: self.fingerprint }
+    }
+}
+
+impl Loaded {
+    /// The shadow rules of which everything holds.
+    pub(super) fn imported_shadows(
+        &self,
+        normalization: Normalization,
+        access: &Access<'_>,
+    ) -> Vec<RuleId> {
+        let named = access.hop().is_none_or(|hop| self.hop(hop).is_some());
+        let Ok(path) = read(normalization, access) else { return Vec::new() };
+        let rules = (0..).zip(&self.document.rules).filter(|(_, rule)| named && rule.shadow);
+        let found = rules.filter(|(_, rule)| holds(rule, access, path.as_deref()));
+        found.map(|(id, _)| id).collect()
+    }
+}
+
+/// The path as rules see it; `None` where the protocol has none.
+fn read<'v>(
+    normalization: Normalization,
+    access: &Access<'v>,
+) -> Result<Option<Cow<'v, str>>, PathError> {
+    match access.operation() {
+        Operation::Tcp => Ok(None),
+        _ => normalization.apply(access.path()).map(Some),
     }
 }
 

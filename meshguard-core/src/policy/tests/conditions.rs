@@ -171,9 +171,14 @@ fn a_rule_of_an_imported_document_has_terms_alone() {
     assert_eq!(policy.covered_headers().len(), 1);
     let nobody = Access::http("GET", "/x/../y");
     assert_eq!(reason(&policy, &nobody), "d denies it", "a header that is missing is not admin");
-    assert_eq!(reason(&policy, &nobody.header("x-token", "admin")), "a allows it");
+    let admin = nobody.clone().header("x-token", "admin");
+    assert_eq!(reason(&policy, &admin), "a allows it");
     let written: Policy = policy.to_toml().parse().unwrap();
     assert_eq!(written.to_toml(), policy.to_toml());
+    let shadow = text.replace("name='d'", "name='d'\nshadow=true");
+    let policy: Policy = shadow.parse().unwrap();
+    assert_eq!(reason(&policy, &nobody), "a allows it");
+    assert_eq!(policy.shadows(&nobody), [Shadow { rule: "d", effect: Effect::Deny }]);
     const ISTIO: &str = "semantics='istio'\n[[allow]]\nname='r'\n";
     check(&[
         (&format!("{ISTIO}from=['x']"), UnknownKey, 6, 1, "`when.where`"),
