@@ -18,12 +18,12 @@ pub(crate) enum Command {
     /// Run a table of tests and say which rules none of them reaches
     Test(test::Test),
     /// Say step by step what a policy decides on one access, and why
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
     /// Translate another mesh's policies into a document
     #[command(subcommand)]
     Import(import::Import),
     /// Decide on one access, or on many cases, by another mesh's policies as they stand
-    Decide(decide::Decide),
+    Decide(Box<decide::Decide>),
 }
 
 impl Command {

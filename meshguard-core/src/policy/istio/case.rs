@@ -127,10 +127,11 @@ impl Request {
         let text = |key: &str| Ok::<_, CaseError>(top.text(key)?.map(ToOwned::to_owned));
         let mut access = match context.protocol()? {
             Protocol::Tcp => OwnedAccess::tcp(),
-            Protocol::Http => OwnedAccess::http(
-                top.text("method")?.unwrap_or("GET"),
-                top.text("path")?.unwrap_or("/"),
-            ),
+            Protocol::Http => {
+                let grpc = context.text("protocol")?.is_some_and(|p| p.starts_with("grpc"));
+                let method = top.text("method")?.unwrap_or(if grpc { "POST" } else { "GET" });
+                OwnedAccess::http(method, top.text("path")?.unwrap_or("/"))
+            }
         };
         access.headers = top.headers()?;
         access.host = text("host")?;
