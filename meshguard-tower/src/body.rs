@@ -5,12 +5,14 @@
 //! wants to know how it ended, and that is their hook.
 
 mod eager;
+mod gather;
 mod hold;
 mod incoming;
 mod outgoing;
 mod plain;
 
 pub(crate) use eager::{Eager, eager};
+pub(crate) use gather::Gather;
 pub(crate) use hold::{Hold, HoldError};
 pub(crate) use incoming::Incoming;
 pub(crate) use incoming::{InHook, Rest, Unread};

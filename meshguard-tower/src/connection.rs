@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use meshguard_core::Peer;
@@ -27,6 +27,8 @@ struct Inner {
     /// The change that has doomed it, by its number; 0: none has.
     doomed: AtomicU64,
     closing: Mutex<Closing>,
+    /// Bytes of bodies that are held for requests without proof.
+    held: Arc<AtomicUsize>,
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
@@ -73,6 +75,7 @@ impl Connection {
             leave: CancellationToken::new(),
             doomed: AtomicU64::new(0),
             closing: Mutex::default(),
+            held: Arc::default(),
             caller: OnceLock::new(),
             hop: OnceLock::new(),
         }))
@@ -100,6 +103,11 @@ impl Connection {
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
         self.0.ends.server_name.as_deref()
+    }
+
+    /// Bytes of bodies that are held for requests without proof.
+    pub(crate) fn held(&self) -> &Arc<AtomicUsize> {
+        &self.0.held
     }
 
     /// The HTTP version.

@@ -4,6 +4,7 @@ mod admit;
 mod again;
 mod answer;
 mod claim;
+mod content;
 mod control;
 mod denied;
 mod ending;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod content;
 mod explain;
 mod limits;
 #[path = "../rig/mod.rs"]

@@ -240,7 +240,7 @@ async fn hold(
         }
         Err(HoldError::Body(error)) => Err(hook.answer_failed(&error, now()).into()),
         // Nothing limits it here.
-        Err(HoldError::Full) => {
+        Err(HoldError::Full | HoldError::Long) => {
             let error = DeliveryError::new(crate::error::DeliveryErrorKind::Timeout, 0, length);
             Err(hook.answer_failed(&error, now()).into())
         }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
-use meshguard_core::policy::{self, DeliveryMode, Ruling};
+use meshguard_core::policy::{self, Content, DeliveryMode, Limit, Ruling};
 use meshguard_core::{Access, Evidence, Policy, Reason, SpiffeId, Timestamp};
 
 use super::again;
 use super::claim::{BodyPlan, Proved, prove};
+use super::content;
 use super::denied::{Asked, Denied, refuse};
 use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
@@ -40,6 +41,11 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
+    /// What the body must be.
+    pub(super) fn content(&self) -> Option<&Content> {
+        self.decision.obligations()?.content
+    }
+
     /// What was asked.
     pub(super) fn asked(&self) -> Asked<'_> {
         Asked::under_way(&self.exchange, self.decision.policy())
@@ -85,8 +91,15 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let ruling = decide(mesh, &policy, &exchange, &facts, parts, now).map_err(refused)?;
     let delivery = ruling.delivery();
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
+    let owed = policy.decision(ruling).map(|decision| decision.obligations());
+    if let Some(content) = owed.and_then(|owed| owed.content) {
+        let checked = content::check_head(content, &parts.headers, grpc);
+        checked.map_err(|violation| refused(violation.denied()))?;
+    }
     // Last: what is refused anyway is not counted.
-    meter(mesh, &policy, ruling, exchange.principal.id()).map_err(refused)?;
+    if let Some((owed, limit)) = owed.and_then(|owed| Some((owed, owed.limit?))) {
+        meter(mesh, owed.rule, limit, exchange.principal.id()).map_err(refused)?;
+    }
     let head = parts.method == Method::HEAD;
     let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
     // A request is let in once.
@@ -172,15 +185,11 @@ fn allowed(decision: &policy::Decision<'_>) -> Result<(), Denied> {
 }
 
 /// Counts it against the limit of the rule that allows it.
-fn meter(mesh: &Mesh, policy: &Policy, ruling: Ruling, caller: &SpiffeId) -> Result<(), Denied> {
-    let Some(owed) = policy.decision(ruling).map(|decision| decision.obligations()) else {
-        return Ok(()); // it is this policy's ruling
-    };
-    let Some(limit) = owed.limit else { return Ok(()) };
-    mesh.quotas().take(owed.rule, limit, caller).map_err(|exceeded| {
+fn meter(mesh: &Mesh, rule: &str, limit: Limit, caller: &SpiffeId) -> Result<(), Denied> {
+    mesh.quotas().take(rule, limit, caller).map_err(|exceeded| {
         let text = "too many requests";
         let denied = Denied::new(StatusCode::TOO_MANY_REQUESTS, text, "limited");
-        let reason = format!("{} lets through no {exceeded}", owed.rule);
+        let reason = format!("{rule} lets through no {exceeded}");
         denied.because(&reason).retry_after(exceeded.retry_after())
     })
 }

@@ -160,7 +160,7 @@ where
                 .await
                 .map_err(|e| match e {
                     HoldError::Body(error) => admitted.exchange.fail(&error),
-                    HoldError::Full => {}
+                    HoldError::Full | HoldError::Long => {}
                 })
                 .ok()?;
             let consumed = ReceiptStatus::Consumed;

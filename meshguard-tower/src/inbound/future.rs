@@ -17,15 +17,19 @@ use tower_service::Service;
 use super::admit::{Admitted, admit};
 use super::answer::{AnswerHook, Protected, protect, settle};
 use super::claim::BodyPlan;
+use super::content::{self, Violation};
 use super::control::{Answer, control};
 use super::denied::Denied;
 use super::exchange::{Delivery, Proven, timed_out};
 use super::hook::RequestHook;
+use super::observed::Fate;
 use super::refuse::{Refused, trailers_only};
 use super::strip::strip_request;
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
-use crate::body::{Hold, HoldError, Incoming, Outgoing, Plain, stated_length, unmark_records};
+use crate::body::{
+    Gather, Hold, HoldError, Incoming, Outgoing, Plain, stated_length, unmark_records,
+};
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::mesh::{HELD, Mesh};
 use crate::session::MAX_HELD_PER_SESSION;
@@ -64,10 +68,17 @@ enum State<S, B, F> {
 }
 
 struct Held<S, B> {
-    hold: Hold<B>,
+    hold: Holding<B>,
     service: S,
     parts: Parts,
     admitted: Admitted,
+}
+
+enum Holding<B> {
+    /// A known body, small.
+    Known(Hold<B>),
+    /// Any body of which a rule says what it must be.
+    Content(Gather<RequestBody<B>>),
 }
 
 impl<S, B> InboundFuture<S, B>
@@ -92,18 +103,56 @@ where
                 let marked = prepare(&mut parts, &admitted);
                 match admitted.body {
                     BodyPlan::Known(digest) => {
-                        let hold = Hold::new(body, digest, length);
-                        let service = inner.clone();
-                        // The clone stays behind: the one that is ready goes along.
-                        let service = std::mem::replace(inner, service);
-                        State::Hold(Some(Held { hold, service, parts, admitted }))
+                        let hold = Holding::Known(Hold::new(body, digest, length));
+                        held(inner, parts, hold, admitted)
                     }
                     BodyPlan::Records(_) if !marked => unmarked(admitted),
+                    _ if admitted.content().is_some() => gather(inner, parts, body, admitted),
                     _ => run(inner, parts, body, admitted),
                 }
             }
         };
         Self { state }
+    }
+}
+
+fn held<S, B>(
+    inner: &mut S,
+    parts: Parts,
+    hold: Holding<B>,
+    admitted: Admitted,
+) -> State<S, B, S::Future>
+where
+    S: Service<Request<RequestBody<B>>> + Clone,
+{
+    let service = inner.clone();
+    // The clone stays behind: the one that is ready goes along.
+    let service = std::mem::replace(inner, service);
+    State::Hold(Some(Held { hold, service, parts, admitted }))
+}
+
+/// A body that is held, whatever proves it, until it is what its rule asks for.
+fn gather<S, B>(inner: &mut S, parts: Parts, body: B, admitted: Admitted) -> State<S, B, S::Future>
+where
+    S: Service<Request<RequestBody<B>>> + Clone,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let exchange = &admitted.exchange;
+    let longest = admitted.content().map_or(0, |content| content.max_bytes);
+    // A length that is stated is held to: no more than that needs a place.
+    let most = stated_length(&parts.headers).map_or(longest, |length| length.min(longest));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let of_caller = match &exchange.proven {
+        Some(proven) => &proven.session.held,
+        None => exchange.connection.held(),
+    };
+    let limits = [(of_caller, MAX_HELD_PER_SESSION), (exchange.mesh.held(), HELD)];
+    let hook = RequestHook::gathering(exchange);
+    let Some(body) = incoming(&parts, body, &admitted, hook) else { return surplus(admitted) };
+    match Gather::new(body, most, &limits) {
+        Some(gather) => held(inner, parts, Holding::Content(gather), admitted),
+        None => full(admitted, 0),
     }
 }
 
@@ -159,9 +208,26 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let hook = RequestHook::new(&admitted.exchange);
+    match incoming(&parts, body, &admitted, hook) {
+        Some(body) => call(inner, Request::from_parts(parts, body), admitted),
+        None => surplus(admitted),
+    }
+}
+
+/// A request's body on its way in; `None` where there is one that should not be.
+fn incoming<B>(
+    parts: &Parts,
+    body: B,
+    admitted: &Admitted,
+    hook: RequestHook,
+) -> Option<RequestBody<B>>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let exchange = &admitted.exchange;
-    let hook = RequestHook::new(exchange);
-    let body = match (&admitted.body, &exchange.proven) {
+    Some(match (&admitted.body, &exchange.proven) {
         (BodyPlan::Records(context), Some(proven)) => {
             let keys = &proven.session.keys;
             let limit = if admitted.grpc { exchange.mesh.message_limit() } else { RECORD };
@@ -169,10 +235,9 @@ where
             Incoming::records(body, decoder, admitted.grpc, hook)
         }
         (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
-        (BodyPlan::None, _) => return surplus(admitted),
+        (BodyPlan::None, _) => return None,
         _ => Incoming::plain(Plain::new(body, &parts.headers, true), hook),
-    };
-    call(inner, Request::from_parts(parts, body), admitted)
+    })
 }
 
 /// There is a body where the head's proof says that there is none.
@@ -189,6 +254,20 @@ fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<
     let refused = admitted.asked().refuse(Denied::told(StatusCode::BAD_REQUEST, text, error));
     let refused = refused.grpc(admitted.grpc).stating(admitted.exchange, rcpt, false);
     State::Refused(Some(refused))
+}
+
+/// A body that is not what its rule asks for. The application is not called.
+fn violated<S, B, F>(admitted: Admitted, violation: &Violation) -> State<S, B, F> {
+    admitted.exchange.observed.becomes(Fate::Refused);
+    let refused = admitted.asked().refuse(violation.denied()).grpc(admitted.grpc);
+    State::Refused(Some(refused.given_up(admitted.exchange)))
+}
+
+/// There is no room to hold it.
+fn full<S, B, F>(admitted: Admitted, got: usize) -> State<S, B, F> {
+    let text = "too many bodies are held already";
+    admitted.exchange.fail(&timed_out(got));
+    refused(admitted, Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, &text))
 }
 
 fn call<S, B>(
@@ -215,31 +294,42 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Trailers), HoldError>> {
+        let hold = match &mut self.hold {
+            Holding::Known(hold) => hold,
+            Holding::Content(gather) => return gather.poll(cx),
+        };
         match &self.admitted.exchange.proven {
-            None => self.hold.poll(cx, &[]),
+            None => hold.poll(cx, &[]),
             Some(proven) => {
                 let of_session = (&proven.session.held, MAX_HELD_PER_SESSION);
                 let in_all = (self.admitted.exchange.mesh.held(), HELD);
-                self.hold.poll(cx, &[of_session, in_all])
+                hold.poll(cx, &[of_session, in_all])
             }
         }
     }
 
     fn go(mut self, held: Result<(Bytes, Trailers), HoldError>) -> State<S, B, S::Future> {
-        let got = self.hold.got();
+        let got = match &self.hold {
+            Holding::Known(hold) => hold.got(),
+            Holding::Content(gather) => gather.got(),
+        };
         match held {
             Ok((data, trailers)) => {
                 self.admitted.exchange.observed.request_bytes(data.len() as u64);
                 self.set_length(data.len());
+                let checked = self.admitted.content().map(|c| content::check_body(c, &data));
+                if let Some(Err(violation)) = checked {
+                    return violated(self.admitted, &violation);
+                }
                 let hook = RequestHook::new(&self.admitted.exchange);
                 let body = Incoming::held(data, trailers, hook);
                 call(&mut self.service, Request::from_parts(self.parts, body), self.admitted)
             }
-            Err(HoldError::Full) => {
-                let text = "too many bodies are held already";
-                self.admitted.exchange.fail(&timed_out(got));
-                let denied = Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, &text);
-                refused(self.admitted, denied)
+            Err(HoldError::Full) => full(self.admitted, got),
+            Err(HoldError::Long) => {
+                let most = self.admitted.content().map_or(0, |content| content.max_bytes);
+                drop(self.hold);
+                violated(self.admitted, &Violation::Long(most))
             }
             Err(HoldError::Body(error)) => bad(self.admitted, &error, got),
         }

@@ -16,12 +16,19 @@ pub struct RequestHook {
     exchange: Arc<Exchange>,
     /// Given up with the body's end: its hook may live on.
     running: Option<Running>,
+    /// The body is gathered for the application, which has not seen it yet.
+    gathers: bool,
 }
 
 impl RequestHook {
     pub(crate) fn new(exchange: &Arc<Exchange>) -> Self {
         let running = Some(Running::new(exchange, Part::Request));
-        Self { exchange: Arc::clone(exchange), running }
+        Self { exchange: Arc::clone(exchange), running, gathers: false }
+    }
+
+    /// Of a body that is received as a whole before the application is called.
+    pub(crate) fn gathering(exchange: &Arc<Exchange>) -> Self {
+        Self { gathers: true, ..Self::new(exchange) }
     }
 }
 
@@ -35,9 +42,13 @@ impl InHook for RequestHook {
         let Some(proven) = &self.exchange.proven else { return Ok(()) };
         match decoder {
             Some(decoder) => {
-                let receipt = decoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
-                proven.set_receipt(receipt);
+                let status = match self.gathers {
+                    true => ReceiptStatus::Received,
+                    false => ReceiptStatus::Consumed,
+                };
+                proven.set_receipt(decoder.receipt(status, proven.claim.att));
             }
+            None if self.gathers => {}
             None => proven.consumed(),
         }
         Ok(())
