@@ -11,9 +11,13 @@ use crate::failure::Failure;
 
 /// The policy in a file: YAML where its name ends so, else TOML.
 pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
-    let text = text(path)?;
+    read(path, &text(path)?)
+}
+
+/// The policy that a file's text is.
+pub(crate) fn read(path: &Path, text: &str) -> Result<Policy, Failure> {
     let syntax = Syntax::of_file(&path.to_string_lossy());
-    Policy::read(&text, syntax).map_err(|error| Failure::policy(path, &text, &error))
+    Policy::read(text, syntax).map_err(|error| Failure::policy(path, text, &error))
 }
 
 /// The text of a document, which is not longer than a policy may be. `-` is the standard input.

@@ -9,6 +9,7 @@ mod access;
 mod document;
 mod failure;
 mod ledger;
+mod ledgers;
 mod output;
 mod policy;
 

@@ -1,9 +1,14 @@
 //! `meshguard policy …`.
 
 mod check;
+mod convert;
 mod decide;
+mod diff;
 mod explain;
 mod import;
+mod learn;
+mod replay;
+mod schema;
 mod test;
 
 use clap::Subcommand;
@@ -13,12 +18,23 @@ use crate::output::{Format, Verdict};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Read a policy document strictly and say what is in it
+    /// Read a document strictly and prove what is wrong with it
     Check(check::Check),
     /// Run a table of tests and say which rules none of them reaches
     Test(test::Test),
     /// Say step by step what a policy decides on one access, and why
     Explain(Box<explain::Explain>),
+    /// Say what a change of policy allows and denies, each with an access that shows it
+    Diff(diff::Diff),
+    /// Decide anew on the calls that ledgers recorded
+    Replay(replay::Replay),
+    /// Draw a least-privilege draft from the calls that ledgers recorded
+    Learn(learn::Learn),
+    /// Write a document in its canonical form, in TOML
+    #[command(visible_alias = "fmt")]
+    Convert(convert::Convert),
+    /// Print the JSON Schema of policy documents, by which editors complete them
+    Schema(schema::Schema),
     /// Translate another mesh's policies into a document
     #[command(subcommand)]
     Import(import::Import),
@@ -32,6 +48,11 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Test(test) => test.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Diff(diff) => diff.run(),
+            Self::Replay(replay) => replay.run(),
+            Self::Learn(learn) => learn.run(),
+            Self::Convert(convert) => convert.run(),
+            Self::Schema(schema) => schema.run(),
             Self::Import(import) => import.run(),
             Self::Decide(decide) => decide.run(),
         }
@@ -42,6 +63,11 @@ impl Command {
             Self::Check(check) => check.output.format,
             Self::Test(test) => test.output.format,
             Self::Explain(explain) => explain.output.format,
+            Self::Diff(diff) => diff.output.format,
+            Self::Replay(replay) => replay.output.format,
+            Self::Learn(learn) => learn.format,
+            Self::Convert(convert) => convert.format(),
+            Self::Schema(_) => Format::Json,
             Self::Import(import) => import.format(),
             Self::Decide(decide) => decide.format(),
         }

@@ -1,0 +1,41 @@
+//! `meshguard policy convert`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::document;
+use crate::failure::Failure;
+use crate::output::{Format, Verdict, print};
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// The policy document, in TOML or YAML; `-` reads TOML from the standard input
+    policy: PathBuf,
+    /// Where it is written, instead of the standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
+    output: Option<PathBuf>,
+    /// Write nothing: only say whether the document is in its canonical form
+    #[arg(long)]
+    check: bool,
+}
+
+impl Convert {
+    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
+        let text = document::text(&self.policy)?;
+        let canonical = document::read(&self.policy, &text)?.to_toml();
+        match &self.output {
+            _ if self.check => return Ok(Verdict::fine_if(text == canonical)),
+            Some(path) => {
+                std::fs::write(path, canonical).map_err(|error| Failure::file(path, &error))?;
+            }
+            None => print(&canonical)?,
+        }
+        Ok(Verdict::Fine)
+    }
+
+    #[allow(clippy::unused_self)] // as all commands have it
+    pub(crate) fn format(&self) -> Format {
+        Format::Text
+    }
+}
