@@ -15,6 +15,9 @@
 //! once; the hop's log says when. Each fault says what a stock receiver makes of it, which is
 //! often nothing at all. A hop is for tests: it is no proxy, and it trusts whom its bundle trusts.
 //!
+//! [`TokenIssuer`] and [`DpopKey`] make access tokens and proofs of possession, for policies that
+//! ask for claims.
+//!
 //! [`Sim`](sim::Sim) runs services with their policies and loops on simulated time, with attackers
 //! of nine sorts: what a reflex does, how soon, and what that costs honest callers, in a test
 //! without a runtime.
@@ -22,6 +25,7 @@
 mod files;
 mod hop;
 pub mod sim;
+mod tokens;
 
 pub use files::{SvidFiles, SvidFilesError, svid_files, write_svid_files};
 pub use hop::{
@@ -30,3 +34,4 @@ pub use hop::{
 };
 pub use meshguard_core::SpiffeId;
 pub use meshguard_tower::dev::{DevCa, DevCaError, DevSvid, LeafSpec};
+pub use tokens::{DpopKey, TokenIssuer, TokenKeyError, certificate_thumbprint};

@@ -19,6 +19,7 @@ mod refuse;
 mod route;
 mod scratch;
 mod strip;
+mod tokens;
 
 use std::task::{Context, Poll};
 

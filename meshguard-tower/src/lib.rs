@@ -11,6 +11,7 @@
 //! every outcome and every step is written down so that it cannot be changed unnoticed.
 
 mod aead;
+mod auth;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -44,6 +45,7 @@ pub mod tls;
 #[cfg(test)]
 mod rig;
 
+pub use auth::{Tokens, TokensError};
 pub use channel::{AnswerBody, CallError, CallErrorKind, Channel, ChannelBody, ChannelError};
 pub use connection::Connection;
 pub use decision::{Decision, DecisionId, Explanation};

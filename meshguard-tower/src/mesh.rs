@@ -25,8 +25,10 @@ use tower_layer::Layer as _;
 pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
 pub use operate::EdgeStatus;
 pub(crate) use pins::Pins;
+pub(crate) use reload::{Mark, mark};
 pub use reload::{PolicyStatus, ReloadError};
 
+use crate::auth::Verifier;
 use crate::channel::{Channel, ChannelError, Registry};
 use crate::control::{Engine, Gate};
 use crate::decision::{DecisionId, Explanation, Explanations};
@@ -77,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) rejudge: rejudge::State,
     policy: ArcSwap<Policy>,
     policy_status: watch::Sender<PolicyStatus>,
+    pub(crate) tokens: Option<Verifier>,
     sessions: Sessions,
     limits: Limits,
     message_limit: usize,

@@ -20,6 +20,7 @@ use super::head::one_reading;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use super::route;
+use super::tokens;
 use crate::body::{evidence, is_grpc};
 use crate::connection::Connection;
 use crate::control::Cause;
@@ -88,6 +89,9 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     // First: what the loop has cut off is not measured any more.
     restrict(mesh, &exchange).map_err(refused)?;
+    let token = tokens::check(&exchange, &policy, parts, authority, now).map_err(refused)?;
+    let facts = facts.token(token);
+    let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     let ruling = decide(mesh, &policy, &exchange, &facts, parts, now).map_err(refused)?;
     let delivery = ruling.delivery();
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
@@ -155,12 +159,12 @@ fn decide(
     let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
     let decision = policy.decide(&access);
     mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now);
-    allowed(&decision)?;
+    allowed(mesh, facts, &decision)?;
     if let Some(method) = route::check(policy, &access, parts)? {
         let facts = facts.asking(method);
         let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
         let second = policy.decide(&access);
-        allowed(&second)?;
+        allowed(mesh, &facts, &second)?;
         route::owes_the_same(&decision, &second)?;
     }
     Ok(decision.ruling())
@@ -174,13 +178,17 @@ fn trusted<'a>(mesh: &Mesh, policy: &Policy, access: Access<'a>) -> Access<'a> {
     }
 }
 
-fn allowed(decision: &policy::Decision<'_>) -> Result<(), Denied> {
-    let (status, text) = match decision.reason() {
+fn allowed(mesh: &Mesh, facts: &Facts, decision: &policy::Decision<'_>) -> Result<(), Denied> {
+    let reason = decision.reason();
+    if let Some(denied) = tokens::wanted(mesh, facts, &reason) {
+        return Err(denied.on_route(decision.route()));
+    }
+    let (status, text) = match reason {
         Reason::Rule(_) => return Ok(()),
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
-    let denied = Denied::new(status, text, "denied").because(&decision.reason());
+    let denied = Denied::new(status, text, "denied").because(&reason);
     Err(denied.on_route(decision.route()))
 }
 

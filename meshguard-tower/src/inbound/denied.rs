@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use meshguard_core::ledger::{self, Entry};
 use meshguard_core::{Access, Policy};
 
@@ -41,12 +41,23 @@ pub(super) struct Denied {
     route: Option<String>,
     pub(super) fate: Fate,
     retry_after: Option<u64>,
+    challenge: Option<Challenge>,
+}
+
+/// What a caller is told that has no token which holds.
+#[derive(Default)]
+pub(super) struct Challenge {
+    /// `WWW-Authenticate` (RFC 9110 §11.6.1).
+    pub(super) authenticate: Option<HeaderValue>,
+    /// `DPoP-Nonce` (RFC 9449 §8.2).
+    pub(super) nonce: Option<HeaderValue>,
 }
 
 impl Denied {
     pub(super) fn new(status: StatusCode, text: &'static str, name: &'static str) -> Self {
         let (reason, route, fate) = (text.to_owned(), None, Fate::Refused);
-        Self { status, text, name: Some(name), reason, route, fate, retry_after: None }
+        let (name, retry_after, challenge) = (Some(name), None, None);
+        Self { status, text, name, reason, route, fate, retry_after, challenge }
     }
 
     /// The route that it asked for.
@@ -58,6 +69,12 @@ impl Denied {
     /// What the operator is told beyond the caller.
     pub(super) fn because(mut self, reason: &dyn fmt::Display) -> Self {
         self.reason = reason.to_string();
+        self
+    }
+
+    /// With what its caller has to know to do better.
+    pub(super) fn challenging(mut self, challenge: Challenge) -> Self {
+        self.challenge = Some(challenge);
         self
     }
 
@@ -137,7 +154,8 @@ impl<'a> Asked<'a> {
     pub(super) fn refuse(self, denied: Denied) -> Refused {
         let id = self.mesh.decision_id();
         self.keep(id, denied.name, denied.reason, denied.route.as_deref());
-        Refused::by(id, denied.status, denied.text).retry_after(denied.retry_after)
+        let refused = Refused::by(id, denied.status, denied.text);
+        refused.retry_after(denied.retry_after).challenging(denied.challenge)
     }
 
     /// It was ended under way, by the decision of this number: there is no answer to refuse.

@@ -31,6 +31,8 @@ pub(crate) struct Token {
     pub(crate) proofs: Proofs,
     /// From then on it says nothing any more.
     pub(crate) until: Timestamp,
+    /// For the answer: the nonce that the next proof is to carry.
+    pub(crate) nonce: Option<HeaderValue>,
 }
 
 impl Facts {
@@ -45,7 +47,6 @@ impl Facts {
     }
 
     /// With what a token says.
-    #[allow(dead_code)] // until tokens are verified
     pub(super) fn token(mut self, token: Option<Token>) -> Self {
         self.token = token;
         self
@@ -110,6 +111,11 @@ impl Facts {
             headers: None,
             token: self.token.clone(),
         }
+    }
+
+    /// What the token says, where there is one.
+    pub(super) fn verified(&self) -> Option<&Token> {
+        self.token.as_ref()
     }
 
     pub(super) fn method(&self) -> &Method {

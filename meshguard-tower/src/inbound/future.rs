@@ -23,7 +23,7 @@ use super::denied::Denied;
 use super::exchange::{Delivery, Proven, timed_out};
 use super::hook::RequestHook;
 use super::observed::Fate;
-use super::refuse::{Refused, trailers_only};
+use super::refuse::{DPOP_NONCE, Refused, trailers_only};
 use super::strip::strip_request;
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
@@ -482,6 +482,9 @@ where
         outcome: None,
     });
     let (mut parts, body) = response.into_parts();
+    if let Some(nonce) = exchange.nonce() {
+        parts.headers.insert(DPOP_NONCE, nonce.clone());
+    }
     match (&exchange.proven, body) {
         (None, body) => {
             strip(&mut parts.headers);

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use meshguard_core::delivery::ReceiptStatus;
 use meshguard_core::delivery::field::{Body, Rcpt};
 use meshguard_core::delivery::known;
 
 use super::answer::{answered, prove};
+use super::denied::Challenge;
 use super::exchange::Exchange;
 use crate::decision::DecisionId;
 use crate::session::SESSION;
 
 /// The header that names the decision behind a refusal.
 pub(crate) const DECISION: &str = "meshguard-decision";
+/// The header that hands out a nonce (RFC 9449 §8.2).
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// An answer of our own. Says no more to the caller than the decision's number.
 pub(super) struct Refused {
@@ -26,6 +29,7 @@ pub(super) struct Refused {
     renew: bool,
     grpc: bool,
     proven: Option<Box<Proved>>,
+    challenge: Option<Box<Challenge>>,
 }
 
 /// What is proved of an answer of our own.
@@ -48,8 +52,16 @@ impl Refused {
     }
 
     fn done(status: StatusCode, text: &'static str) -> Self {
-        let (decision, retry_after, proven) = (None, None, None);
-        Self { status, text, decision, retry_after, renew: false, grpc: false, proven }
+        Self {
+            status,
+            text,
+            decision: None,
+            retry_after: None,
+            renew: false,
+            grpc: false,
+            proven: None,
+            challenge: None,
+        }
     }
 
     /// Asks for another session. A hint: anyone could have made it.
@@ -66,6 +78,12 @@ impl Refused {
 
     pub(super) fn decision(&self) -> Option<DecisionId> {
         self.decision
+    }
+
+    /// Tells its caller what it has to know to do better.
+    pub(super) fn challenging(mut self, challenge: Option<Challenge>) -> Self {
+        self.challenge = challenge.map(Box::new);
+        self
     }
 
     pub(super) fn grpc(mut self, grpc: bool) -> Self {
@@ -103,6 +121,11 @@ impl Refused {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = self.challenge {
+            let Challenge { authenticate, nonce } = *challenge;
+            let named = [(header::WWW_AUTHENTICATE, authenticate), (DPOP_NONCE, nonce)];
+            headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
         }
         // A proven answer has no body, and so a number rather than words.
         let text = if self.proven.is_some() || self.grpc { "" } else { self.text };

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable, mark, read_policy};
 use super::{Mesh, Pins, ReloadError, Shared, random};
+use crate::auth::{Tokens, TokensError, Verifier};
 use crate::control::{Engine, Gate};
 use crate::decision::Explanations;
 use crate::expect::Expectations;
@@ -42,6 +43,7 @@ pub struct MeshBuilder {
     credentials: Option<Credentials>,
     files: Files,
     policy: Option<Policy>,
+    tokens: Option<Tokens>,
     limits: Limits,
     message_limit: usize,
     sink: Option<Box<dyn Sink>>,
@@ -63,6 +65,8 @@ pub enum BuildError {
     Credentials(CredentialsError),
     /// The policy cannot be used.
     Policy(ReloadError),
+    /// Access tokens cannot be verified as configured.
+    Tokens(TokensError),
     /// The file of remembered peers cannot be read.
     Pins(PathBuf, io::Error),
     /// The certificate authority in memory gave no credentials.
@@ -78,6 +82,7 @@ impl MeshBuilder {
             credentials: None,
             files: Files::new(RELOAD_EVERY),
             policy: None,
+            tokens: None,
             limits: Limits::default(),
             message_limit: MESSAGE_LIMIT,
             sink: None,
@@ -164,6 +169,12 @@ impl MeshBuilder {
         self
     }
 
+    /// How access tokens are verified. Without it no request has claims.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
     /// Bounds of listeners.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -235,6 +246,7 @@ impl MeshBuilder {
         let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
+        let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
         let ledger_key = match &self.ledger {
@@ -257,6 +269,7 @@ impl MeshBuilder {
             rejudge: rejudge::State::new(self.rejudging),
             policy: ArcSwap::from_pointee(policy),
             policy_status: watch::Sender::new(status),
+            tokens,
             sessions,
             limits: self.limits,
             message_limit: self.message_limit,
@@ -305,6 +318,7 @@ impl fmt::Display for BuildError {
             }
             Self::Credentials(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),
+            Self::Tokens(error) => error.fmt(f),
             Self::Pins(path, error) => write!(f, "{}: {error}", path.display()),
             #[cfg(feature = "dev")]
             Self::Dev(error) => write!(f, "no credentials for development: {error}"),
@@ -318,6 +332,7 @@ impl std::error::Error for BuildError {
         match self {
             Self::Credentials(error) => Some(error),
             Self::Policy(error) => Some(error),
+            Self::Tokens(error) => Some(error),
             Self::Pins(_, error) => Some(error),
             _ => None,
         }

@@ -12,6 +12,7 @@ use meshguard_core::reflex::Signal;
 use meshguard_core::{Policy, PolicyError};
 
 use super::{Mesh, Shared};
+use crate::auth::{TokensError, Verifier};
 use crate::control::drive;
 use crate::rejudge::{self, Cause, Change, Whom};
 use crate::tls::{Credentials, CredentialsError, HandshakeErrorKind, now};
@@ -69,6 +70,8 @@ pub enum ReloadError {
     },
     /// The credentials cannot be used.
     Credentials(CredentialsError),
+    /// The keys that tokens are signed with cannot be used.
+    Tokens(TokensError),
 }
 
 impl PolicyStatus {
@@ -93,9 +96,9 @@ impl Files {
 pub(super) type Marks = (Vec<Mark>, Option<Mark>);
 
 /// What tells that a file has changed; through symbolic links, as mounted secrets are swapped.
-pub(super) type Mark = Option<(SystemTime, u64)>;
+pub(crate) type Mark = Option<(SystemTime, u64)>;
 
-pub(super) fn mark(path: &Path) -> Mark {
+pub(crate) fn mark(path: &Path) -> Mark {
     let data = std::fs::metadata(path).ok()?;
     Some((data.modified().ok()?, data.len()))
 }
@@ -119,7 +122,9 @@ impl Mesh {
     pub fn reload(&self) -> Result<(), Arc<ReloadError>> {
         let credentials = self.reload_credentials();
         let policy = self.reload_policy();
-        credentials.map_err(Arc::new).and(policy)
+        let tokens = self.0.tokens.as_ref().map_or(Ok(()), Verifier::reload);
+        let tokens = tokens.map_err(|error| Arc::new(ReloadError::Tokens(error)));
+        credentials.map_err(Arc::new).and(policy).and(tokens)
     }
 
     /// Puts a policy in force. Later requests see it; each request sees exactly one. One that
@@ -255,6 +260,9 @@ async fn watch(mesh: Weak<Shared>, every: Duration) {
         if found.1 != seen.1 {
             let _ = mesh.reload_policy();
         }
+        if let Some(tokens) = &mesh.0.tokens {
+            tokens.follow();
+        }
         mesh.0.sessions.expire(now());
         seen = found;
     }
@@ -299,6 +307,7 @@ impl fmt::Display for ReloadError {
                 write!(f, "the route {route} asks for `{key}`, which a service does not do yet")
             }
             Self::Credentials(error) => error.fmt(f),
+            Self::Tokens(error) => error.fmt(f),
         }
     }
 }
@@ -309,6 +318,7 @@ impl std::error::Error for ReloadError {
             Self::Read(_, error) => Some(error),
             Self::Policy(_, error) => Some(error),
             Self::Credentials(error) => Some(error),
+            Self::Tokens(error) => Some(error),
             Self::OlderPolicy { .. } | Self::Unsupported { .. } => None,
         }
     }

@@ -1,0 +1,120 @@
+//! The keys that issuers sign with.
+
+use std::io;
+use std::path::Path;
+
+use jsonwebtoken::DecodingKey;
+use meshguard_core::dpop::{Algorithm, Jwk, PublicKey};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::TokensError;
+use super::error::TokenError;
+
+/// A set has at most so many keys.
+const MAX_KEYS: usize = 128;
+/// A file of keys has at most so many bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// A set of public keys.
+#[derive(Debug)]
+pub(super) struct Keys(Vec<Key>);
+
+/// One key, and what it may sign with.
+#[derive(Debug)]
+pub(super) struct Key {
+    kid: Option<String>,
+    algorithms: Vec<Algorithm>,
+    pub(super) decoding: DecodingKey,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Value>,
+}
+
+impl Keys {
+    pub(super) fn read(path: &Path) -> Result<Self, TokensError> {
+        let read = |error| TokensError::Read(path.to_owned(), error);
+        if std::fs::metadata(path).map_err(read)?.len() > MAX_FILE {
+            return Err(read(io::Error::new(io::ErrorKind::FileTooLarge, "too large a key set")));
+        }
+        Self::parse(&std::fs::read(path).map_err(read)?)
+    }
+
+    /// Keys that are not understood are passed over (RFC 7517 §5), and told; secret ones are not.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, TokensError> {
+        let set: Set =
+            serde_json::from_slice(json).map_err(|e| TokensError::NotASet(e.to_string()))?;
+        if set.keys.len() > MAX_KEYS {
+            return Err(TokensError::TooManyKeys(set.keys.len()));
+        }
+        let mut keys = Vec::new();
+        for (at, value) in set.keys.into_iter().enumerate() {
+            match Jwk::deserialize(value) {
+                Ok(jwk) if jwk.is_secret() => return Err(TokensError::Secret(name(&jwk, at))),
+                Ok(jwk) => match Key::new(&jwk) {
+                    Ok(key) => keys.push(key),
+                    Err(why) => passed_over(&name(&jwk, at), &why),
+                },
+                Err(error) => passed_over(&at.to_string(), &error.to_string()),
+            }
+        }
+        if keys.is_empty() { Err(TokensError::NoKey) } else { Ok(Self(keys)) }
+    }
+
+    /// The one key that a token can be signed with, by what its header says.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, TokenError> {
+        let named = |key: &&Key| match kid {
+            Some(kid) => key.kid.as_deref() == Some(kid),
+            None => true,
+        };
+        let mut found =
+            self.0.iter().filter(named).filter(|key| key.algorithms.contains(&algorithm));
+        match (found.next(), found.next()) {
+            (Some(key), None) => Ok(key),
+            (Some(_), Some(_)) => Err(TokenError::ManyKeys),
+            (None, _) => Err(TokenError::UnknownKey),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Key {
+    fn new(jwk: &Jwk) -> Result<Self, String> {
+        let key = jwk.public_key().map_err(|fault| format!("it {fault}"))?;
+        let verifies = jwk.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|o| o == "verify"));
+        if !verifies || jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
+            return Err("it is not for signatures".into());
+        }
+        let algorithms: Vec<_> = match &jwk.alg {
+            None => Algorithm::ALL.into_iter().filter(|a| key.is_for(*a)).collect(),
+            Some(name) => Algorithm::parse(name).into_iter().filter(|a| key.is_for(*a)).collect(),
+        };
+        if algorithms.is_empty() {
+            return Err("its algorithm is not accepted".into());
+        }
+        Ok(Self { kid: jwk.kid.clone(), algorithms, decoding: decoding(&key) })
+    }
+}
+
+fn decoding(key: &PublicKey) -> DecodingKey {
+    let point = |x: &[u8], y: &[u8]| DecodingKey::from_ec_der(&[&[4], x, y].concat());
+    match key {
+        PublicKey::P256 { x, y } => point(x, y),
+        PublicKey::P384 { x, y } => point(x, y),
+        PublicKey::Ed25519(x) => DecodingKey::from_ed_der(x),
+        PublicKey::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+    }
+}
+
+fn name(jwk: &Jwk, at: usize) -> String {
+    jwk.kid.clone().unwrap_or_else(|| at.to_string())
+}
+
+fn passed_over(name: &str, why: &str) {
+    tracing::warn!(target: "meshguard::tokens", { key.id = name }, "a key is passed over: {why}");
+}
