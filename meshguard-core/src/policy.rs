@@ -1,7 +1,7 @@
 //! Policy: intent, decided.
 //!
-//! A policy is a TOML document that says who may talk to whom, for what, and under which
-//! conditions. It is read once, refused whole if anything in it is not understood, and then
+//! A policy is a document, in TOML or YAML, that says who may talk to whom, for what, and under
+//! which conditions. It is read once, refused whole if anything in it is not understood, and then
 //! answers [`Access`]es: [`Policy::decide`] is a pure function that never fails. All that no
 //! rule allows is denied, with its reason.
 //!
@@ -33,6 +33,19 @@
 //!     to   = ["orders"]                  # the callee, which must be known
 //!     http = ["POST /orders"]
 //!     when = { evidence = "verified", direct = true, trust = 0.6, headers = { x-tenant = "acme-*" } }
+//!     limit = { rate = "200/s", burst = 50 } # for each caller
+//!
+//!     [[allow]]
+//!     name = "tokens-cancel-orders"
+//!     shadow = true                      # told, and changes nothing
+//!     http = ["DELETE /orders/{id}"]
+//!     when = { claims = { scope = ["orders:cancel"] }, proof = "dpop", source = ["10.0.0.0/8"] }
+//!
+//!     [[expect]]                         # what must not stay silent
+//!     name = "nightly-settlement"
+//!     from = ["batch"]
+//!     http = ["POST /settlements"]
+//!     at_least = "1 in 24h"
 //!
 //!     [[deny]]                           # any deny rule that matches beats every allow rule
 //!     name = "batch-never-admin"
@@ -88,8 +101,16 @@
 //! Leaving something out of an [`Access`] never turns a denial into an allowance. An allow rule
 //! holds only by what is known. A deny rule holds unless what is known rules it out: one with
 //! `to` counts where the callee is unknown, one with `via` where the call is neither direct nor
-//! through a known hop, and its `when` has nothing but `direct = false`. The one exception is a
-//! hop that `hops` does not name: a transport that knows of a hop must say so.
+//! through a known hop, one with `source` where the address is unknown, and its `when` has
+//! nothing that a caller fails by proving less. The one exception is a hop that `hops` does not
+//! name: a transport that knows of a hop must say so. Documents that were imported
+//! ([`istio`]) keep their own semantics instead, where what is missing fulfils a negation.
+//!
+//! # Beside the decision
+//! [`Decision::obligations`] are what an allowed call still owes, [`Policy::shadows`] what would
+//! have decided, [`Policy::expectations`] what must not stay silent, [`Policy::route_options`]
+//! what holds for an operation whoever calls. [`Policy::check`], [`Policy::diff`],
+//! [`Policy::explain`], [`table`] and [`replay`] think ahead.
 
 mod admits;
 mod check;
