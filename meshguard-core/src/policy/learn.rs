@@ -25,7 +25,7 @@
 //! checkout = "spiffe://shop.example/checkout"
 //! orders = "spiffe://shop.example/orders"
 //!
-//! # 3 calls
+//! ## 3 calls
 //! [[allow]]
 //! name = "checkout-orders"
 //! from = ["checkout"]
