@@ -88,7 +88,7 @@ fn decodings(decoded: String) -> Result<Vec<String>, PathError> {
 }
 
 /// `None`: there is nothing to decode.
-fn decode(path: &str) -> Option<String> {
+pub(super) fn decode(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

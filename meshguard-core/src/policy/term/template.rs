@@ -184,4 +184,35 @@ mod tests {
         let template = Template::parse(&"{**}a".repeat(100)).unwrap();
         assert!(!template.matches(format!("{}b", "a".repeat(20_000)).as_bytes()));
     }
+
+    /// What a template means, one way after the other.
+    fn reference(items: &[Item], path: &[u8]) -> bool {
+        let Some((item, rest)) = items.split_first() else { return path.is_empty() };
+        let first = path.first().copied();
+        let skip = || path.get(1..).unwrap_or_default();
+        match item {
+            Item::Byte(byte) => first == Some(*byte) && reference(rest, skip()),
+            Item::Segment => first.is_some_and(in_segment) && reference(rest, skip()),
+            Item::Segments => {
+                reference(rest, path) || first.is_some_and(in_segment) && reference(items, skip())
+            }
+            Item::Path => {
+                let takes = |byte| byte == b'/' || in_segment(byte);
+                reference(rest, path) || first.is_some_and(takes) && reference(items, skip())
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn all_ways_at_once_are_all_ways(
+            template in r"(\{\*\}|\{\*\*\}|[ab/]){0,6}",
+            path in "[ab/|]{0,8}",
+        ) {
+            if let Ok(template) = Template::parse(&template) {
+                let want = reference(&template.items, path.as_bytes());
+                proptest::prop_assert_eq!(template.matches(path.as_bytes()), want);
+            }
+        }
+    }
 }
