@@ -1,8 +1,10 @@
 //! What a change of policy changes, proved.
 
 mod change;
+mod imported;
 mod region;
 
+use std::collections::HashSet;
 use std::fmt;
 
 pub use self::change::{EdgeChange, ObligationChange};
@@ -10,14 +12,14 @@ pub use self::region::Region;
 
 use self::region::Find;
 use super::model::{Document, Effect, Semantics};
-use super::region::{Block, Scope, Space, TooComplex};
+use super::region::{Block, Scope, Space, TooComplex, Work};
 use super::{Loaded, Policy};
 use crate::access::Access;
 
 /// How many pairs of regions may be compared for one answer, before it is left open.
 const WORK: usize = 3_000_000;
 /// As [`WORK`], for all answers of one comparison.
-const ALL_WORK: usize = 60_000_000;
+const ALL_WORK: usize = 200_000_000;
 
 /// What one policy decides otherwise than another, region by region.
 ///
@@ -84,7 +86,7 @@ impl Policy {
         let loaded = [self, new].map(|policy| policy.loaded.as_ref());
         let documents: Vec<&Document> = loaded.iter().flatten().map(|l| &l.document).collect();
         if documents.iter().any(|document| document.semantics != Semantics::Native) {
-            diff.open.push(Open::all(TooComplex::Imported));
+            diff.open = imported::open(&documents);
             return diff;
         }
         match Space::new(&documents) {
@@ -143,7 +145,7 @@ impl<'p> Diff<'p> {
 
     fn compare(&mut self, space: Space<'p>, [old, new]: [Option<&'p Loaded>; 2]) {
         let (old, new) = (Side::new(&space, old), Side::new(&space, new));
-        let mut work = ALL_WORK;
+        let mut work = Work::new(WORK, ALL_WORK);
         for (becomes, allows, denies) in [(Effect::Allow, &new, &old), (Effect::Deny, &old, &new)] {
             self.allowed_in_one(&space, becomes, allows, denies, &mut work);
         }
@@ -160,36 +162,50 @@ impl<'p> Diff<'p> {
         becomes: Effect,
         allows: &Side<'p>,
         denies: &Side<'p>,
-        work: &mut usize,
+        work: &mut Work,
     ) {
-        let unlike: Vec<&Named<'p>> =
-            denies.deny.iter().filter(|d| !d.is_in(&allows.deny)).collect();
+        let own_denies: Vec<_> = allows.deny.iter().collect();
+        let others: Vec<_> = allows.deny.iter().chain(&denies.allow).collect();
+        let (same_allows, same_denies) = (blocks(&denies.allow), blocks(&allows.deny));
+        let unlike = |deny: &&Named<'p>| !deny.is_in(&allows.deny, &same_denies, work.begin());
+        let unlike: Vec<&Named<'p>> = denies.deny.iter().filter(unlike).collect();
         for allow in &allows.allow {
-            let mut ask = |block: &Block, deny: Option<&'p str>, others: &[&Named<'p>]| {
-                let find = Find { space, becomes, allow: allow.name, deny };
-                match find.region(block, others, work) {
-                    Ok(region) => self.regions.extend(region),
-                    Err(why) => {
-                        self.open.push(Open {
-                            becomes: Some(becomes),
-                            allow: Some(allow.name),
-                            deny,
-                            why,
-                        });
-                    }
-                }
-            };
-            if !allow.is_in(&denies.allow) {
-                let others: Vec<_> = allows.deny.iter().chain(&denies.allow).collect();
-                ask(&allow.block, None, &others);
+            let find = |deny| Find { space, becomes, allow: allow.name, deny };
+            if !allow.is_in(&denies.allow, &same_allows, work.begin()) {
+                let found = find(None).region(&allow.block, &others, work.begin());
+                self.add(becomes, allow, None, found);
+            }
+            if let Err(why) = work.begin().spend(unlike.len()) {
+                self.add(becomes, allow, None, Err(why));
+                continue;
             }
             for deny in &unlike {
                 if let Some(both) = allow.block.meet(&deny.block) {
-                    ask(&both, Some(deny.name), &allows.deny.iter().collect::<Vec<_>>());
+                    let deny = Some(deny.name);
+                    let found = find(deny).region(&both, &own_denies, work.begin());
+                    self.add(becomes, allow, deny, found);
                 }
             }
         }
     }
+
+    fn add(
+        &mut self,
+        becomes: Effect,
+        allow: &Named<'p>,
+        deny: Option<&'p str>,
+        found: Result<Option<Region<'p>>, TooComplex>,
+    ) {
+        let (becomes, allow) = (Some(becomes), Some(allow.name));
+        match found {
+            Ok(region) => self.regions.extend(region),
+            Err(why) => self.open.push(Open { becomes, allow, deny, why }),
+        }
+    }
+}
+
+fn blocks<'s>(rules: &'s [Named<'_>]) -> HashSet<&'s Block> {
+    rules.iter().map(|rule| &rule.block).collect()
 }
 
 /// The enforced rules of one policy.
@@ -207,9 +223,10 @@ struct Named<'p> {
 }
 
 impl<'p> Named<'p> {
-    /// Whether one of these has all of it.
-    fn is_in(&self, others: &[Self]) -> bool {
-        others.iter().any(|other| self.block.within(&other.block))
+    /// Whether one of these has all of it; `false` where that takes too much work to say.
+    fn is_in(&self, others: &[Self], blocks: &HashSet<&Block>, work: &mut Work) -> bool {
+        let within = || others.iter().any(|other| self.block.within(&other.block));
+        blocks.contains(&self.block) || (work.spend(others.len()).is_ok() && within())
     }
 }
 
@@ -239,7 +256,8 @@ pub struct Open<'p> {
     pub becomes: Option<Effect>,
     /// The rule that allows it; `None`: any.
     pub allow: Option<&'p str>,
-    /// The deny rule of the other policy, where the question is about one.
+    /// The deny rule of the other policy, where the question is about one; without `allow`, of
+    /// either.
     pub deny: Option<&'p str>,
     /// Why.
     pub why: TooComplex,
@@ -254,7 +272,8 @@ impl Open<'_> {
 impl fmt::Display for Open<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.allow, self.deny) {
-            (None, _) => write!(f, "nothing was compared: {}", self.why),
+            (None, None) => write!(f, "nothing was compared: {}", self.why),
+            (None, Some(rule)) => write!(f, "{rule} was not compared: {}", self.why),
             (Some(allow), None) => write!(f, "{allow} was not compared: {}", self.why),
             (Some(allow), Some(deny)) => {
                 write!(f, "{allow} was not compared with {deny}: {}", self.why)

@@ -44,6 +44,8 @@ pub enum TooComplex {
     Values,
     /// One claim that conditions ask for stands inside of another.
     Claims,
+    /// Too many rules, peers or operations.
+    Size,
     /// Too many headers and claims have conditions.
     Conditions,
     /// The rules overlap in too many ways.
@@ -58,6 +60,7 @@ impl fmt::Display for TooComplex {
             Self::Patterns => "patterns of peers or operations overlap in too many ways",
             Self::Values => "patterns of a header's or claim's values overlap in too many ways",
             Self::Claims => "one claim that conditions ask for stands inside of another",
+            Self::Size => "too many rules, peers or operations",
             Self::Conditions => "too many headers and claims have conditions",
             Self::Search => "rules overlap in too many ways",
             Self::Imported => "conditions of imported documents are not compared",

@@ -9,7 +9,7 @@ use super::{Finding, FindingKind as Kind};
 /// How many pairs of regions may be compared for one answer, before it is left open.
 const WORK: usize = 3_000_000;
 /// As [`WORK`], for all answers of one check.
-const ALL_WORK: usize = 60_000_000;
+const ALL_WORK: usize = 200_000_000;
 /// The most rules of a proof that are tried without, to have the shortest.
 const MOST_TRIED: usize = 16;
 
@@ -19,7 +19,7 @@ pub(super) struct Checker<'a, 'p> {
     /// The rules that are enforced and can match something.
     rules: Vec<Known<'p>>,
     findings: Vec<Finding>,
-    left: Cell<usize>,
+    work: Cell<Work>,
 }
 
 struct Known<'p> {
@@ -38,7 +38,7 @@ impl<'a, 'p> Checker<'a, 'p> {
             document,
             rules: Vec::new(),
             findings: Vec::new(),
-            left: Cell::new(ALL_WORK),
+            work: Cell::new(Work::new(WORK, ALL_WORK)),
         };
         for rule in &document.rules {
             match space.rule(document, rule).filter(|block| space.inhabited(block)) {
@@ -74,9 +74,9 @@ impl<'a, 'p> Checker<'a, 'p> {
     /// What these leave of a block; if nothing, then few of them that do so.
     fn left(&self, block: &Block, blocks: &[&Block]) -> Result<Left, TooComplex> {
         let ask = |blocks: &[&Block]| {
-            let mut work = Work::new(WORK.min(self.left.get()));
-            let answer = left(self.space, block, blocks, &mut work);
-            self.left.set(self.left.get() - work.spent());
+            let mut work = self.work.get();
+            let answer = left(self.space, block, blocks, work.begin());
+            self.work.set(work);
             answer
         };
         let mut proof = match ask(blocks)? {
@@ -94,6 +94,14 @@ impl<'a, 'p> Checker<'a, 'p> {
             }
         }
         Ok(Left::Nothing(proof))
+    }
+
+    /// Counts what is looked at without a question.
+    fn spend(&self, steps: usize) -> Result<(), TooComplex> {
+        let mut work = self.work.get();
+        let answer = work.begin().spend(steps);
+        self.work.set(work);
+        answer
     }
 
     /// The names of the rules that cover a block, if they do.
@@ -128,6 +136,10 @@ impl<'a, 'p> Checker<'a, 'p> {
     }
 
     fn rule_is_reached(&mut self, at: usize) {
+        if let Err(why) = self.spend(self.rules.len()) {
+            self.rules[at].open = true;
+            return self.findings.push(Finding::open(&self.rules[at].rule.name, why));
+        }
         let mut before: Vec<usize> = self.with(Effect::Deny).collect();
         let own = self.rules[at].rule.effect;
         if own == Effect::Allow && self.is_covered(at, &before, Kind::Unreachable) {
@@ -141,7 +153,7 @@ impl<'a, 'p> Checker<'a, 'p> {
     }
 
     fn rule_is_needed(&mut self, at: usize) {
-        if self.rules[at].idle || self.rules[at].open {
+        if self.rules[at].idle || self.rules[at].open || self.spend(self.rules.len()).is_err() {
             return;
         }
         let own = self.rules[at].rule;
@@ -160,6 +172,7 @@ impl<'a, 'p> Checker<'a, 'p> {
 
     /// Whether something of a block is allowed; if not, the deny rules that make it so.
     fn is_allowed(&self, block: &Block) -> Result<Option<Vec<String>>, TooComplex> {
+        self.spend(self.rules.len())?;
         let denies: Vec<usize> = self.with(Effect::Deny).collect();
         let mut names = Vec::new();
         for allow in self.with(Effect::Allow) {
@@ -223,9 +236,13 @@ impl<'a, 'p> Checker<'a, 'p> {
     fn overlaps(&mut self) {
         let denies: Vec<usize> = self.with(Effect::Deny).collect();
         for deny in denies {
-            let block = &self.rules[deny].block;
             let mut allows = Vec::new();
             let mut witness = None;
+            if let Err(why) = self.spend(self.rules.len()) {
+                self.findings.push(Finding::open(&self.rules[deny].rule.name, why));
+                continue;
+            }
+            let block = &self.rules[deny].block;
             for allow in self.with(Effect::Allow) {
                 let other = &self.rules[allow].block;
                 if other.within(block) || block.within(other) {

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::super::model::{DeliveryRule, Rule};
-use super::super::region::{Block, Left, Space, TooComplex, Work, left};
-use super::{Diff, Open, Scope, Side, WORK};
+use super::super::region::{Block, Left, Space, Work, left};
+use super::{Diff, Open, Scope, Side};
 use crate::access::OwnedAccess;
 use crate::identity::SpiffeId;
 
@@ -46,30 +46,27 @@ impl<'p> Diff<'p> {
         space: &Space<'p>,
         old: &Side<'p>,
         new: &Side<'p>,
-        all: &mut usize,
+        work: &mut Work,
     ) {
+        let Some(pairs) = unlike(old, new) else { return };
         let denied = || old.deny.iter().chain(&new.deny);
-        for (i, a) in old.allow.iter().enumerate() {
-            for (j, b) in new.allow.iter().enumerate() {
-                if keeps_to(a.rule, b.rule) {
-                    continue;
+        for (i, j) in pairs {
+            let (a, b) = (&old.allow[i], &new.allow[j]);
+            if let Err(why) = work.begin().spend(1 + i + j) {
+                return self.open.push(Open { allow: Some(b.name), ..Open::all(why) });
+            }
+            let Some(both) = a.block.meet(&b.block) else { continue };
+            let earlier = old.allow[..i].iter().chain(&new.allow[..j]).chain(denied());
+            let earlier: Vec<&Block> = earlier.map(|named| &named.block).collect();
+            match left(space, &both, &earlier, work) {
+                Ok(Left::Nothing(_)) => {}
+                Ok(Left::Some(piece)) => {
+                    self.obligations.extend(space.witness(&piece).map(|witness| {
+                        let scope = space.scope(&both);
+                        ObligationChange { old: a.name, new: b.name, scope, witness }
+                    }));
                 }
-                let Some(both) = a.block.meet(&b.block) else { continue };
-                let earlier = old.allow[..i].iter().chain(&new.allow[..j]).chain(denied());
-                let earlier: Vec<&Block> = earlier.map(|named| &named.block).collect();
-                match counted(all, |work| left(space, &both, &earlier, work)) {
-                    Ok(Left::Nothing(_)) => {}
-                    Ok(Left::Some(piece)) => {
-                        self.obligations.extend(space.witness(&piece).map(|witness| {
-                            let scope = space.scope(&both);
-                            ObligationChange { old: a.name, new: b.name, scope, witness }
-                        }));
-                    }
-                    Err(why) => {
-                        let (allow, deny) = (Some(b.name), None);
-                        self.open.push(Open { becomes: None, allow, deny, why });
-                    }
-                }
+                Err(why) => self.open.push(Open { allow: Some(b.name), ..Open::all(why) }),
             }
         }
     }
@@ -80,7 +77,7 @@ impl<'p> Diff<'p> {
         space: &Space<'p>,
         old: &Side<'p>,
         new: &Side<'p>,
-        all: &mut usize,
+        work: &mut Work,
     ) {
         let (old, new) = (edges(space, old), edges(space, new));
         for (i, (a, was)) in old.iter().enumerate() {
@@ -88,7 +85,7 @@ impl<'p> Diff<'p> {
                 let Some(both) = a.meet(b).filter(|_| was != is) else { continue };
                 let earlier = old[..i].iter().chain(&new[..j]).map(|(block, _)| block);
                 let earlier: Vec<&Block> = earlier.collect();
-                match counted(all, |work| left(space, &both, &earlier, work)) {
+                match left(space, &both, &earlier, work.begin()) {
                     Ok(Left::Nothing(_)) => {}
                     Ok(Left::Some(piece)) => {
                         let witness = space.witness(&piece);
@@ -105,15 +102,14 @@ impl<'p> Diff<'p> {
     }
 }
 
-/// Runs a question within what work is left.
-fn counted<T>(
-    all: &mut usize,
-    ask: impl FnOnce(&mut Work) -> Result<T, TooComplex>,
-) -> Result<T, TooComplex> {
-    let mut work = Work::new(WORK.min(*all));
-    let answer = ask(&mut work);
-    *all -= work.spent();
-    answer
+/// The pairs of allow rules with other obligations; `None` where all have the same.
+fn unlike(old: &Side<'_>, new: &Side<'_>) -> Option<impl Iterator<Item = (usize, usize)>> {
+    let first = old.allow.iter().chain(&new.allow).next()?.rule;
+    if old.allow.iter().chain(&new.allow).all(|named| keeps_to(named.rule, first)) {
+        return None;
+    }
+    let pairs = (0..old.allow.len()).flat_map(|i| (0..new.allow.len()).map(move |j| (i, j)));
+    Some(pairs.filter(|(i, j)| !keeps_to(old.allow[*i].rule, new.allow[*j].rule)))
 }
 
 fn keeps_to(a: &Rule, b: &Rule) -> bool {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::super::model::Effect;
 use super::super::region::{Block, Left, Scope, Space, TooComplex, Work, left, narrow};
-use super::{Named, WORK};
+use super::Named;
 use crate::access::OwnedAccess;
 
 /// Accesses that one policy allows and the other denies.
@@ -96,20 +96,9 @@ impl<'p> Find<'_, 'p> {
         &self,
         block: &Block,
         others: &[&Named<'p>],
-        all: &mut usize,
-    ) -> Result<Option<Region<'p>>, TooComplex> {
-        let mut work = Work::new(WORK.min(*all));
-        let found = self.search(block, others, &mut work);
-        *all -= work.spent();
-        found
-    }
-
-    fn search(
-        &self,
-        block: &Block,
-        others: &[&Named<'p>],
         work: &mut Work,
     ) -> Result<Option<Region<'p>>, TooComplex> {
+        work.spend(others.len())?;
         let blocks: Vec<&Block> = others.iter().map(|other| &other.block).collect();
         let Some((block, near)) = narrow(self.space, block, &blocks, work)? else {
             return Ok(None);

@@ -8,26 +8,32 @@ use super::TooComplex;
 use super::bits::Bits;
 use super::block::{Axis, Block};
 
-/// How many blocks have been looked at, and may be.
-#[derive(Debug)]
+/// How many blocks may still be looked at: for one question, and for all of them.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::policy) struct Work {
-    bound: usize,
-    spent: usize,
+    most: usize,
+    one: usize,
+    all: usize,
 }
 
 impl Work {
-    pub(in crate::policy) fn new(bound: usize) -> Self {
-        Self { bound, spent: 0 }
+    /// `one`: the most for one question; `all`: for all of them.
+    pub(in crate::policy) fn new(one: usize, all: usize) -> Self {
+        Self { most: one, one: one.min(all), all }
     }
 
-    /// Never more than the bound.
-    pub(in crate::policy) fn spent(&self) -> usize {
-        self.spent
+    /// The next question.
+    pub(in crate::policy) fn begin(&mut self) -> &mut Self {
+        self.one = self.most.min(self.all);
+        self
     }
 
-    fn spend(&mut self, steps: usize) -> Result<(), TooComplex> {
-        self.spent = self.spent.saturating_add(steps).min(self.bound);
-        if self.spent == self.bound { Err(TooComplex::Search) } else { Ok(()) }
+    pub(in crate::policy) fn spend(&mut self, steps: usize) -> Result<(), TooComplex> {
+        let enough = steps <= self.one;
+        let steps = steps.min(self.one);
+        self.one -= steps;
+        self.all -= steps;
+        if enough { Ok(()) } else { Err(TooComplex::Search) }
     }
 }
 
@@ -227,7 +233,7 @@ mod tests {
             let free = |cell: &[u32; 5]| lives(cell) && !blocks.iter().any(|b| b.has(cell));
             cells().any(|cell| from.has(&cell) && free(&cell))
         };
-        match left(&toy, &from, &blocks, &mut Work::new(1_000_000)) {
+        match left(&toy, &from, &blocks, &mut Work::new(1_000_000, 1_000_000)) {
             Ok(Left::Nothing(proof)) => {
                 let proof: Vec<&Block> = proof.into_iter().map(|at| blocks[at]).collect();
                 !free(&proof)
@@ -259,7 +265,7 @@ mod tests {
     fn what_takes_too_much_work_is_said_to() {
         let toy = Toy(LENS.into_iter().map(Bits::all).collect());
         let all = Block::new(Vec::new()).unwrap();
-        let few = left(&toy, &all, &[&all, &all], &mut Work::new(2));
+        let few = left(&toy, &all, &[&all, &all], &mut Work::new(2, 2));
         assert!(matches!(few, Err(TooComplex::Search)));
     }
 }

@@ -20,6 +20,7 @@ use super::lines::header::HeaderLine;
 use super::lines::operations::OperationLine;
 use super::lines::ordered::{EVIDENCE, PROOFS, SourceLine, TrustLine};
 use super::lines::peers::{DIRECT, INDIRECT, PeerLine, Role, UNKNOWN};
+use super::lines::room;
 use crate::access::{Access, OwnedAccess};
 use crate::policy::model::{Document, Effect, Expect, Peers, Rule, Templates, When};
 
@@ -76,6 +77,8 @@ impl<'p> Space<'p> {
         if HEADERS + space.headers.len() + claims > MAX_AXES {
             return Err(TooComplex::Conditions);
         }
+        let classes = [space.callers.len(), space.callees.len(), space.operations.len()];
+        room(rules().count(), classes.iter().sum())?;
         let mut lens = vec![space.callers.len(), space.callees.len(), space.hops.len()];
         lens.extend([space.operations.len(), EVIDENCE.len(), space.trust.len(), PROOFS.len()]);
         lens.push(space.sources.len());

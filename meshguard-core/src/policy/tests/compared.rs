@@ -4,7 +4,7 @@ use super::generate::Seeded;
 use super::nearby::{Pieces, ask, near, pair};
 use crate::access::OwnedAccess;
 use crate::policy::region::defect::{self, Defect};
-use crate::policy::{Diff, Effect, Policy, Region};
+use crate::policy::{Diff, Effect, Policy, Region, TooComplex};
 
 /// What was seen of some pairs.
 #[derive(Debug, Default)]
@@ -213,6 +213,28 @@ fn a_region_is_told_in_the_words_of_the_documents() {
              to spiffe://shop.example/ns/prod/sa/orders: GET /o/{**} but * /o/secret",
         ]
     );
+}
+
+#[test]
+fn of_imported_documents_what_stands_in_both_does_not_differ_and_the_rest_is_open() {
+    let rule = |effect: &str, name: &str, path: &str| {
+        let term = format!("{{key='request.path', values=['{path}']}}");
+        format!("[[{effect}]]\nname='{name}'\nwhen={{where=[{term}]}}\n")
+    };
+    let load = |rules: &[String]| -> Policy {
+        let head = "mesh='m'\nversion=1\nsemantics='istio'\nnormalization='base'\n";
+        (head.to_owned() + &rules.concat()).parse().unwrap_or_else(|e| panic!("{e}"))
+    };
+    let (a, b) = (rule("allow", "a", "/a*"), rule("deny", "b", "/b"));
+    let old = load(&[a.clone(), b.clone()]);
+    assert!(old.diff(&load(&[b.clone(), a.clone()])).is_empty());
+    let new = load(&[a, rule("allow", "c", "/c")]);
+    let told: Vec<String> = old.diff(&new).open().iter().map(ToString::to_string).collect();
+    let why = TooComplex::Imported;
+    assert_eq!(told, [format!("b was not compared: {why}"), format!("c was not compared: {why}")]);
+    let native = super::policy("");
+    assert!(!native.diff(&new).is_complete() && !new.diff(&native).is_complete());
+    assert!(new.check().iter().any(|finding| finding.why() == Some(why)));
 }
 
 /// Rules of a fleet: most name two services and some operations, few are broad. The first

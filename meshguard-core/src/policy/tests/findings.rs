@@ -117,7 +117,9 @@ fn every_other_rule_decides(policy: &Policy, _: &mut Seeded) -> Result<(), Strin
         };
         let before: Vec<&Block> =
             blocks.iter().filter(first).filter_map(|(_, block)| block.as_ref()).collect();
-        let Ok(Left::Some(piece)) = left(&space, block, &before, &mut Work::new(1_000_000)) else {
+        let Ok(Left::Some(piece)) =
+            left(&space, block, &before, &mut Work::new(1_000_000, 1_000_000))
+        else {
             return Err(format!("{} is dead, and nothing was found", rule.name));
         };
         let witness = space.witness(&piece).ok_or("no witness")?;

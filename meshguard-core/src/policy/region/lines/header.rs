@@ -41,6 +41,7 @@ impl<'p> HeaderLine<'p> {
             classes.insert(matches, values.len());
         }
         let len = 1 + values.len();
+        super::room(own.len(), len)?;
         let mut sets = vec![Bits::none(len); own.len()];
         for (matches, class) in &classes {
             for number in matches {

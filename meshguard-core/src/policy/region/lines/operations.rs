@@ -66,6 +66,7 @@ impl<'p> OperationLine<'p> {
                 return Err(TooComplex::Patterns);
             }
         }
+        super::room(2 * line.templates.len(), line.len())?;
         line.sets = vec![(Bits::none(line.len()), Bits::none(line.len())); line.templates.len()];
         for ((every, deny), class) in &line.classes {
             for number in every {

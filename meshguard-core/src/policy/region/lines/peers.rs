@@ -104,6 +104,7 @@ impl<'p> PeerLine<'p> {
             line.classes.insert(class.matches.clone(), beside + matches.len());
             matches.push(class.matches);
         }
+        super::room(line.names.texts.len(), line.len())?;
         let mut sets = vec![Bits::none(line.len()); line.names.texts.len()];
         for (at, numbers) in matches.iter().enumerate() {
             for number in numbers {
