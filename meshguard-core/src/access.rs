@@ -396,8 +396,11 @@ impl<'a> Access<'a> {
                 .iter()
                 .any(|(n, v)| n.eq_ignore_ascii_case(name) && test(v.trim_ascii().as_bytes())),
             Headers::Map { map, covered } => {
-                covered.iter().any(|c| c.as_str().eq_ignore_ascii_case(name))
-                    && map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
+                // A look-up by `HeaderName` does not parse the name again.
+                let name = covered.iter().find(|c| c.as_str().eq_ignore_ascii_case(name));
+                name.is_some_and(|name| {
+                    map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
+                })
             }
         }
     }

@@ -9,7 +9,7 @@ pub use self::aside::{Expectation, RouteOptions, Shadow};
 pub(super) use self::conditions::claim;
 pub(super) use self::misses::{Asked, Misses};
 
-use super::index::{ANY, Few, Numbers};
+use super::index::{ANY, Few, Numbers, PairId};
 use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, Semantics, TemplateId};
 use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
@@ -131,7 +131,7 @@ struct Facts<'a, 'v> {
     from: Numbers,
     to: Numbers,
     /// Of caller and callee, under which there are rules.
-    pairs: Few<(u32, u32)>,
+    pairs: Few<PairId>,
     /// Of the hop, where there is one.
     via: Option<Numbers>,
 }
@@ -182,11 +182,11 @@ impl Facts<'_, '_> {
 
     /// Asks the rules for one template that matches, or those for every operation.
     fn ask(&self, template: TemplateId, fit: Fit, found: &mut Found) {
-        for (from, to) in self.pairs.as_slice() {
-            let key = [*from, *to, template];
-            self.ask_deny(self.loaded.index.deny(key), found);
+        for pair in self.pairs.as_slice() {
+            let rules = self.loaded.index.rules(*pair, template);
+            self.ask_deny(rules.deny, found);
             if fit == Fit::Every {
-                self.ask_allow(self.loaded.index.allow(key), found);
+                self.ask_allow(rules.allow, found);
             }
         }
     }

@@ -9,14 +9,15 @@ mod mixer;
 mod numbers;
 mod trie;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use self::filed::{Filed, Key};
+use self::filed::{Filed, Key, Kind as Filing, wide};
+pub(super) use self::filed::{Group, PairId};
 use self::mixer::Unkeyed;
 pub(super) use self::numbers::{Few, Numbers};
 use self::trie::Trie;
 use super::error::{Fault, PolicyErrorKind as Kind};
-use super::model::{Document, Effect, PatternId, Peers, Rule, RuleId, TemplateId};
+use super::model::{Document, Effect, PatternId, Peers, Rule, TemplateId};
 use super::pattern::Pattern;
 use super::template::Segment;
 use crate::identity::{SpiffeId, TrustDomain};
@@ -30,25 +31,23 @@ pub(super) const ANY: u32 = u32::MAX;
 const UNKNOWN: u32 = u32::MAX - 1;
 /// Stands for every peer of the mesh itself, where it federates with others.
 const OWN: u32 = u32::MAX - 2;
+/// The least of these.
+const FIRST_SPECIAL: u32 = OWN;
 
 type Map<K, V> = HashMap<K, V, Unkeyed>;
 
-/// Caller and callee.
-type Pair = (u32, u32);
-
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    exact: Map<Box<str>, PatternId>,
+    /// Of each ID that a pattern names, what [`peers`](Self::peers) answers. Without `ANY` where
+    /// that is long: so the memory that this takes has a bound.
+    known: Map<Box<str>, Box<[u32]>>,
     /// Of each trust domain, the patterns with wildcards.
     wild: Vec<(TrustDomain, Trie)>,
     federates: bool,
     paths: Trie,
-    allow: Filed,
-    deny: Filed,
-    shadow: Filed,
-    /// Under which any of these three has something.
-    pairs: HashSet<Pair, Unkeyed>,
-    delivery: Filed,
+    rules: Filed,
+    /// The first delivery rule under each pair of caller and callee.
+    delivery: Map<u64, u32>,
 }
 
 impl Index {
@@ -57,6 +56,9 @@ impl Index {
         for (id, pattern) in (0..).zip(&document.patterns) {
             index.add_pattern(id, pattern);
         }
+        for (id, pattern) in (0..).zip(&document.patterns).filter(|(_, p)| p.is_exact()) {
+            index.add_known(id, pattern);
+        }
         for (id, template) in (0..).zip(&document.templates) {
             index.paths.insert(&template.segments, id);
         }
@@ -64,9 +66,7 @@ impl Index {
     }
 
     fn add_pattern(&mut self, id: PatternId, pattern: &Pattern) {
-        if pattern.is_exact() {
-            self.exact.insert(pattern.text.clone(), id);
-        } else {
+        if !pattern.is_exact() {
             let at = self.wild.iter().position(|(domain, _)| *domain == pattern.domain);
             let at = at.unwrap_or_else(|| {
                 self.wild.push((pattern.domain.clone(), Trie::default()));
@@ -76,45 +76,56 @@ impl Index {
         }
     }
 
+    /// To be called once all patterns with wildcards are there.
+    fn add_known(&mut self, id: PatternId, pattern: &Pattern) {
+        let before = "spiffe://".len() + pattern.domain.as_str().len();
+        let path = pattern.text.get(before..).unwrap_or_default();
+        let mut numbers = Few::one(id);
+        self.wildcards(pattern.domain.as_str(), path, &mut numbers);
+        let numbers = if numbers.is_short() { numbers } else { Few::one(id) };
+        self.known.insert(pattern.text.clone(), numbers.as_slice().into());
+    }
+
     fn file_rules(mut self, document: &Document) -> Result<Self, Fault> {
         check_count(document)?;
-        let (mut allow, mut deny) = (Vec::new(), Vec::new());
-        let mut shadow = Vec::new();
+        let mut entries = Vec::new();
         for (id, rule) in (0..).zip(&document.rules) {
-            let filed = match rule.effect {
-                _ if rule.shadow => &mut shadow,
-                Effect::Deny => &mut deny,
-                Effect::Allow => &mut allow,
+            let kind = match rule.effect {
+                _ if rule.shadow => Filing::Shadow,
+                Effect::Deny => Filing::Deny,
+                Effect::Allow => Filing::Allow,
             };
-            filed.extend(self.keys(rule).map(|key| (key, id)));
+            entries.extend(self.keys(rule).map(|key| (key, kind, id)));
         }
-        self.shadow = Filed::new(shadow);
-        let mut delivery = Vec::new();
+        self.rules = Filed::new(entries);
         for (id, edge) in (0..).zip(&document.deliveries) {
-            delivery.extend(pairs(&edge.from, &edge.to).map(|(from, to)| ([from, to, ANY], id)));
+            for pair in pairs(&edge.from, &edge.to) {
+                self.delivery.entry(pair).or_insert(id);
+            }
         }
-        self.allow = Filed::new(allow);
-        self.deny = Filed::new(deny);
-        let keys = self.allow.keys().chain(self.deny.keys()).chain(self.shadow.keys());
-        self.pairs = keys.map(|[from, to, _]| (from, to)).collect();
-        self.delivery = Filed::new(delivery);
         Ok(self)
     }
 
     /// The patterns of the document that `id`, which is of the mesh or federated, matches; `ANY`
     /// last.
     pub(super) fn peers(&self, id: &SpiffeId) -> Numbers {
-        let mut numbers = Numbers::default();
-        if let Some(pattern) = self.exact.get(id.as_str()) {
-            numbers.push(*pattern);
+        let known = self.known.get(id.as_str()).map_or(&[][..], |known| &**known);
+        let mut numbers = Few::from(known);
+        if known.last() == Some(&ANY) {
+            return numbers;
         }
-        for (domain, trie) in &self.wild {
-            if domain.as_str() == id.trust_domain() {
-                trie.find(id.path(), &mut |pattern| numbers.push(pattern));
+        self.wildcards(id.trust_domain(), id.path(), &mut numbers);
+        numbers
+    }
+
+    /// The patterns with wildcards that match, and `ANY`.
+    fn wildcards(&self, domain: &str, path: &str, numbers: &mut Numbers) {
+        for (own, trie) in &self.wild {
+            if own.as_str() == domain {
+                trie.find(path, &mut |pattern| numbers.push(pattern));
             }
         }
         numbers.push(ANY);
-        numbers
     }
 
     /// As `peers`, of a caller.
@@ -139,16 +150,8 @@ impl Index {
     }
 
     /// The pairs of a caller's and a callee's patterns under which there are rules.
-    pub(super) fn pairs(&self, from: &Numbers, to: &Numbers) -> Few<Pair> {
-        let mut pairs = Few::default();
-        for from in from.as_slice() {
-            for to in to.as_slice() {
-                if self.pairs.contains(&(*from, *to)) {
-                    pairs.push((*from, *to));
-                }
-            }
-        }
-        pairs
+    pub(super) fn pairs(&self, from: &Numbers, to: &Numbers) -> Few<PairId> {
+        self.rules.pairs(from.as_slice(), to.as_slice())
     }
 
     /// Calls `found` for every template whose path matches.
@@ -156,19 +159,9 @@ impl Index {
         self.paths.find(path, found);
     }
 
-    /// The allow rules filed under one triple, in the order of the document.
-    pub(super) fn allow(&self, key: Key) -> &[RuleId] {
-        self.allow.get(key)
-    }
-
-    /// As `allow`, the deny rules.
-    pub(super) fn deny(&self, key: Key) -> &[RuleId] {
-        self.deny.get(key)
-    }
-
-    /// As `allow`, the shadow rules of both effects.
-    pub(super) fn shadow(&self, key: Key) -> &[RuleId] {
-        self.shadow.get(key)
+    /// The rules filed under a pair and a template, or [`ANY`].
+    pub(super) fn rules(&self, pair: PairId, template: TemplateId) -> Group<'_> {
+        self.rules.get(pair, template)
     }
 
     /// The keys of a rule. A deny rule that names its callee counts for an unknown one, too: what
@@ -188,16 +181,19 @@ impl Index {
 
     /// The first delivery rule that matches both ends.
     pub(super) fn delivery(&self, from: &Numbers, to: &Numbers) -> Option<u32> {
-        let pairs =
-            from.as_slice().iter().flat_map(|f| to.as_slice().iter().map(|t| [*f, *t, ANY]));
-        pairs.filter_map(|key| self.delivery.get(key).first().copied()).min()
+        if self.delivery.is_empty() {
+            return None;
+        }
+        let tos = to.as_slice();
+        let pairs = from.as_slice().iter().flat_map(|f| tos.iter().map(|t| wide(*f, *t)));
+        pairs.filter_map(|pair| self.delivery.get(&pair).copied()).min()
     }
 }
 
-fn pairs(from: &Peers, to: &Peers) -> impl Iterator<Item = Pair> {
+fn pairs(from: &Peers, to: &Peers) -> impl Iterator<Item = u64> {
     let to = to.as_deref().unwrap_or(&[ANY]);
     let from = from.as_deref().unwrap_or(&[ANY]);
-    from.iter().flat_map(move |f| to.iter().map(move |t| (*f, *t)))
+    from.iter().flat_map(move |f| to.iter().map(move |t| wide(*f, *t)))
 }
 
 fn check_count(document: &Document) -> Result<(), Fault> {
@@ -227,6 +223,23 @@ fn too_many(rule: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_one_of_many_children_is_found_and_no_other() {
+        for count in [1, 4, 5, 300] {
+            let mut trie = Trie::default();
+            for n in 0..count {
+                trie.insert(&[Segment::Literal(format!("s{n}").into())], n);
+                trie.insert(&[Segment::Literal(format!("s{n}").into()), Segment::One], n);
+            }
+            for n in 0..=count {
+                let mut found = Vec::new();
+                trie.find(&format!("/s{n}"), &mut |n| found.push(n));
+                trie.find(&format!("/s{n}/x"), &mut |n| found.push(n));
+                assert_eq!(found, if n < count { vec![n, n] } else { vec![] }, "{n} of {count}");
+            }
+        }
+    }
 
     #[test]
     fn a_pattern_and_a_literal_of_one_shape_are_both_found() {

@@ -70,8 +70,8 @@ impl Policy {
         let Ok(path) = path::normalize(access.path()) else { return Vec::new() };
         let mut found = Vec::new();
         let mut ask = |template: TemplateId, fit: Fit| {
-            for (from, to) in facts.pairs.as_slice() {
-                for id in loaded.index.shadow([*from, *to, template]) {
+            for pair in facts.pairs.as_slice() {
+                for id in loaded.index.rules(*pair, template).shadow {
                     let rule = facts.rule(*id);
                     let holds = match rule.effect {
                         Effect::Deny => facts.deny_holds(&rule.when),

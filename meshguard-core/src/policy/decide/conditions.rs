@@ -49,10 +49,10 @@ impl Facts<'_, '_> {
             unmet(UnmetAt::Proof);
         }
         for (at, condition) in (0..).zip(&when.headers) {
-            if !access.any_header(condition.name.as_str(), |_| true) {
-                unmet(UnmetAt::HeaderUnknown(at));
-            } else if self.differs(condition) {
-                unmet(UnmetAt::HeaderDiffers(at));
+            match self.differs(condition) {
+                Some(false) => {}
+                Some(true) => unmet(UnmetAt::HeaderDiffers(at)),
+                None => unmet(UnmetAt::HeaderUnknown(at)),
             }
         }
         for (at, condition) in (0..).zip(&when.claims) {
@@ -71,10 +71,16 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// One value that does not match is enough: which of several a handler reads, nobody knows.
-    fn differs(&self, condition: &HeaderCondition) -> bool {
-        let differs = |value: &[u8]| !condition.glob.matches(value);
-        self.access.any_header(condition.name.as_str(), differs)
+    /// Whether a value of the header does not match; `None` where there is none. One is enough:
+    /// which of several a handler reads, nobody knows.
+    fn differs(&self, condition: &HeaderCondition) -> Option<bool> {
+        let mut found = None;
+        self.access.any_header(condition.name.as_str(), |value: &[u8]| {
+            let differs = !condition.glob.matches(value);
+            found = Some(differs);
+            differs
+        });
+        found
     }
 }
 

@@ -18,6 +18,20 @@ impl<T: Copy + Default> Default for Few<T> {
     }
 }
 
+impl<T: Copy + Default> From<&[T]> for Few<T> {
+    fn from(items: &[T]) -> Self {
+        let mut list = Self::default();
+        match list.few.get_mut(..items.len()) {
+            Some(few) => {
+                few.copy_from_slice(items);
+                list.count = items.len();
+            }
+            None => list.many = items.to_vec(),
+        }
+        list
+    }
+}
+
 impl<T: Copy + Default> Few<T> {
     pub(super) fn one(item: T) -> Self {
         let mut list = Self::default();
@@ -35,6 +49,11 @@ impl<T: Copy + Default> Few<T> {
             self.many.extend_from_slice(&self.few);
         }
         self.many.push(item);
+    }
+
+    /// Whether it is on the stack.
+    pub(super) fn is_short(&self) -> bool {
+        self.many.is_empty()
     }
 
     pub(in crate::policy) fn as_slice(&self) -> &[T] {
@@ -59,6 +78,7 @@ mod tests {
         for n in 0..100 {
             numbers.push(n);
             assert_eq!(numbers.as_slice(), (0..=n).collect::<Vec<_>>());
+            assert_eq!(Few::from(numbers.as_slice()).as_slice(), numbers.as_slice());
         }
         assert!(numbers.meet(&[99, 200]) && !numbers.meet(&[100, 200]));
     }

@@ -2,6 +2,9 @@
 
 use super::{Map, Segment};
 
+/// So many texts are compared one by one rather than hashed.
+const FEW: usize = 4;
+
 /// A tree of segments. Every node is looked at once for a path at the most, and the depth is
 /// at most [`MAX_SEGMENTS`](super::super::template::MAX_SEGMENTS), so neither work nor stack
 /// can be driven up by a path.
@@ -12,11 +15,45 @@ pub(super) struct Trie {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: Map<Box<str>, u32>,
+    literals: Literals,
     one: Option<u32>,
     /// The root of what follows a `Many` here, read from the end of the path backwards.
     many: Option<u32>,
     ends: Vec<u32>,
+}
+
+/// The children under a text.
+#[derive(Debug)]
+enum Literals {
+    Few(Vec<(Box<str>, u32)>),
+    Many(Map<Box<str>, u32>),
+}
+
+impl Default for Literals {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Literals {
+    fn get(&self, text: &str) -> Option<u32> {
+        match self {
+            Self::Few(few) => few.iter().find(|(own, _)| **own == *text).map(|(_, child)| *child),
+            Self::Many(many) => many.get(text).copied(),
+        }
+    }
+
+    fn insert(&mut self, text: Box<str>, child: u32) {
+        match self {
+            Self::Few(few) if few.len() < FEW => few.push((text, child)),
+            Self::Few(few) => {
+                let mut many: Map<_, _> = few.drain(..).collect();
+                many.insert(text, child);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => _ = many.insert(text, child),
+        }
+    }
 }
 
 impl Default for Trie {
@@ -46,7 +83,10 @@ impl Trie {
         let new = self.nodes.len() as u32;
         let node = &mut self.nodes[at as usize];
         let child = match segment {
-            Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(new),
+            Segment::Literal(text) => node.literals.get(text).unwrap_or_else(|| {
+                node.literals.insert(text.clone(), new);
+                new
+            }),
             Segment::One | Segment::Many => *node.one.get_or_insert(new),
         };
         if child == new {
@@ -67,12 +107,14 @@ impl Trie {
         let Some(rest) = rest else {
             return node.ends.iter().copied().for_each(found);
         };
-        let (first, after) = match rest.split_once('/') {
-            Some((first, after)) => (first, Some(after)),
+        // Segments are short: a loop is faster than a search.
+        let slash = rest.bytes().position(|byte| byte == b'/');
+        let (first, after) = match slash {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
         if let Some(next) = node.literals.get(first) {
-            self.forward(*next, after, found);
+            self.forward(next, after, found);
         }
         if let Some(next) = node.one.filter(|_| !first.is_empty()) {
             self.forward(next, after, found);
@@ -88,7 +130,7 @@ impl Trie {
         node.ends.iter().copied().for_each(&mut *found);
         let Some((left, last)) = left.rsplit_once('/') else { return };
         if let Some(next) = node.literals.get(last) {
-            self.backward(*next, left, found);
+            self.backward(next, left, found);
         }
         if let Some(next) = node.one.filter(|_| !last.is_empty()) {
             self.backward(next, left, found);
