@@ -145,3 +145,22 @@ async fn calls_that_meet_a_session_under_renewal_wait_for_it_and_share_it() {
     assert!(counts.balances() && counts.open == 0, "{counts:?}");
     assert_eq!(counts.delivered, 151, "{counts:?}");
 }
+
+#[tokio::test]
+async fn behind_a_hop_what_its_route_declares_idempotent_is_sent_again() {
+    let route = "[[route]]\nhttp = [\"POST /take\"]\nidempotent = true\n";
+    let mut callee = Restarting::new(route).await;
+    let place = callee.place.addr;
+    let hop = FaultHop::builder(place).tls(&rig::ca(), &HOP).unwrap().start().await.unwrap();
+    let channel = rig::through(&callee.caller(), &hop, Alpn::H2);
+    http::call(&channel, http::get("/known/10")).await.answer();
+    rig::aged().await;
+    callee.restart().await;
+    let error = http::call(&channel, http::post("/echo", "x")).await.failed();
+    assert_eq!(error.outcome(), Outcome::Indeterminate(Unknown::Unproven));
+    http::call(&channel, http::get("/known/10")).await.answer();
+    rig::aged().await;
+    callee.restart().await;
+    let (status, _) = http::call(&channel, http::post("/take", "x")).await.answer();
+    assert_eq!((status, callee.app.calls()), (StatusCode::OK, 3));
+}

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
+use meshguard_core::Access;
 use meshguard_core::delivery::{Admission, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
 use tokio::sync::OwnedSemaphorePermit;
@@ -117,6 +118,16 @@ struct Outbound {
     rule: DeliveryRule,
 }
 
+/// Whether policy says of the call's route that it may be made twice.
+fn is_declared(shared: &Shared, parts: &Parts) -> bool {
+    let (policy, path) = (shared.mesh.policy(), parts.uri.path());
+    let access = match is_grpc(&parts.headers) {
+        true => Access::grpc(path),
+        false => Access::http(parts.method.as_str(), path),
+    };
+    policy.route_options(&access).idempotent
+}
+
 /// In a session; once more in another where the first is not known, and that is safe.
 async fn proven(
     shared: &Arc<Shared>,
@@ -128,7 +139,10 @@ async fn proven(
     let config = &shared.config;
     // A hint proves nothing. On a direct connection it is the callee's own word; else only what
     // may be done twice is sent twice.
-    let repeatable = config.via.is_none() || config.idempotent || parts.method.is_safe();
+    let repeatable = config.via.is_none()
+        || config.idempotent
+        || parts.method.is_safe()
+        || is_declared(shared, &parts);
     let again = source.again().filter(|_| repeatable).map(|s| (parts.clone(), s));
     let (session, open) = begin(shared, session, place, intent, rule).await?;
     match attempt(open, parts, source, limit).await {
