@@ -1,5 +1,6 @@
 //! What is wrong with a policy by itself, proved.
 
+mod entries;
 mod finding;
 mod passes;
 

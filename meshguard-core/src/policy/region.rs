@@ -32,7 +32,7 @@ use std::fmt;
 
 pub(super) use self::block::Block;
 pub(super) use self::cover::{Ground, Left, Work, left, narrow};
-pub(super) use self::space::Space;
+pub(super) use self::space::{List, Space};
 
 /// What makes policies too complex to compare within the bounds of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -44,6 +44,9 @@ pub enum FindingKind {
     /// A rule that could be removed: others of its effect, with the same obligations, match all
     /// that it decides.
     Redundant,
+    /// One entry of a rule's lists that never decides: the rule's other entries or earlier rules
+    /// match all that it does, see [`Finding::entry`].
+    DeadEntry,
     /// A delivery rule that never counts: earlier ones match all of its edges.
     DeadDelivery,
     /// A hop through which no call is allowed.
@@ -60,7 +63,11 @@ impl FindingKind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::Unsatisfiable | Self::Unreachable | Self::ExpectationDenied => Severity::Error,
-            Self::Shadowed | Self::DeadDelivery | Self::UnusedHop | Self::Open => Severity::Warning,
+            Self::Shadowed
+            | Self::DeadEntry
+            | Self::DeadDelivery
+            | Self::UnusedHop
+            | Self::Open => Severity::Warning,
             Self::Redundant | Self::Overlap => Severity::Note,
         }
     }
@@ -74,6 +81,7 @@ impl FindingKind {
             Self::ExpectationDenied => "expectation-denied",
             Self::Shadowed => "shadowed",
             Self::Redundant => "redundant",
+            Self::DeadEntry => "dead-entry",
             Self::DeadDelivery => "dead-delivery",
             Self::UnusedHop => "unused-hop",
             Self::Overlap => "overlap",
@@ -87,6 +95,7 @@ impl FindingKind {
 pub struct Finding {
     pub(super) kind: FindingKind,
     pub(super) rule: String,
+    pub(super) entry: Option<String>,
     pub(super) others: Vec<String>,
     pub(super) witness: Option<OwnedAccess>,
     pub(super) why: Option<TooComplex>,
@@ -94,7 +103,7 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn proved(kind: FindingKind, rule: &str, others: Vec<String>) -> Self {
-        Self { kind, rule: rule.to_owned(), others, witness: None, why: None }
+        Self { kind, rule: rule.to_owned(), entry: None, others, witness: None, why: None }
     }
 
     pub(super) fn open(rule: &str, why: TooComplex) -> Self {
@@ -118,6 +127,12 @@ impl Finding {
     #[must_use]
     pub fn rule(&self) -> &str {
         &self.rule
+    }
+
+    /// Of a [`DeadEntry`](FindingKind::DeadEntry), the operation, or the key and the peer's pattern.
+    #[must_use]
+    pub fn entry(&self) -> Option<&str> {
+        self.entry.as_deref()
     }
 
     /// The proof: the rules that together match all that this one does. Of an
@@ -158,6 +173,10 @@ impl fmt::Display for Finding {
                 write!(f, "all that {rule} matches is decided by {others}")
             }
             FindingKind::Redundant => write!(f, "without {rule}, {others} would decide the same"),
+            FindingKind::DeadEntry => {
+                let entry = self.entry.as_deref().unwrap_or_default();
+                write!(f, "all that {rule} matches by {entry} is decided by {others}")
+            }
             FindingKind::DeadDelivery => write!(f, "all edges of {rule} are those of {others}"),
             FindingKind::UnusedHop => write!(f, "no call through {rule} is allowed"),
             FindingKind::Overlap => write!(f, "{rule} denies a part of what {others} allows"),

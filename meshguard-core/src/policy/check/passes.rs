@@ -14,21 +14,21 @@ const ALL_WORK: usize = 200_000_000;
 const MOST_TRIED: usize = 16;
 
 pub(super) struct Checker<'a, 'p> {
-    space: &'a Space<'p>,
-    document: &'p Document,
+    pub(super) space: &'a Space<'p>,
+    pub(super) document: &'p Document,
     /// The rules that are enforced and can match something.
-    rules: Vec<Known<'p>>,
-    findings: Vec<Finding>,
+    pub(super) rules: Vec<Known<'p>>,
+    pub(super) findings: Vec<Finding>,
     work: Cell<Work>,
 }
 
-struct Known<'p> {
-    rule: &'p Rule,
-    block: Block,
+pub(super) struct Known<'p> {
+    pub(super) rule: &'p Rule,
+    pub(super) block: Block,
     /// Whether it is found to decide nothing by itself.
-    idle: bool,
+    pub(super) idle: bool,
     /// Whether that could not be found out.
-    open: bool,
+    pub(super) open: bool,
 }
 
 impl<'a, 'p> Checker<'a, 'p> {
@@ -59,6 +59,7 @@ impl<'a, 'p> Checker<'a, 'p> {
         for at in 0..self.rules.len() {
             self.rule_is_needed(at);
         }
+        self.entries();
         self.expectations();
         self.deliveries();
         self.hops();
@@ -72,7 +73,7 @@ impl<'a, 'p> Checker<'a, 'p> {
     }
 
     /// What these leave of a block; if nothing, then few of them that do so.
-    fn left(&self, block: &Block, blocks: &[&Block]) -> Result<Left, TooComplex> {
+    pub(super) fn left(&self, block: &Block, blocks: &[&Block]) -> Result<Left, TooComplex> {
         let ask = |blocks: &[&Block]| {
             let mut work = self.work.get();
             let answer = left(self.space, block, blocks, work.begin());
@@ -97,7 +98,7 @@ impl<'a, 'p> Checker<'a, 'p> {
     }
 
     /// Counts what is looked at without a question.
-    fn spend(&self, steps: usize) -> Result<(), TooComplex> {
+    pub(super) fn spend(&self, steps: usize) -> Result<(), TooComplex> {
         let mut work = self.work.get();
         let answer = work.begin().spend(steps);
         self.work.set(work);

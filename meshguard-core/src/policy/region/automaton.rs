@@ -77,6 +77,11 @@ impl Automaton {
         }
     }
 
+    /// A segment that no pattern names.
+    pub(super) fn other(&self) -> &str {
+        &self.other
+    }
+
     /// The numbers of the patterns that match, sorted.
     pub(super) fn read<'s>(&self, segments: impl Iterator<Item = &'s str>) -> Vec<u32> {
         let end = segments.fold(vec![0], |at, segment| self.step(&at, segment));

@@ -38,6 +38,15 @@ const HEADERS: usize = 8;
 /// The most axes.
 const MAX_AXES: usize = 60_000;
 
+/// A list of entries that a rule has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum List {
+    From,
+    To,
+    Via,
+    Operations,
+}
+
 /// The space of some documents.
 #[derive(Debug)]
 pub(in crate::policy) struct Space<'p> {
@@ -110,6 +119,25 @@ impl<'p> Space<'p> {
         }
         self.operation(document, &rule.templates, rule.effect, &mut sets);
         self.when(&rule.when, deny, &mut sets);
+        self.block(sets)
+    }
+
+    /// What only some entries of one of a rule's lists match, whatever the rule's other keys say.
+    pub(in crate::policy) fn entries(
+        &self,
+        document: &Document,
+        rule: &Rule,
+        list: List,
+        entries: &[u32],
+    ) -> Option<Block> {
+        let mut sets = Sets::default();
+        let some = Some(entries.into());
+        match list {
+            List::From => self.ends(document, &some, &None, false, &mut sets),
+            List::To => self.ends(document, &None, &some, false, &mut sets),
+            List::Via => sets.add(HOP, self.hops.any(texts(document, &some))),
+            List::Operations => self.operation(document, &some, rule.effect, &mut sets),
+        }
         self.block(sets)
     }
 

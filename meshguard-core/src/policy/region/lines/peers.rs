@@ -95,14 +95,13 @@ impl<'p> PeerLine<'p> {
         };
         let beside = role.beside().len();
         let mut matches = Vec::new();
-        for class in line.automaton.classes(false)? {
-            if accepted.as_ref().is_some_and(|a| !a.iter().any(|n| class.matches.contains(n))) {
+        for (id, class) in line.examples()? {
+            if accepted.as_ref().is_some_and(|a| !a.iter().any(|n| class.contains(n))) {
                 continue;
             }
-            let id = format!("spiffe://{}", class.segments.join("/"));
             line.ids.push(id.parse().map_err(|_| TooComplex::Patterns)?);
-            line.classes.insert(class.matches.clone(), beside + matches.len());
-            matches.push(class.matches);
+            line.classes.insert(class.clone(), beside + matches.len());
+            matches.push(class);
         }
         super::room(line.names.texts.len(), line.len())?;
         let mut sets = vec![Bits::none(line.len()); line.names.texts.len()];
@@ -113,6 +112,24 @@ impl<'p> PeerLine<'p> {
         }
         line.sets = sets;
         Ok(line)
+    }
+
+    /// An ID of each class, and the numbers of what matches it. Those of one workload that a
+    /// document names come first: they are what an operator knows.
+    fn examples(&self) -> Result<Vec<(String, Vec<u32>)>, TooComplex> {
+        let mut examples = Vec::new();
+        for mut class in self.automaton.classes(false)? {
+            if let [domain] = &*class.segments {
+                // A trust domain's own ID is no workload's: take one with a path, if that is like.
+                let path = [&**domain, self.automaton.other()];
+                if self.automaton.read(path.into_iter()) == class.matches {
+                    class.segments = path.into_iter().map(Box::from).collect();
+                }
+            }
+            examples.push((format!("spiffe://{}", class.segments.join("/")), class.matches));
+        }
+        examples.sort_by_key(|(id, _)| !self.names.numbers.contains_key(&**id));
+        Ok(examples)
     }
 
     pub(in crate::policy::region) fn len(&self) -> usize {
