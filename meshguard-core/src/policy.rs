@@ -117,6 +117,7 @@ mod check;
 mod decide;
 mod diff;
 mod error;
+mod expired;
 mod explain;
 mod flow;
 mod index;
@@ -184,6 +185,8 @@ pub struct Policy {
     reads: Reads,
     /// Of the document's text.
     fingerprint: u64,
+    /// The version of the policy in whose place this one denies all.
+    expired: Option<u64>,
 }
 
 /// What conditions look at, so that a transport need not look up the rest.
@@ -212,6 +215,7 @@ impl Policy {
             plan: Plan::default(),
             reads: Reads::default(),
             fingerprint: 0,
+            expired: None,
         }
     }
 
@@ -244,7 +248,8 @@ impl Policy {
     /// The version that the document gives itself; 0 where none is loaded.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.loaded.as_ref().map_or(0, |l| l.document.version)
+        let loaded = self.loaded.as_ref().map(|l| l.document.version);
+        loaded.or(self.expired).unwrap_or(0)
     }
 
     /// The trust domain of the mesh; `None` where no policy is loaded.
@@ -349,6 +354,7 @@ impl Policy {
             plan,
             reads,
             fingerprint,
+            expired: None,
         })
     }
 

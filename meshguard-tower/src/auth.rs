@@ -24,7 +24,7 @@ pub(crate) use verifier::Verifier;
 
 use keys::Keys;
 
-use crate::mesh::{Mark, mark};
+use crate::source::{Mark, mark};
 
 /// A token has at most so many bytes.
 pub(crate) const MAX_TOKEN: usize = 8 * 1024;

@@ -39,6 +39,7 @@ pub mod serve;
 mod session;
 mod shadow;
 mod sink;
+pub mod source;
 mod timeout;
 pub mod tls;
 

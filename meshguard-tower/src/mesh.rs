@@ -2,6 +2,7 @@
 
 mod books;
 mod builder;
+mod follow;
 mod operate;
 mod pins;
 mod reload;
@@ -25,7 +26,6 @@ use tower_layer::Layer as _;
 pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
 pub use operate::EdgeStatus;
 pub(crate) use pins::Pins;
-pub(crate) use reload::{Mark, mark};
 pub use reload::{PolicyStatus, ReloadError};
 
 use crate::auth::Verifier;
@@ -44,6 +44,7 @@ use crate::serve::{Serve, serve};
 use crate::session::{ServerSession, Sessions};
 use crate::shadow::Shadows;
 use crate::sink::{Call, Direction, Edge, Finding, Sink};
+use crate::source::PolicySource;
 use crate::tls::{Alpn, TlsContext};
 
 /// Bytes of known bodies that are held in this process at a time: 64 MiB.
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) live: Mutex<Vec<WeakConnections>>,
     pub(crate) rejudge: rejudge::State,
     policy: ArcSwap<Policy>,
+    source: Mutex<Option<Box<dyn PolicySource>>>,
+    stale_after: Option<Duration>,
     policy_status: watch::Sender<PolicyStatus>,
     pub(crate) tokens: Option<Verifier>,
     sessions: Sessions,

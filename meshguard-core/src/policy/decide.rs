@@ -20,7 +20,7 @@ use crate::identity::SpiffeId;
 
 impl Policy {
     pub(super) fn judge(&self, access: &Access<'_>) -> Ruling {
-        let Some(loaded) = &self.loaded else { return self.refuse(Finding::NoPolicy) };
+        let Some(loaded) = &self.loaded else { return self.refuse(self.absent()) };
         if let Semantics::Istio(normalization) = loaded.document.semantics {
             return self.judge_imported(loaded, normalization, access);
         }

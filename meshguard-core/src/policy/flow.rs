@@ -58,8 +58,13 @@ impl<'a> Refusal<'a> {
         // What a reason says beside its rule, by the words of one without a name.
         let denies = Reason::DenyRule("").to_string();
         let matched = matched();
-        let unasked =
-            [Reason::NoIdentity, Reason::ForeignTrustDomain, Reason::HopNotNamed, Reason::NoPolicy];
+        let unasked = [
+            Reason::NoIdentity,
+            Reason::ForeignTrustDomain,
+            Reason::HopNotNamed,
+            Reason::NoPolicy,
+            Reason::PolicyExpired,
+        ];
         if unasked.iter().any(|reason| reason.to_string() == words) {
             return Some(Self::Unasked(words));
         }

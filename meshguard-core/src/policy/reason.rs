@@ -47,6 +47,7 @@ impl<'p> Decision<'p> {
             Finding::HopNotNamed => Reason::HopNotNamed,
             Finding::Path(error) => Reason::Path(error),
             Finding::NoPolicy => Reason::NoPolicy,
+            Finding::PolicyExpired => Reason::PolicyExpired,
         }
     }
 
@@ -155,6 +156,7 @@ pub(super) enum Finding {
     HopNotNamed,
     Path(PathError),
     NoPolicy,
+    PolicyExpired,
 }
 
 /// As [`Unmet`]; a condition on a header or claim by its index in the rule.
@@ -200,6 +202,8 @@ pub enum Reason<'p> {
     Path(PathError),
     /// Denied: no policy is loaded.
     NoPolicy,
+    /// Denied: the policy is older than its deadline, and nobody has confirmed it since.
+    PolicyExpired,
 }
 
 impl fmt::Display for Reason<'_> {
@@ -214,6 +218,7 @@ impl fmt::Display for Reason<'_> {
             Self::HopNotNamed => f.write_str("it came through a hop that the policy does not name"),
             Self::Path(error) => write!(f, "its path {error}"),
             Self::NoPolicy => f.write_str("no policy is loaded"),
+            Self::PolicyExpired => f.write_str("the policy has expired"),
         }
     }
 }

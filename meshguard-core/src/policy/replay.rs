@@ -245,6 +245,7 @@ fn words(finding: Finding) -> String {
         Finding::ForeignTrustDomain => Reason::ForeignTrustDomain,
         Finding::HopNotNamed => Reason::HopNotNamed,
         Finding::NoPolicy => Reason::NoPolicy,
+        Finding::PolicyExpired => Reason::PolicyExpired,
         _ => Reason::NoRule,
     };
     reason.to_string()

@@ -12,7 +12,8 @@ use super::error::TokenError;
 use super::keys::Keys;
 use super::verify::{Verified, verify};
 use super::{File, Rules, Tokens, TokensError};
-use crate::mesh::{mark, random};
+use crate::mesh::random;
+use crate::source::mark;
 use crate::tls::now;
 
 /// Verifies tokens and proofs.

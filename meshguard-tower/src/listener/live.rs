@@ -78,9 +78,11 @@ impl LiveConnections {
         let mut verdicts: HashMap<Chain, Option<HandshakeErrorKind>> = HashMap::new();
         let expected = std::mem::take(&mut *self.0.expected());
         let all: Vec<Live> = self.0.lock().values().cloned().collect();
-        self.0.end(all, expected.first(), |live| match verdicts.entry(Arc::clone(&live.chain)) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => *new.insert(tls.verify_peer(&live.chain, now).err()),
+        self.0.end(all, expected.iter().find(|change| !change.is_void()), |live| {
+            match verdicts.entry(Arc::clone(&live.chain)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(tls.verify_peer(&live.chain, now).err()),
+            }
         })
     }
 
@@ -122,7 +124,9 @@ impl WeakConnections {
     /// They are about to be swept on account of this change.
     pub(crate) fn expect(&self, change: &Arc<Change>) {
         if let Some(registry) = self.0.upgrade() {
-            registry.expected().push(Arc::clone(change));
+            let mut expected = registry.expected();
+            expected.retain(|change| !change.is_void());
+            expected.push(Arc::clone(change));
         }
     }
 

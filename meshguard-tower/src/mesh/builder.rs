@@ -13,7 +13,7 @@ use meshguard_core::baseline;
 use meshguard_core::control::Cadence;
 use tokio::sync::watch;
 
-use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable, mark, read_policy};
+use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable};
 use super::{Mesh, Pins, ReloadError, Shared, random};
 use crate::auth::{Tokens, TokensError, Verifier};
 use crate::control::{Engine, Gate};
@@ -28,6 +28,7 @@ use crate::rejudge::{self, Rejudging};
 use crate::session::Sessions;
 use crate::shadow::Shadows;
 use crate::sink::Sink;
+use crate::source::{Mark, PolicyFile, PolicySource, mark};
 use crate::tls::{Credentials, CredentialsError, TlsContext, now};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
@@ -44,6 +45,8 @@ pub struct MeshBuilder {
     files: Files,
     policy: Option<Policy>,
     tokens: Option<Tokens>,
+    source: Source,
+    stale_after: Option<Duration>,
     limits: Limits,
     message_limit: usize,
     sink: Option<Box<dyn Sink>>,
@@ -53,6 +56,14 @@ pub struct MeshBuilder {
     tick: Duration,
     rejudging: Rejudging,
     pins: Pins,
+}
+
+/// Where further policies come from.
+enum Source {
+    None,
+    /// Read already, at this mark.
+    File(PathBuf, Mark),
+    Other(Box<dyn PolicySource>),
 }
 
 /// Why a mesh was not built.
@@ -83,6 +94,8 @@ impl MeshBuilder {
             files: Files::new(RELOAD_EVERY),
             policy: None,
             tokens: None,
+            source: Source::None,
+            stale_after: None,
             limits: Limits::default(),
             message_limit: MESSAGE_LIMIT,
             sink: None,
@@ -144,7 +157,7 @@ impl MeshBuilder {
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self.files.credentials = None;
-        self.files.seen.0.clear();
+        self.files.seen.clear();
         self
     }
 
@@ -155,9 +168,11 @@ impl MeshBuilder {
     /// Where the file cannot be read, or anything in it is not understood.
     pub fn policy_file(mut self, path: impl AsRef<Path>) -> Result<Self, BuildError> {
         let path = path.as_ref().to_owned();
-        self.files.seen.1 = Some(mark(&path));
-        self.policy = Some(read_policy(&path).map_err(BuildError::Policy)?);
-        self.files.policy = Some(path);
+        // Before it is read, so that no change is missed.
+        let seen = mark(&path);
+        self.policy = Some(PolicyFile::read(&path).map_err(BuildError::Policy)?);
+        self.files.policy = Some(path.clone());
+        self.source = Source::File(path, seen);
         Ok(self)
     }
 
@@ -165,7 +180,24 @@ impl MeshBuilder {
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self.files.policy = None;
-        self.files.seen.1 = None;
+        self.source = Source::None;
+        self
+    }
+
+    /// Where policies come from, from the mesh's first `listen` or `channel` on. Until then, and
+    /// until the first one comes, a [policy](Self::policy) that was given before holds; without
+    /// one, everything is denied.
+    pub fn policy_source(mut self, source: impl PolicySource) -> Self {
+        self.files.policy = None;
+        self.source = Source::Other(Box::new(source));
+        self
+    }
+
+    /// A policy holds for so long without a word of its source (a file that is there and says
+    /// what it said is a word). Then all is denied, with a reason of its own, until there is one.
+    /// Without a source this has no meaning. Default: policies do not expire.
+    pub fn policy_stale_after(mut self, time: Duration) -> Self {
+        self.stale_after = Some(time);
         self
     }
 
@@ -244,6 +276,13 @@ impl MeshBuilder {
     pub fn build(self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
         let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
+        let source: Option<Box<dyn PolicySource>> = match self.source {
+            Source::None => None,
+            Source::File(path, seen) => {
+                Some(Box::new(PolicyFile::new(path).every(self.files.every).seen(seen)))
+            }
+            Source::Other(source) => Some(source),
+        };
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
@@ -268,6 +307,8 @@ impl MeshBuilder {
             live: Mutex::default(),
             rejudge: rejudge::State::new(self.rejudging),
             policy: ArcSwap::from_pointee(policy),
+            source: Mutex::new(source),
+            stale_after: self.stale_after,
             policy_status: watch::Sender::new(status),
             tokens,
             sessions,
@@ -293,7 +334,7 @@ impl MeshBuilder {
     }
 
     fn credential_files(mut self, files: CredentialFiles) -> Result<Self, BuildError> {
-        self.files.seen.0 = files.marks();
+        self.files.seen = files.marks();
         self.credentials = Some(files.read().map_err(BuildError::Credentials)?);
         self.files.credentials = Some(files);
         Ok(self)

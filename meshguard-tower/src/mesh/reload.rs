@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use meshguard_core::baseline::EdgeKey;
-use meshguard_core::policy::{Durability, MAX_DOCUMENT};
+use meshguard_core::policy::Durability;
 use meshguard_core::reflex::Signal;
 use meshguard_core::{Policy, PolicyError};
 
+use super::follow::follow;
 use super::{Mesh, Shared};
 use crate::auth::{TokensError, Verifier};
 use crate::control::drive;
+use crate::error::BoxError;
 use crate::rejudge::{self, Cause, Change, Whom};
+use crate::source::{Mark, PolicyFile, mark};
 use crate::tls::{Credentials, CredentialsError, HandshakeErrorKind, now};
 
 /// What is read again.
@@ -22,8 +25,8 @@ pub(crate) struct Files {
     pub(super) credentials: Option<CredentialFiles>,
     pub(super) policy: Option<PathBuf>,
     pub(super) every: Duration,
-    /// Taken before the files were first read, so that no change is missed.
-    pub(super) seen: Marks,
+    /// Of the credentials; taken before they were first read, so that no change is missed.
+    pub(super) seen: Vec<Mark>,
 }
 
 /// Where credentials come from.
@@ -36,9 +39,12 @@ pub(super) struct CredentialFiles {
 
 /// What became of the policy's loads.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PolicyStatus {
     /// The version in force.
     pub version: u64,
+    /// It has expired: nobody has confirmed it for too long, and all is denied.
+    pub expired: bool,
     /// Why the newest document is not in force.
     pub refused: Option<Arc<ReloadError>>,
     /// Loads so far, refused ones included.
@@ -68,6 +74,8 @@ pub enum ReloadError {
         /// The key that asks for it.
         key: &'static str,
     },
+    /// The policy's source, of this name, has failed.
+    Source(String, BoxError),
     /// The credentials cannot be used.
     Credentials(CredentialsError),
     /// The keys that tokens are signed with cannot be used.
@@ -76,31 +84,19 @@ pub enum ReloadError {
 
 impl PolicyStatus {
     pub(super) fn loaded(version: u64) -> Self {
-        Self { version, refused: None, loads: 1 }
+        Self { version, expired: false, refused: None, loads: 1 }
     }
 }
 
 impl Files {
     pub(super) fn new(every: Duration) -> Self {
-        Self { credentials: None, policy: None, every, seen: Marks::default() }
+        Self { credentials: None, policy: None, every, seen: Vec::new() }
     }
 
-    /// Changes whenever one of the files does.
-    fn marks(&self) -> Marks {
-        let of_credentials = self.credentials.as_ref().map(CredentialFiles::marks);
-        (of_credentials.unwrap_or_default(), self.policy.as_deref().map(mark))
+    /// Changes whenever one of the credentials' files does.
+    fn marks(&self) -> Vec<Mark> {
+        self.credentials.as_ref().map(CredentialFiles::marks).unwrap_or_default()
     }
-}
-
-/// Of the credentials, and of the policy.
-pub(super) type Marks = (Vec<Mark>, Option<Mark>);
-
-/// What tells that a file has changed; through symbolic links, as mounted secrets are swapped.
-pub(crate) type Mark = Option<(SystemTime, u64)>;
-
-pub(crate) fn mark(path: &Path) -> Mark {
-    let data = std::fs::metadata(path).ok()?;
-    Some((data.modified().ok()?, data.len()))
 }
 
 impl CredentialFiles {
@@ -135,20 +131,54 @@ impl Mesh {
             self.keep_policy(error);
             return;
         }
-        let (version, policy) = (policy.version(), Arc::new(policy));
-        let change = self.change(Cause::Policy);
-        let replaced = self.0.policy.swap(Arc::clone(&policy)).version();
-        self.policy_changed(version, replaced);
+        self.put_policy(None, Arc::new(policy), |status| {
+            (status.expired, status.refused) = (false, None);
+            status.loads += 1;
+        });
+    }
+
+    /// Puts a policy in force, and has what is open judged by it; `false` where it was to take
+    /// the place of `instead_of`, and another one has.
+    pub(super) fn put_policy(
+        &self,
+        instead_of: Option<&Arc<Policy>>,
+        policy: Arc<Policy>,
+        note: impl FnOnce(&mut PolicyStatus),
+    ) -> bool {
+        let (version, change) = (policy.version(), self.change(Cause::Policy));
+        let expired = policy.is_expired();
+        let replaced = match instead_of {
+            None => self.0.policy.swap(policy),
+            Some(current) => {
+                let found = self.0.policy.compare_and_swap(current, policy);
+                if !Arc::ptr_eq(&found, current) {
+                    change.void();
+                    return false;
+                }
+                Arc::clone(current)
+            }
+        };
+        self.policy_changed(version, replaced.version());
+        // Of the one in force, which may be a still newer one: the last to come here is right.
+        let policy = self.policy();
         self.change_plan(policy.plan());
         self.0.sessions.must_cover(policy.covered_headers());
-        self.0.quotas.keep(&policy);
-        self.0.shadows.keep(&policy);
-        self.0.expectations.replace(&policy, now());
-        self.0.policy_status.send_modify(|s| {
-            *s = PolicyStatus { version, refused: None, loads: s.loads + 1 };
+        if !policy.is_expired() {
+            self.0.quotas.keep(&policy);
+            self.0.shadows.keep(&policy);
+            self.0.expectations.replace(&policy, now());
+        }
+        self.0.policy_status.send_modify(|status| {
+            status.version = self.policy().version();
+            note(status);
         });
-        tracing::info!(target: "meshguard::policy", { policy.version = version }, "in force");
+        tracing::info!(
+            target: "meshguard::policy",
+            { policy.version = version, policy.expired = expired },
+            "in force"
+        );
         self.rejudge(change, Whom::All);
+        true
     }
 
     /// Ends all sessions whose peers' certificates hold no longer; how many.
@@ -173,28 +203,17 @@ impl Mesh {
 
     fn reload_policy(&self) -> Result<(), Arc<ReloadError>> {
         let Some(path) = &self.0.files.policy else { return Ok(()) };
-        let current = self.policy().version();
-        let loaded = read_policy(path).and_then(|policy| match policy.version() {
-            found if found < current => Err(ReloadError::OlderPolicy { current, found }),
-            _ => Ok(policy),
-        });
-        match loaded {
-            Ok(policy) => {
-                self.set_policy(policy);
-                Ok(())
-            }
-            Err(error) => Err(self.keep_policy(error)),
-        }
+        self.offer(PolicyFile::read(path)).map(drop)
     }
 
     /// The policy in force stays, because of `error`.
-    fn keep_policy(&self, error: ReloadError) -> Arc<ReloadError> {
+    pub(super) fn keep_policy(&self, error: ReloadError) -> Arc<ReloadError> {
         let version = self.policy().version();
         tracing::warn!(target: "meshguard::policy", { policy.version = version }, "{error}");
         let error = Arc::new(error);
-        let refused = Some(Arc::clone(&error));
-        self.0.policy_status.send_modify(|s| {
-            *s = PolicyStatus { version, refused, loads: s.loads + 1 };
+        self.0.policy_status.send_modify(|status| {
+            status.refused = Some(Arc::clone(&error));
+            status.loads += 1;
         });
         error
     }
@@ -241,6 +260,11 @@ impl Mesh {
             watching.push(tokio::spawn(turns).abort_handle());
             let judging = rejudge::drive(Arc::downgrade(&self.0));
             watching.push(tokio::spawn(judging).abort_handle());
+            let source = self.0.source.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(source) = source {
+                let policies = follow(Arc::downgrade(&self.0), source, self.0.stale_after);
+                watching.push(tokio::spawn(policies).abort_handle());
+            }
         }
     }
 }
@@ -254,11 +278,8 @@ async fn watch(mesh: Weak<Shared>, every: Duration) {
         let Some(found) = marks() else { return };
         let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
         // What a reload says is kept in the status and logged; here nobody asks.
-        if found.0 != seen.0 {
+        if found != seen {
             let _ = mesh.reload_credentials();
-        }
-        if found.1 != seen.1 {
-            let _ = mesh.reload_policy();
         }
         if let Some(tokens) = &mesh.0.tokens {
             tokens.follow();
@@ -266,16 +287,6 @@ async fn watch(mesh: Weak<Shared>, every: Duration) {
         mesh.0.sessions.expire(now());
         seen = found;
     }
-}
-
-pub(super) fn read_policy(path: &Path) -> Result<Policy, ReloadError> {
-    let read = |e| ReloadError::Read(path.to_owned(), e);
-    if std::fs::metadata(path).map_err(read)?.len() > MAX_DOCUMENT as u64 {
-        return Err(read(io::Error::new(io::ErrorKind::FileTooLarge, "too large a document")));
-    }
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    let policy = text.parse().map_err(|e| ReloadError::Policy(path.to_owned(), e))?;
-    enforceable(&policy).map(|()| policy)
 }
 
 /// Whether a service does all that a policy asks for.
@@ -306,6 +317,7 @@ impl fmt::Display for ReloadError {
             Self::Unsupported { route, key } => {
                 write!(f, "the route {route} asks for `{key}`, which a service does not do yet")
             }
+            Self::Source(name, error) => write!(f, "{name}: {error}"),
             Self::Credentials(error) => error.fmt(f),
             Self::Tokens(error) => error.fmt(f),
         }
@@ -317,6 +329,7 @@ impl std::error::Error for ReloadError {
         match self {
             Self::Read(_, error) => Some(error),
             Self::Policy(_, error) => Some(error),
+            Self::Source(_, error) => Some(&**error),
             Self::Credentials(error) => Some(error),
             Self::Tokens(error) => Some(error),
             Self::OlderPolicy { .. } | Self::Unsupported { .. } => None,

@@ -63,6 +63,10 @@ impl Change {
         self.void.store(true, Relaxed);
     }
 
+    pub(crate) fn is_void(&self) -> bool {
+        self.void.load(Relaxed)
+    }
+
     pub(super) fn has_judged(&self) {
         self.judged.fetch_add(1, Relaxed);
     }

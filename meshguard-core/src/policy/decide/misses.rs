@@ -52,7 +52,7 @@ impl Policy {
         &'a self,
         access: &'a Access<'v>,
     ) -> Result<Asked<'a, 'v>, Finding> {
-        let loaded = self.loaded.as_ref().ok_or(Finding::NoPolicy)?;
+        let loaded = self.loaded.as_ref().ok_or_else(|| self.absent())?;
         let as_read = match loaded.document.semantics {
             Semantics::Native => {
                 let facts = Box::new(loaded.facts(access)?);

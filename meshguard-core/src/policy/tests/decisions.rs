@@ -248,6 +248,7 @@ fn every_reason_reads_as_a_sentence() {
         (Reason::HopNotNamed, "it came through a hop that the policy does not name"),
         (Reason::Path(crate::policy::PathError::DotSegment), "its path has a dot segment"),
         (Reason::NoPolicy, "no policy is loaded"),
+        (Reason::PolicyExpired, "the policy has expired"),
     ] {
         assert_eq!(reason.to_string(), text);
     }

@@ -221,7 +221,7 @@ fn the_generated_accesses_meet_every_reason() {
                 Finding::ForeignTrustDomain => "foreign",
                 Finding::HopNotNamed => "hop",
                 Finding::Path(_) => "path",
-                Finding::NoPolicy => "no policy",
+                Finding::NoPolicy | Finding::PolicyExpired => "no policy",
             };
             *met.entry(name).or_default() += 1;
         }
