@@ -7,5 +7,6 @@ mod connections;
 mod gentle;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod sources;
 mod swaps;
 mod world;
