@@ -11,7 +11,7 @@ mod properties;
 use self::paths::Reading;
 use super::model::Semantics;
 use super::reason::{Finding, Ruling};
-use super::{Decision, METHOD_OVERRIDE_HEADERS, Policy};
+use super::{Decision, Loaded, METHOD_OVERRIDE_HEADERS, Policy, path};
 use crate::access::{Access, Operation};
 
 /// The most methods that a request may be read with. A request that names more by its headers
@@ -30,6 +30,21 @@ impl Policy {
     #[must_use]
     pub fn decide_hardened(&self, access: &Access<'_>) -> Decision<'_> {
         Decision { policy: self, ruling: self.judge_hardened(access) }
+    }
+
+    /// As whoever routes the request itself must decide: [hardened](Self::decide_hardened), and
+    /// with a path that has one reading, whatever the document permits. A router goes by the raw
+    /// path; a native document refuses such a path by itself.
+    #[must_use]
+    pub fn decide_served(&self, access: &Access<'_>) -> Decision<'_> {
+        let imported = |l: &Loaded| l.document.semantics != Semantics::Native;
+        if self.loaded.as_ref().is_some_and(imported)
+            && access.operation() != Operation::Tcp
+            && let Err(error) = path::normalize(access.path())
+        {
+            return Decision { policy: self, ruling: self.refuse(Finding::Path(error)) };
+        }
+        self.decide_hardened(access)
     }
 
     fn judge_hardened(&self, access: &Access<'_>) -> Ruling {
@@ -104,7 +119,28 @@ fn hosts(host: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Reason;
+    use crate::policy::{PathError, Reason};
+
+    #[test]
+    fn who_routes_by_the_raw_path_takes_none_with_two_readings() {
+        let open = policy("[[allow]]\nname='all'\n");
+        for (path, want) in [
+            ("/a/b", Reason::Rule("all")),
+            ("/a/../b", Reason::Path(PathError::DotSegment)),
+            ("/a//b", Reason::Path(PathError::EmptySegment)),
+            ("/a%2fb", Reason::Path(PathError::EncodedSeparator)),
+        ] {
+            let access = Access::http("GET", path);
+            assert_eq!(open.decide_served(&access).reason(), want, "{path}");
+            assert!(open.decide(&access).is_allowed(), "{path}");
+        }
+        assert!(open.decide_served(&Access::tcp()).is_allowed());
+        assert!(
+            !deny("request.method", "DELETE")
+                .decide_served(&Access::http("delete", "/"))
+                .is_allowed()
+        );
+    }
 
     fn policy(rules: &str) -> Policy {
         let head = "mesh='a'\nversion=1\nsemantics='istio'\nnormalization='base'\n";

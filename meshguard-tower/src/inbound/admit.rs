@@ -157,13 +157,13 @@ fn decide(
 ) -> Result<Ruling, Denied> {
     let headers = Some(&parts.headers);
     let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
-    let decision = policy.decide(&access);
+    let decision = policy.decide_served(&access);
     mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now);
     allowed(mesh, facts, &decision)?;
     if let Some(method) = route::check(policy, &access, parts)? {
         let facts = facts.asking(method);
         let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
-        let second = policy.decide(&access);
+        let second = policy.decide_served(&access);
         allowed(mesh, &facts, &second)?;
         route::owes_the_same(&decision, &second)?;
     }

@@ -60,7 +60,7 @@ impl Exchange {
         let Some(access) = self.access(&policy, now()) else {
             return Err(Lost::by_policy("policy reads headers of it that were not kept"));
         };
-        let decision = policy.decide(&access.trust(overlay.trust(caller)));
+        let decision = policy.decide_served(&access.trust(overlay.trust(caller)));
         if !decision.is_allowed() {
             return Err(Lost::by_policy(decision.reason().to_string()));
         }
