@@ -12,6 +12,9 @@ mod signatures;
 mod verifier;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
