@@ -22,7 +22,7 @@ use std::time::Duration;
 use meshguard_core::dpop::{Algorithm, Leeway};
 
 pub use error::TokensError;
-pub(crate) use present::{Refusal, Request};
+pub(crate) use present::{Presented, Refusal, Request};
 pub(crate) use verifier::Verifier;
 
 use keys::Keys;

@@ -6,6 +6,7 @@ mod follow;
 mod operate;
 mod pins;
 mod reload;
+mod tokens;
 
 use std::fmt;
 use std::io;

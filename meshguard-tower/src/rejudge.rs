@@ -85,6 +85,8 @@ pub enum Cause {
     Quarantine,
     /// Credentials, roots or revocation lists were replaced.
     Credentials,
+    /// A token's time is over, or the keys were replaced that tokens are signed with.
+    Token,
 }
 
 impl Cause {
@@ -97,6 +99,7 @@ impl Cause {
             Self::Tightened => "tightened",
             Self::Quarantine => "quarantine",
             Self::Credentials => "credentials",
+            Self::Token => "token",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Access tokens over real sockets: what holds is let in, and what does not is refused for its
 //! own reason.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 #[path = "certificates.rs"]
 mod certificates;
@@ -9,6 +9,8 @@ mod certificates;
 mod claims;
 #[path = "nonces.rs"]
 mod nonces;
+#[path = "open.rs"]
+mod open;
 #[path = "proofs.rs"]
 mod proofs;
 #[path = "shop.rs"]

@@ -1,8 +1,11 @@
 //! A service that asks for tokens, and one that calls it.
 
+use std::convert::Infallible;
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode};
 use meshguard_axum::tls::Credentials;
 use meshguard_axum::{Channel, DecisionId, Mesh, SpiffeId, Tokens};
@@ -65,7 +68,12 @@ impl Shop {
         let callee = callee.reload_every(std::time::Duration::from_millis(20)).build().unwrap();
         let listener = callee.listen("127.0.0.1:0").await.unwrap();
         let uri = format!("https://{}", listener.local_addr());
-        let app = Router::new().fallback(any(|| async { "let in" }));
+        let endless = || async {
+            let first = stream::once(async { Ok::<_, Infallible>("first") });
+            Body::from_stream(first.chain(stream::pending()))
+        };
+        let app = Router::new().route("/endless", any(endless));
+        let app = app.fallback(any(|| async { "let in" }));
         tokio::spawn(meshguard_axum::serve(listener, app).into_future());
         let caller = mesh(&ca, &svid, when);
         let channel = caller.channel(&uri, CALLEE).unwrap();

@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn it_is_bounded_by_count_and_by_bytes() {
         let cache = Cache::default();
-        let token = Arc::new(Verified::default());
+        let token = Arc::new(Verified::of_nobody());
         for n in 0..MAX_TOKENS + 10 {
             cache.put(hash(n), 1, Arc::clone(&token));
         }

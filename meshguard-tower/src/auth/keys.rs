@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use jsonwebtoken::DecodingKey;
-use meshguard_core::dpop::{Algorithm, Jwk, PublicKey};
+use meshguard_core::dpop::{Algorithm, Jwk, PublicKey, Thumbprint};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,6 +25,7 @@ pub(super) struct Keys(Vec<Key>);
 pub(super) struct Key {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
+    pub(super) thumbprint: Thumbprint,
     pub(super) decoding: DecodingKey,
 }
 
@@ -78,6 +79,10 @@ impl Keys {
         }
     }
 
+    pub(super) fn has(&self, key: &Thumbprint) -> bool {
+        self.0.iter().any(|known| known.thumbprint == *key)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -97,7 +102,12 @@ impl Key {
         if algorithms.is_empty() {
             return Err("its algorithm is not accepted".into());
         }
-        Ok(Self { kid: jwk.kid.clone(), algorithms, decoding: decoding(&key) })
+        Ok(Self {
+            kid: jwk.kid.clone(),
+            algorithms,
+            thumbprint: key.thumbprint(),
+            decoding: decoding(&key),
+        })
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Presented {
     pub(crate) claims: std::sync::Arc<serde_json::Value>,
     pub(crate) proofs: Proofs,
     pub(crate) until: Timestamp,
+    /// The issuer's key.
+    pub(crate) key: Thumbprint,
     /// The next nonce, where the proof has one that is good for not much longer.
     pub(crate) nonce: Option<HeaderValue>,
 }
@@ -81,7 +83,13 @@ impl Verifier {
             (Scheme::Dpop, Some(key)) => self.proof(request, text, key)?,
         };
         let proofs = Proofs { dpop: scheme == Scheme::Dpop, certificate };
-        Ok(Presented { claims: token.claims.clone(), proofs, until: token.until, nonce })
+        Ok(Presented {
+            claims: token.claims.clone(),
+            proofs,
+            until: token.until,
+            key: token.key,
+            nonce,
+        })
     }
 
     /// Checks the proof (RFC 9449 §4.3) and uses it up; the next nonce, where it is time.

@@ -1,10 +1,12 @@
 //! All that tokens are verified by, while a mesh lives.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use meshguard_core::Timestamp;
-use meshguard_core::dpop::{Checked, Nonces, ProofError, ReplayWindow};
+use meshguard_core::dpop::{Checked, Nonces, ProofError, ReplayWindow, Thumbprint};
 use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
@@ -23,6 +25,8 @@ pub(crate) struct Verifier {
     file: Option<File>,
     used: Mutex<ReplayWindow>,
     nonces: Option<Mutex<Nonces>>,
+    /// When the first token of an open request ends, in nanoseconds; the largest where none does.
+    next_ending: AtomicU64,
 }
 
 /// Keys, and the tokens that they have verified: what the next keys have not is verified anew.
@@ -51,19 +55,36 @@ impl Verifier {
             file,
             used: Mutex::new(used),
             nonces: nonces.map(Mutex::new),
+            next_ending: AtomicU64::new(u64::MAX),
         })
     }
 
-    /// Reads the keys again where their file has changed.
-    pub(crate) fn follow(&self) {
-        let Some(File { path, seen }) = &self.file else { return };
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether the file of keys has changed since it was last asked.
+    pub(crate) fn has_changed(&self) -> bool {
+        let Some(File { path, seen }) = &self.file else { return false };
         let found = mark(path);
-        let before =
-            std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), found);
-        if found != before {
-            // What it says is logged; here nobody asks.
-            let _ = self.reload();
-        }
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *seen, found) != found
+    }
+
+    /// Whether a key of a token that was verified is still one of the set.
+    pub(crate) fn trusts(&self, key: &Thumbprint) -> bool {
+        self.known.load().keys.has(key)
+    }
+
+    /// A request is open whose token ends then.
+    pub(crate) fn expect_ending(&self, until: Timestamp) {
+        self.next_ending.fetch_min(until.as_unix_nanos(), Relaxed);
+    }
+
+    /// Whether a token of an open request may have ended; then the next one is not known.
+    pub(crate) fn take_ending(&self, now: Timestamp) -> bool {
+        self.next_ending.load(Relaxed) <= now.as_unix_nanos()
+            && self.next_ending.swap(u64::MAX, SeqCst) != u64::MAX
     }
 
     /// Reads the keys again; what cannot be used changes nothing.

@@ -18,7 +18,7 @@ use super::keys::Keys;
 use super::{MAX_TOKEN, Rules};
 
 /// A token whose signature, issuer and audience hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Verified {
     pub(super) claims: Arc<Value>,
     /// Not before then.
@@ -26,6 +26,8 @@ pub(super) struct Verified {
     /// From then on no more.
     pub(super) until: Timestamp,
     pub(super) bound: Bound,
+    /// The key that it is signed with.
+    pub(super) key: Thumbprint,
 }
 
 /// What a token is bound to (RFC 7800 §3).
@@ -58,6 +60,14 @@ impl Verified {
     }
 }
 
+#[cfg(test)]
+impl Verified {
+    pub(super) fn of_nobody() -> Self {
+        let (claims, until, key) = (Arc::default(), Timestamp::EPOCH, [0; 32].into());
+        Self { claims, from: None, until, bound: Bound::default(), key }
+    }
+}
+
 /// Verifies all but its time.
 pub(super) fn verify(token: &str, keys: &Keys, rules: &Rules) -> Result<Verified, TokenError> {
     if token.len() > MAX_TOKEN {
@@ -76,7 +86,7 @@ pub(super) fn verify(token: &str, keys: &Keys, rules: &Rules) -> Result<Verified
     validation.validate_aud = false;
     let decoded = decode::<Value>(token, &key.decoding, &validation);
     let claims = decoded.map_err(|error| failure(error.kind()))?.claims;
-    check(claims, rules)
+    check(claims, rules, key.thumbprint)
 }
 
 fn header(token: &str, rules: &Rules) -> Result<(Header, Algorithm), TokenError> {
@@ -122,7 +132,7 @@ fn failure(kind: &ErrorKind) -> TokenError {
     }
 }
 
-fn check(claims: Value, rules: &Rules) -> Result<Verified, TokenError> {
+fn check(claims: Value, rules: &Rules, key: Thumbprint) -> Result<Verified, TokenError> {
     if !claims.is_object() {
         return Err(TokenError::Malformed(Part::Claims));
     }
@@ -135,7 +145,7 @@ fn check(claims: Value, rules: &Rules) -> Result<Verified, TokenError> {
     let until = time(&claims, "exp")?.ok_or(TokenError::Missing("exp"))? + rules.leeway;
     let from = time(&claims, "nbf")?.map(|from| before(from, rules.leeway));
     let bound = claims.get("cnf").map(bound).transpose()?.unwrap_or_default();
-    Ok(Verified { claims: Arc::new(claims), from, until, bound })
+    Ok(Verified { claims: Arc::new(claims), from, until, bound, key })
 }
 
 fn audience(aud: &Value, known: &[String]) -> Result<(), TokenError> {

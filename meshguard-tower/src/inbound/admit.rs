@@ -110,6 +110,9 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let _ = exchange.facts.set(facts.keep_headers(&parts.headers, &policy));
     let refused = |denied| refuse(&exchange, parts, &policy, exchange.facts.get(), denied);
     let running = again::open(&exchange, epoch).map_err(refused)?;
+    if let Some(until) = exchange.token_until() {
+        mesh.expect_token(until);
+    }
     let decision = Decision::new(policy, ruling);
     exchange.observed.let_in(decision.clone());
     Ok(Admitted { exchange, running, decision, body: plan, head, grpc, deadline })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use meshguard_core::dpop::Thumbprint;
 use meshguard_core::{Access, Policy, Proofs, Timestamp};
 use serde_json::Value;
 
@@ -31,8 +32,17 @@ pub(crate) struct Token {
     pub(crate) proofs: Proofs,
     /// From then on it says nothing any more.
     pub(crate) until: Timestamp,
+    /// The issuer's key that it is signed with; once that is trusted no more, it says nothing.
+    pub(crate) key: Thumbprint,
     /// For the answer: the nonce that the next proof is to carry.
     pub(crate) nonce: Option<HeaderValue>,
+}
+
+impl Token {
+    fn holds(&self, exchange: &Exchange, now: Timestamp) -> bool {
+        let tokens = exchange.mesh.0.tokens.as_ref();
+        now < self.until && tokens.is_some_and(|tokens| tokens.trusts(&self.key))
+    }
 }
 
 impl Facts {
@@ -95,9 +105,9 @@ impl Facts {
             Some(name) => access.server_name(name),
             None => access,
         };
-        match &self.token {
-            Some(token) if now < token.until => access.claims(&token.claims).proofs(token.proofs),
-            _ => access,
+        match self.token.as_ref().filter(|token| token.holds(exchange, now)) {
+            Some(token) => access.claims(&token.claims).proofs(token.proofs),
+            None => access,
         }
     }
 

@@ -8,7 +8,7 @@ use meshguard_core::{Policy, Reason, Timestamp};
 use super::denied::{Challenge, Denied};
 use super::exchange::Exchange;
 use super::facts::{Facts, Token};
-use crate::auth::{Refusal, Request};
+use crate::auth::{Presented, Refusal, Request};
 use crate::mesh::Mesh;
 
 /// What the request's token says, once it holds. `None`: there is none, nobody asks for it, or
@@ -32,11 +32,9 @@ pub(super) fn check(
         now,
     };
     let presented = tokens.check(&request).map_err(denied)?;
-    Ok(presented.map(|p| Token {
-        claims: p.claims,
-        proofs: p.proofs,
-        until: p.until,
-        nonce: p.nonce,
+    Ok(presented.map(|presented| {
+        let Presented { claims, proofs, until, key, nonce } = presented;
+        Token { claims, proofs, until, key, nonce }
     }))
 }
 
@@ -59,6 +57,11 @@ fn denied(refusal: Refusal) -> Denied {
 }
 
 impl Exchange {
+    /// When the token ends that let it in.
+    pub(crate) fn token_until(&self) -> Option<Timestamp> {
+        Some(self.facts.get()?.verified()?.until)
+    }
+
     /// The nonce to hand out with the answer.
     pub(super) fn nonce(&self) -> Option<&http::HeaderValue> {
         self.facts.get()?.verified()?.nonce.as_ref()

@@ -13,7 +13,7 @@ use meshguard_core::{Policy, PolicyError};
 
 use super::follow::follow;
 use super::{Mesh, Shared};
-use crate::auth::{TokensError, Verifier};
+use crate::auth::TokensError;
 use crate::control::drive;
 use crate::error::BoxError;
 use crate::rejudge::{self, Cause, Change, Whom};
@@ -118,8 +118,7 @@ impl Mesh {
     pub fn reload(&self) -> Result<(), Arc<ReloadError>> {
         let credentials = self.reload_credentials();
         let policy = self.reload_policy();
-        let tokens = self.0.tokens.as_ref().map_or(Ok(()), Verifier::reload);
-        let tokens = tokens.map_err(|error| Arc::new(ReloadError::Tokens(error)));
+        let tokens = self.reload_tokens().map_err(Arc::new);
         credentials.map_err(Arc::new).and(policy).and(tokens)
     }
 
@@ -281,9 +280,7 @@ async fn watch(mesh: Weak<Shared>, every: Duration) {
         if found != seen {
             let _ = mesh.reload_credentials();
         }
-        if let Some(tokens) = &mesh.0.tokens {
-            tokens.follow();
-        }
+        mesh.follow_tokens();
         mesh.0.sessions.expire(now());
         seen = found;
     }
