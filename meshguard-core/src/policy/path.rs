@@ -133,7 +133,8 @@ fn check_segments(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-fn decode(raw: &str) -> Result<String, PathError> {
+/// Every escape decoded once, if that is not ambiguous.
+pub(super) fn decode(raw: &str) -> Result<String, PathError> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

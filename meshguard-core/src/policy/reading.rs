@@ -182,10 +182,12 @@ mod tests {
             "/x/%252e%252e/admin",
             "/admin/.",
             "/admin/x/..",
+            "/%2561dmin/.",
             "/admin;v=1",
             "/x/..;/admin",
             "/admin%00",
             "/admin%ff",
+            "/admin%252F.%/..",
             "/admin?x=/public",
             "/admin#x",
         ] {

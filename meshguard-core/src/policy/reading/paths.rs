@@ -28,18 +28,25 @@ pub(super) fn readings(raw: &str, normalization: Normalization) -> Result<Vec<Re
         return Err(PathError::NotAbsolute);
     }
     let segments = canonical(&decode_slashes(cut));
+    // Before anything is resolved: `..` must not take what is ambiguous with it.
+    let decoded = path::decode(&segments)?;
+    if decoded.chars().any(char::is_control) {
+        return Err(PathError::Control);
+    }
     check_parameters(&segments)?;
-    let resolved = merge(&resolve(&segments));
-    let decoded = path::normalize(&resolved)?.into_owned();
-    for path in [resolve(&merge(&segments)), segments.clone(), resolved.clone()] {
+    check_parameters(&decoded)?;
+    for path in [segments.clone(), resolve(&merge(&segments)), merge(&resolve(&segments))] {
         add(&mut found, path, true);
     }
-    let mut spellings = vec![cut.to_owned(), undotted(&segments, &resolved)];
+    let mut spellings = vec![cut.to_owned(), segments];
     spellings.extend(decodings(decoded)?);
     for spelling in spellings {
         let stripped = without_parameters(&spelling);
         for path in [spelling, stripped] {
-            add(&mut found, merge(&resolve(&path)), false);
+            for resolved in [merge(&resolve(&path)), resolve(&merge(&path))] {
+                add(&mut found, undotted(&path, &resolved), false);
+                add(&mut found, resolved, false);
+            }
             add(&mut found, path, false);
         }
     }
