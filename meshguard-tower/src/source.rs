@@ -32,7 +32,7 @@ pub type NextNews<'a> = Pin<Box<dyn Future<Output = Option<News>> + Send + 'a>>;
 #[non_exhaustive]
 pub enum News {
     /// A policy. It is put in force unless its version is below the one in force.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// What it brought last is still the newest there is.
     Fresh,
     /// There may be a newer one, and it cannot be used. What is in force stays, until its

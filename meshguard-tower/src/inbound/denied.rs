@@ -41,7 +41,7 @@ pub(super) struct Denied {
     route: Option<String>,
     pub(super) fate: Fate,
     retry_after: Option<u64>,
-    challenge: Option<Challenge>,
+    challenge: Option<Box<Challenge>>,
 }
 
 /// What a caller is told that has no token which holds.
@@ -74,7 +74,7 @@ impl Denied {
 
     /// With what its caller has to know to do better.
     pub(super) fn challenging(mut self, challenge: Challenge) -> Self {
-        self.challenge = Some(challenge);
+        self.challenge = Some(Box::new(challenge));
         self
     }
 

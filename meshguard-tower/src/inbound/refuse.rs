@@ -81,8 +81,8 @@ impl Refused {
     }
 
     /// Tells its caller what it has to know to do better.
-    pub(super) fn challenging(mut self, challenge: Option<Challenge>) -> Self {
-        self.challenge = challenge.map(Box::new);
+    pub(super) fn challenging(mut self, challenge: Option<Box<Challenge>>) -> Self {
+        self.challenge = challenge;
         self
     }
 

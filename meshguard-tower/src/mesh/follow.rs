@@ -31,7 +31,7 @@ pub(super) async fn follow(
         };
         let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
         let outcome = match news {
-            Some(News::Policy(policy)) => mesh.offer(Ok(policy)),
+            Some(News::Policy(policy)) => mesh.offer(Ok(*policy)),
             Some(News::Failed(error)) => mesh.offer(Err(error)),
             Some(News::Fresh) => {
                 mesh.policy_is_fresh(term.renew());

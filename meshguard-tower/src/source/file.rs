@@ -71,7 +71,7 @@ impl PolicyFile {
         if self.seen != Some(found) {
             self.seen = Some(found);
             return Some(match Self::read(&self.path) {
-                Ok(policy) => News::Policy(policy),
+                Ok(policy) => News::Policy(Box::new(policy)),
                 Err(error) => News::Failed(error),
             });
         }

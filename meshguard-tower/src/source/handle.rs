@@ -78,7 +78,7 @@ struct Slot {
 impl PolicyHandle {
     /// Offers a policy. One that was offered before and not fetched yet is forgotten.
     pub fn set(&self, policy: Policy) {
-        self.0.shared.put(News::Policy(policy));
+        self.0.shared.put(News::Policy(Box::new(policy)));
     }
 
     /// Says that the policy offered last is still the newest.
