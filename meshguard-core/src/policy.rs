@@ -145,7 +145,7 @@ use http::HeaderName;
 
 pub use self::check::{Finding, FindingKind, Severity};
 pub use self::decide::{Expectation, RouteOptions, Shadow};
-pub use self::diff::{Diff, EdgeChange, ObligationChange, Open, Region};
+pub use self::diff::{Diff, EdgeChange, ObligationChange, Open, Region, RouteChange};
 pub use self::error::{PolicyError, PolicyErrorKind};
 pub use self::explain::{Considered, Explanation, Inputs, MAX_EXPLAINED, Miss, Named, Part};
 pub use self::flow::{Flow, Flows, MAX_FLOWS, TooManyFlows, Was};

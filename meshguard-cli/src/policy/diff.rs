@@ -38,6 +38,8 @@ struct Report {
     obligations: Vec<Change>,
     /// Edges that deliver otherwise.
     delivery: Vec<String>,
+    /// Operations of which the routes say something else.
+    routes: Vec<String>,
     /// What was not compared.
     open: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Report {
             newly_denied: regions(Effect::Deny),
             obligations: obligations.collect(),
             delivery: diff.edges().iter().map(ToString::to_string).collect(),
+            routes: diff.routes().iter().map(ToString::to_string).collect(),
             open: diff.open().iter().map(ToString::to_string).collect(),
         }
     }
@@ -81,15 +84,15 @@ impl fmt::Display for Report {
         for change in lists.into_iter().flatten() {
             writeln!(f, "{}\n    as {}", change.change, change.witness)?;
         }
-        for edge in &self.delivery {
-            writeln!(f, "{edge}")?;
+        for change in self.delivery.iter().chain(&self.routes) {
+            writeln!(f, "{change}")?;
         }
         for open in &self.open {
             writeln!(f, "not known: {open}")?;
         }
         let (allowed, denied) = (self.newly_allowed.len(), self.newly_denied.len());
-        let (obligations, delivery) = (self.obligations.len(), self.delivery.len());
-        if allowed + denied + obligations + delivery + self.open.len() == 0 {
+        let others = self.obligations.len() + self.delivery.len() + self.routes.len();
+        if allowed + denied + others + self.open.len() == 0 {
             return writeln!(f, "the same: every access is decided and delivered as before");
         }
         writeln!(f, "\n{allowed} regions newly allowed, {denied} newly denied")

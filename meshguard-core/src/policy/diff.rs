@@ -7,7 +7,7 @@ mod region;
 use std::collections::HashSet;
 use std::fmt;
 
-pub use self::change::{EdgeChange, ObligationChange};
+pub use self::change::{EdgeChange, ObligationChange, RouteChange};
 pub use self::region::Region;
 
 use self::region::Find;
@@ -67,6 +67,7 @@ pub struct Diff<'p> {
     regions: Vec<Region<'p>>,
     edges: Vec<EdgeChange>,
     obligations: Vec<ObligationChange<'p>>,
+    routes: Vec<RouteChange>,
     open: Vec<Open<'p>>,
 }
 
@@ -81,6 +82,7 @@ impl Policy {
             regions: Vec::new(),
             edges: Vec::new(),
             obligations: Vec::new(),
+            routes: Vec::new(),
             open: Vec::new(),
         };
         let loaded = [self, new].map(|policy| policy.loaded.as_ref());
@@ -90,7 +92,10 @@ impl Policy {
             return diff;
         }
         match Space::new(&documents) {
-            Ok(space) => diff.compare(space, loaded),
+            Ok(space) => {
+                diff.change_of_routes(&space, self, new);
+                diff.compare(space, loaded);
+            }
             Err(why) => diff.open.push(Open::all(why)),
         }
         diff
@@ -124,6 +129,12 @@ impl<'p> Diff<'p> {
         &self.obligations
     }
 
+    /// Operations of which the `[[route]]`s say something else.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteChange] {
+        &self.routes
+    }
+
     /// What was not compared.
     #[must_use]
     pub fn open(&self) -> &[Open<'p>] {
@@ -136,11 +147,12 @@ impl<'p> Diff<'p> {
         self.open.is_empty()
     }
 
-    /// Whether it is proved that nothing is decided or delivered otherwise.
+    /// Whether it is proved that nothing is decided or delivered otherwise, nor kept to.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { regions, edges, obligations, open, .. } = self;
-        regions.is_empty() && edges.is_empty() && obligations.is_empty() && open.is_empty()
+        let Self { space: _, regions, edges, obligations, routes, open } = self;
+        let decided = regions.is_empty() && obligations.is_empty() && open.is_empty();
+        decided && edges.is_empty() && routes.is_empty()
     }
 
     fn compare(&mut self, space: Space<'p>, [old, new]: [Option<&'p Loaded>; 2]) {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::super::model::{DeliveryRule, Rule};
 use super::super::region::{Block, Left, Space, Work, left};
+use super::super::{Policy, RouteOptions};
 use super::{Diff, Open, Scope, Side};
 use crate::access::OwnedAccess;
 use crate::identity::SpiffeId;
@@ -39,7 +40,42 @@ pub struct ObligationChange<'p> {
     pub witness: OwnedAccess,
 }
 
+/// Operations of which the documents' `[[route]]`s say something else.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RouteChange {
+    /// All of them, in words.
+    pub operations: Vec<String>,
+    /// What held.
+    pub old: RouteOptions,
+    /// What holds.
+    pub new: RouteOptions,
+    /// A call of one of them.
+    pub witness: OwnedAccess,
+}
+
 impl<'p> Diff<'p> {
+    /// What the routes say depends on the operation alone, so each class of operations is asked.
+    pub(super) fn change_of_routes(&mut self, space: &Space<'p>, old: &Policy, new: &Policy) {
+        let mut changes: Vec<(RouteOptions, RouteOptions, Vec<usize>)> = Vec::new();
+        for (class, witness) in space.operations().enumerate() {
+            let options = |policy: &Policy| policy.route_options(&witness.access());
+            let (was, is) = (options(old), options(new));
+            if was == is {
+                continue;
+            }
+            match changes.iter_mut().find(|(old, new, _)| (*old, *new) == (was, is)) {
+                Some((_, _, classes)) => classes.push(class),
+                None => changes.push((was, is, vec![class])),
+            }
+        }
+        self.routes.extend(changes.into_iter().filter_map(|(old, new, classes)| {
+            let operations = space.operations_in_words(&classes);
+            let witness = space.operations().nth(*classes.first()?)?;
+            Some(RouteChange { operations, old, new, witness })
+        }));
+    }
+
     /// Where both allow, the first rule that matches says what the call must keep to.
     pub(super) fn change_of_obligations(
         &mut self,
@@ -128,9 +164,43 @@ fn edges(space: &Space<'_>, side: &Side<'_>) -> Vec<(Block, DeliveryRule)> {
     edges
 }
 
+/// `spiffe://… to spiffe://…: delivery require, blake3 becomes off, sha256`
 impl fmt::Display for EdgeChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {} delivers otherwise", self.from, self.to)
+        let rule = |rule: &DeliveryRule| {
+            let seal = match rule.seal {
+                None => "",
+                Some(true) => ", sealed",
+                Some(false) => ", not sealed",
+            };
+            format!("{}{seal}, {}", rule.mode.as_str(), rule.transcript.as_str())
+        };
+        let (from, to, old, new) = (&self.from, &self.to, rule(&self.old), rule(&self.new));
+        write!(f, "{from} to {to}: delivery {old} becomes {new}")
+    }
+}
+
+/// `GET /orders/{id}: idempotent no becomes yes`
+impl fmt::Display for RouteChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keep = |options: &RouteOptions| match options.keep_answers {
+            Some(keep) => format!("{keep:?}"),
+            None => "no".to_owned(),
+        };
+        let flag = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
+        let all = |options: &RouteOptions| {
+            [
+                ("durability", options.durability.as_str().to_owned()),
+                ("keep_answers", keep(options)),
+                ("idempotent", flag(options.idempotent)),
+                ("upgrade", flag(options.upgrade)),
+                ("method_override", flag(options.method_override)),
+            ]
+        };
+        let pairs = all(&self.old).into_iter().zip(all(&self.new)).filter(|(a, b)| a != b);
+        let told = pairs.map(|((key, was), (_, is))| format!("{key} {was} becomes {is}"));
+        let told: Vec<String> = told.collect();
+        write!(f, "{}: {}", self.operations.join(" or "), told.join(", "))
     }
 }
 

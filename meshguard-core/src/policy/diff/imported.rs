@@ -38,6 +38,7 @@ fn alike(old: &Document, new: &Document) -> bool {
         && old.federates == new.federates
         && texts(old, &old.hops) == texts(new, &new.hops)
         && edges(old) == edges(new)
+        && (old.routes == new.routes && old.templates == new.templates)
 }
 
 fn texts(document: &Document, peers: &Peers) -> Option<Vec<String>> {

@@ -243,6 +243,15 @@ impl<'p> Space<'p> {
         Block::new(sets.map(|(axis, set)| (axis as Axis, Arc::new(set))).collect())
     }
 
+    /// An access of each class of operations.
+    pub(in crate::policy) fn operations(&self) -> impl Iterator<Item = OwnedAccess> + '_ {
+        (0..self.operations.len()).map(|class| {
+            let mut access = OwnedAccess::http("GET", "/");
+            self.operations.stand(class, &mut access);
+            access
+        })
+    }
+
     /// The classes of an access, one for each axis. `None`: every policy denies it before any
     /// rule.
     pub(in crate::policy) fn cell(&self, access: &Access<'_>) -> Option<Vec<u32>> {

@@ -216,6 +216,27 @@ fn a_region_is_told_in_the_words_of_the_documents() {
 }
 
 #[test]
+fn what_routes_and_deliveries_say_otherwise_is_told() {
+    let load = |route: &str, mode: &str| {
+        super::policy(&format!(
+            "[[allow]]\nname='r'\n[[route]]\nhttp=['GET /o/{{id}}']\n{route}\n\
+             [[delivery]]\nto=['orders']\nmode='{mode}'\n"
+        ))
+    };
+    let (old, new) = (load("upgrade=true", "off"), load("upgrade=true\nidempotent=true", "prefer"));
+    assert!(old.diff(&load("upgrade=true", "off")).is_empty());
+    let diff = old.diff(&new);
+    assert!(diff.regions().is_empty() && !diff.is_empty());
+    let [route] = diff.routes() else { panic!("{diff:?}") };
+    assert_eq!(route.to_string(), "GET /o/{id}: idempotent no becomes yes");
+    let options = |policy: &Policy| policy.route_options(&route.witness.access());
+    assert_eq!((options(&old), options(&new)), (route.old, route.new));
+    let [edge] = diff.edges() else { panic!("{diff:?}") };
+    let told = edge.to_string();
+    assert!(told.ends_with("sa/orders: delivery off, sha256 becomes prefer, sha256"), "{told}");
+}
+
+#[test]
 fn of_imported_documents_what_stands_in_both_does_not_differ_and_the_rest_is_open() {
     let rule = |effect: &str, name: &str, path: &str| {
         let term = format!("{{key='request.path', values=['{path}']}}");
@@ -293,9 +314,27 @@ fn a_thousand_rules_a_side_are_compared() {
             assert_eq!(becomes(&old, &new, region.witness()), Some(region.becomes()), "{region}");
         }
     }
-    let broad = "mesh='m'\nversion=1\n[[allow]]\nname='all'\n".parse::<Policy>().unwrap();
+    let broad: Policy = "mesh='m'\nversion=1\n[[allow]]\nname='all'\n".parse().unwrap();
     let diff = old.diff(&broad);
     println!("all: {} regions, {} open", diff.regions().len(), diff.open().len());
     assert!(diff.is_complete());
     println!("{} findings", old.check().len());
+}
+
+#[test]
+#[ignore = "long"]
+fn ten_thousand_rules_a_side_are_compared() {
+    let (old, new) = (fleet(1, 10_000, 0), fleet(7, 10_000, 100));
+    let diff = old.diff(&new);
+    println!("100 changed: {} regions, {} open", diff.regions().len(), diff.open().len());
+    assert!(diff.is_complete() && diff.regions().len() > 50, "{:?}", diff.open().first());
+}
+
+#[test]
+#[ignore = "long"]
+fn ten_thousand_rules_are_checked() {
+    let findings = fleet(1, 10_000, 0).check();
+    let open = findings.iter().filter(|finding| finding.why().is_some()).count();
+    println!("{} findings, {open} open", findings.len());
+    assert!(findings.len() > open);
 }

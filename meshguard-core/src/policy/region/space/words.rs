@@ -1,12 +1,19 @@
 //! Blocks in words.
 
 use super::super::Scope;
+use super::super::bits::Bits;
 use super::super::block::{Axis, Block};
 use super::super::lines::ordered;
 use super::super::lines::peers::PeerLine;
 use super::{CALLEE, CALLER, EVIDENCES, HEADERS, HOP, OPERATION, PROOF, SOURCE, Space, TRUST};
 
 impl Space<'_> {
+    pub(in crate::policy) fn operations_in_words(&self, classes: &[usize]) -> Vec<String> {
+        let mut set = Bits::none(self.operations.len());
+        classes.iter().for_each(|class| set.insert(*class));
+        self.operations.words(&set)
+    }
+
     pub(in crate::policy) fn scope(&self, block: &Block) -> Scope {
         let set = |axis: usize| block.set(axis as Axis).map(|set| &**set);
         let peers = |axis: usize, line: &PeerLine<'_>| {
