@@ -1,12 +1,14 @@
 //! Segments as a regular language: which texts some patterns tell apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::TooComplex;
 use crate::policy::template::Segment;
 
 /// The most states in which a reader of all patterns can be, before comparing gives up.
 const MAX_STATES: usize = 200_000;
+/// The most work: in how many places the reader is, in each step.
+const MAX_WORK: usize = 50_000_000;
 
 /// All patterns of an axis, read segment by segment at once.
 #[derive(Debug)]
@@ -113,11 +115,17 @@ impl Automaton {
     /// Every set of patterns for which there is a text of one segment or more that they match
     /// and the others do not; the shortest texts first. `slash`: the last segment may be empty.
     pub(super) fn classes(&self, slash: bool) -> Result<Vec<Class>, TooComplex> {
+        self.classes_within(slash, MAX_WORK)
+    }
+
+    fn classes_within(&self, slash: bool, most: usize) -> Result<Vec<Class>, TooComplex> {
+        let mut work = 0_usize;
         let mut walk = Walk { states: HashMap::new(), trail: Vec::new(), classes: Vec::new() };
         let mut seen = BTreeSet::new();
-        let mut todo = std::collections::VecDeque::from([(vec![0], usize::MAX)]);
+        let mut todo = VecDeque::from([(vec![0], usize::MAX)]);
         while let Some((at, from)) = todo.pop_front() {
             for segment in self.alphabet(&at) {
+                work += 1 + at.len();
                 let next = self.step(&at, segment);
                 if walk.states.contains_key(&next) {
                     continue;
@@ -132,7 +140,7 @@ impl Automaton {
                 let next = self.step(&at, "");
                 walk.visit(self, &mut seen, &next, (from, ""));
             }
-            if walk.trail.len() > MAX_STATES {
+            if walk.trail.len() > MAX_STATES || work > most {
                 return Err(TooComplex::Patterns);
             }
         }
@@ -180,5 +188,47 @@ impl<'a> Walk<'a> {
         }
         segments.reverse();
         self.classes.push(Class { matches, segments });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::template::Template;
+
+    fn automaton(paths: &[&str]) -> Automaton {
+        let template = |path: &&str| Template::http(&format!("* {path}"), 0).ok();
+        let templates: Vec<Template> = paths.iter().filter_map(template).collect();
+        assert_eq!(templates.len(), paths.len());
+        Automaton::new((0..).zip(&templates).map(|(number, t)| (&*t.segments, number)))
+    }
+
+    #[test]
+    fn each_class_is_what_its_segments_match_and_none_is_missing() {
+        let paths = ["/a", "/a/", "/{x}", "/{x}/b", "/a/{**}", "/{**}/b", "/{**}", "/b/{**}/a/{x}"];
+        let automaton = automaton(&paths);
+        let classes = automaton.classes(true).unwrap();
+        for class in &classes {
+            let read = automaton.read(class.segments.iter().map(|segment| &**segment));
+            assert_eq!(read, class.matches, "{class:?}");
+        }
+        let mut texts: Vec<Vec<&str>> = vec![Vec::new()];
+        for at in 0.. {
+            let Some(text) = texts.get(at).filter(|text| text.len() < 6).cloned() else { break };
+            texts.extend(["a", "b", "q"].map(|s| [&*text, &[s]].concat()));
+        }
+        for text in texts {
+            for last in ["a", "b", "q", ""] {
+                let read = automaton.read(text.iter().copied().chain([last]));
+                assert!(classes.iter().any(|c| c.matches == read), "{text:?} {last}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_told_apart_in_bounds_are_refused() {
+        let deep = format!("/{{**}}/a{}", "/{x}".repeat(30));
+        let few = automaton(&[&deep]).classes_within(true, 100_000);
+        assert_eq!(few.unwrap_err(), TooComplex::Patterns);
     }
 }
