@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     sink: Option<Box<dyn Sink>>,
     ledger: Option<Ledger>,
     explanations: Explanations,
+    forwarders: Box<[SpiffeId]>,
     quotas: Quotas,
     shadows: Shadows,
     pub(crate) expectations: Expectations,
@@ -246,6 +247,11 @@ impl Mesh {
 
     pub(crate) fn explanations(&self) -> &Explanations {
         &self.0.explanations
+    }
+
+    /// Whether `caller` may say on whose behalf it calls.
+    pub(crate) fn is_forwarder(&self, caller: &SpiffeId) -> bool {
+        self.0.forwarders.contains(caller)
     }
 
     pub(crate) fn quotas(&self) -> &Quotas {

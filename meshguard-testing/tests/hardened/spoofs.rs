@@ -1,5 +1,8 @@
 //! Headers that pretend to come from a proxy, or from the mesh itself.
 
+use meshguard_axum::{Mesh, SpiffeId};
+
+use crate::rig::{self, CALLEE, CALLER};
 use crate::wire::{Guarded, Stock, request};
 
 const SPOOFS: [&str; 24] = [
@@ -59,5 +62,28 @@ async fn stock_axum_passes_all_of_them_on() {
     let ran = stock.app.ran().remove(0);
     for spoof in SPOOFS {
         assert!(ran.headers.contains_key(name(spoof)), "{spoof}");
+    }
+}
+
+/// The service, which takes this caller's word.
+async fn taking_the_word_of(caller: SpiffeId) -> Guarded {
+    let policy = rig::policy("[[delivery]]\nmode = \"off\"\n").parse().unwrap();
+    let builder = Mesh::dev(CALLEE).unwrap().policy(policy).forwarded_by(caller);
+    Guarded::of(builder.build().unwrap()).await
+}
+
+#[tokio::test]
+async fn an_ingress_may_say_whose_call_it_forwards_and_not_who_it_is_itself() {
+    let headers = [&["Host: localhost"][..], &SPOOFS].concat();
+    for (caller, may) in [(CALLER, true), (rig::HOP, false)] {
+        let guarded = taking_the_word_of(caller).await;
+        guarded.send(&request("GET", "/public/x", &headers)).await;
+        let ran = guarded.app.ran().remove(0);
+        for forwarded in ["x-forwarded-for", "forwarded", "x-real-ip", "x-original-url"] {
+            assert_eq!(ran.headers.contains_key(forwarded), may, "{forwarded}");
+        }
+        for claim in ["x-forwarded-client-cert", "x-spiffe-id", "client-cert", "meshguard-peer"] {
+            assert!(!ran.headers.contains_key(claim), "{claim}");
+        }
     }
 }

@@ -70,7 +70,10 @@ impl Guarded {
     }
 
     pub(crate) async fn with(policy: &str) -> Self {
-        let mesh = rig::mesh(CALLEE, policy, &Told::default());
+        Self::of(rig::mesh(CALLEE, policy, &Told::default())).await
+    }
+
+    pub(crate) async fn of(mesh: Mesh) -> Self {
         let app = App::default();
         let listener = mesh.listen("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr();

@@ -158,7 +158,13 @@ where
 
 /// Makes a head what the application may see of it; whether records were marked as such.
 fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
-    strip_request(&mut parts.headers);
+    let exchange = &admitted.exchange;
+    // A hop could have put anything there.
+    if exchange.via.is_none() && exchange.mesh.is_forwarder(exchange.principal.id()) {
+        strip(&mut parts.headers);
+    } else {
+        strip_request(&mut parts.headers);
+    }
     let marked = match admitted.body {
         BodyPlan::Records(_) => unmark_records(&mut parts.headers),
         _ => true,

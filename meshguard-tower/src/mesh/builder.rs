@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use meshguard_core::Policy;
 use meshguard_core::baseline;
 use meshguard_core::control::Cadence;
+use meshguard_core::{Policy, SpiffeId};
 use tokio::sync::watch;
 
 use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable};
@@ -56,6 +56,7 @@ pub struct MeshBuilder {
     tick: Duration,
     rejudging: Rejudging,
     pins: Pins,
+    forwarders: Vec<SpiffeId>,
 }
 
 /// Where further policies come from.
@@ -105,13 +106,14 @@ impl MeshBuilder {
             tick: TICK,
             rejudging: Rejudging::default(),
             pins: Pins::default(),
+            forwarders: Vec::new(),
         }
     }
 
     #[cfg(feature = "dev")]
     pub(super) fn dev<I>(id: I) -> Result<Self, BuildError>
     where
-        I: TryInto<meshguard_core::SpiffeId>,
+        I: TryInto<SpiffeId>,
         I::Error: fmt::Display,
     {
         let dev = |e: String| BuildError::Dev(e);
@@ -236,6 +238,15 @@ impl MeshBuilder {
         Ok(self)
     }
 
+    /// A caller whose word counts on whose behalf it calls: an ingress. Of its direct calls the
+    /// application sees what proxies say of a client, its address and the target that it asked
+    /// for (`x-forwarded-for`, `forwarded`, …); of all others' it does not. May be called
+    /// repeatedly. What claims a certificate or a SPIFFE ID is nobody's to say.
+    pub fn forwarded_by(mut self, caller: SpiffeId) -> Self {
+        self.forwarders.push(caller);
+        self
+    }
+
     /// Is told of calls and findings as they happen.
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sink = Some(Box::new(sink));
@@ -323,6 +334,7 @@ impl MeshBuilder {
             shadows: Shadows::default(),
             expectations: Expectations::default(),
             pins: self.pins,
+            forwarders: self.forwarders.into(),
             held: Arc::default(),
             channels: Default::default(),
             files: self.files,

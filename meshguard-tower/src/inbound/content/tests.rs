@@ -102,3 +102,57 @@ fn a_head_tells_what_cannot_be_checked() {
     let grpc = check_head(&content(&[], 1000), &HeaderMap::new(), true);
     assert!(matches!(grpc, Err(Violation::Kind(_))));
 }
+
+/// Numbers that look random; the seed is in the test.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+
+    fn token(&mut self) -> &'static str {
+        ["a", "b", "0", "1", "01", "", "a/b", "m~n", "~1", "é"][self.roll(10)]
+    }
+
+    fn document(&mut self, depth: usize) -> serde_json::Value {
+        use serde_json::{Value, json};
+        let kinds = if depth == 0 { 4 } else { 7 };
+        match self.roll(kinds) {
+            0 => json!(null),
+            1 => json!(-3.5),
+            2 => json!("text"),
+            3 => json!(true),
+            4 => (0..self.roll(3)).map(|_| self.document(depth - 1)).collect(),
+            _ => {
+                let members = self.roll(5);
+                let member = |_| (self.token().to_owned(), self.document(depth - 1));
+                Value::Object((0..members).map(member).collect())
+            }
+        }
+    }
+
+    fn pointer(&mut self) -> String {
+        let tokens = self.roll(4);
+        let token = |_| format!("/{}", self.token().replace('~', "~0").replace('/', "~1"));
+        (0..tokens).map(token).collect()
+    }
+}
+
+#[test]
+fn the_walk_finds_what_reading_the_whole_document_finds() {
+    let (mut dice, mut there) = (Dice(20_261_128), 0);
+    for round in 0..20_000 {
+        let document = dice.document(4);
+        let pointers: Vec<String> = (0..=dice.roll(3)).map(|_| dice.pointer()).collect();
+        let texts: Vec<&str> = pointers.iter().map(String::as_str).collect();
+        let all = pointers.iter().all(|pointer| document.pointer(pointer).is_some());
+        let asks = content(&texts, 1 << 20);
+        let walked = check_body(&asks, document.to_string().as_bytes());
+        assert_eq!(walked.is_ok(), all, "round {round}: {pointers:?} in {document}: {walked:?}");
+        there += usize::from(all);
+    }
+    assert!((2000..18_000).contains(&there), "both come often: {there}");
+}
