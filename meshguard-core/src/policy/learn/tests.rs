@@ -68,7 +68,7 @@ grpc = [
 ]
 when = { evidence = "digest", direct = true }
 
-# 1 calls
+# 1 call
 [[allow]]
 name = "ns-b-sa-web-orders-via-edge"
 from = ["ns-b-sa-web"]

@@ -54,7 +54,7 @@ fn put_rule(
     let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
     let through = via.map(|via| format!("-via-{via}")).unwrap_or_default();
     let called = unique(&format!("{from}-{to}{through}"), taken);
-    put(text, format_args!("\n# {} calls\n", rule.calls));
+    put(text, format_args!("\n# {}\n", calls(rule.calls)));
     if rule.unknown > 0 {
         put(text, format_args!("# of {} nothing tells the operation: ", rule.unknown));
         text.push_str("name it in a `[[route]]`, and learn again\n");
@@ -80,6 +80,10 @@ fn put_rule(
     if !when.is_empty() {
         put(text, format_args!("when = {{ {} }}\n", when.join(", ")));
     }
+}
+
+fn calls(count: u64) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
 }
 
 fn put_operations(text: &mut String, key: &str, operations: &BTreeMap<String, u64>) {

@@ -143,6 +143,11 @@ fn routed<'a>(
             let own: Vec<&Template> = own.collect();
             named.flat_map(|t| own.iter().filter_map(move |own| both(t, own))).collect()
         }
+        Some((Rule { effect: Effect::Deny, templates: Some(own), .. }, document)) => {
+            let own = own.iter().filter_map(|id| document.templates.get(*id as usize));
+            let own: Vec<&Template> = own.collect();
+            named.flat_map(|t| own.iter().flat_map(move |own| both_wide(t, own))).collect()
+        }
         _ => named.map(of_template).collect(),
     };
     found.dedup();
@@ -167,6 +172,37 @@ fn both<'a>(a: &'a Template, b: &'a Template) -> Option<Operation<'a>> {
     }
     let narrow = if covers(&a.segments, &b.segments) { b } else { a };
     Some(Operation { asks, path: Some(Cow::Borrowed(&narrow.segments)) })
+}
+
+/// As [`both`], where the second is a deny rule's: it speaks of what a server could take the
+/// operation for.
+fn both_wide<'a>(named: &'a Template, deny: &'a Template) -> Vec<Operation<'a>> {
+    let asks = match (&named.protocol, &deny.protocol) {
+        (Protocol::Grpc, Protocol::Grpc) => vec![Asks::Grpc],
+        (Protocol::Grpc, Protocol::Http(method)) => match method.as_deref() {
+            None | Some("POST") => vec![Asks::Grpc],
+            Some(_) => Vec::new(),
+        },
+        (Protocol::Http(own), Protocol::Grpc | Protocol::Http(None)) => {
+            vec![Asks::Http(own.as_deref())]
+        }
+        (Protocol::Http(own), Protocol::Http(Some(method))) => {
+            let head = (**method == *"GET").then_some("HEAD");
+            let denied = std::iter::once(&**method).chain(head);
+            let own = own.as_deref();
+            denied
+                .filter(|m| own.is_none_or(|own| own == *m))
+                .map(|m| Asks::Http(Some(m)))
+                .collect()
+        }
+    };
+    if !overlap(&named.segments, &deny.segments) {
+        return Vec::new();
+    }
+    let narrow =
+        if covers(&named.segments, &deny.segments) { &deny.segments } else { &named.segments };
+    let operation = |asks| Operation { asks, path: Some(Cow::Borrowed(&**narrow)) };
+    asks.into_iter().map(operation).collect()
 }
 
 fn of_template(template: &Template) -> Operation<'_> {

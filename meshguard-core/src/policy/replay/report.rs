@@ -146,7 +146,7 @@ fn list(title: &str, changes: &[Change], f: &mut fmt::Formatter<'_>) -> fmt::Res
         return Ok(());
     }
     let calls: u64 = changes.iter().map(|change| change.calls).sum();
-    writeln!(f, "\n{title}: {calls} calls")?;
+    writeln!(f, "\n{title}: {calls} {}", if calls == 1 { "call" } else { "calls" })?;
     let mut edge = None;
     for change in changes {
         if edge.replace(change.edge()) != Some(change.edge()) {
