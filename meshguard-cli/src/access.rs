@@ -88,8 +88,7 @@ impl AccessArgs {
         let mut access = match &self.access {
             Some(path) => {
                 let text = document::text(path)?;
-                table::access(&text, policy)
-                    .map_err(|error| Failure::table("the access", path, &text, &error))?
+                table::access(&text, policy).map_err(|error| Failure::table(path, &text, &error))?
             }
             None => self.operation()?,
         };

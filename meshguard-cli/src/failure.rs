@@ -29,7 +29,6 @@ struct Place {
     line: usize,
     column: usize,
     offset: SourceOffset,
-    label: String,
 }
 
 impl Failure {
@@ -55,20 +54,15 @@ impl Failure {
 
     /// A policy document was refused.
     pub(crate) fn policy(path: &Path, text: &str, error: &PolicyError) -> Self {
-        let mut failure = Self::new("policy", "the policy is refused");
+        let mut failure = Self::new("policy", error.message());
         failure.hint = error.hint().map(ToOwned::to_owned);
-        failure.at(path, text, (error.line(), error.column()), error.message())
+        failure.at(path, text, (error.line(), error.column()))
     }
 
     /// A table, or an access, was refused.
-    pub(crate) fn table(what: &str, path: &Path, text: &str, error: &TableError) -> Self {
+    pub(crate) fn table(path: &Path, text: &str, error: &TableError) -> Self {
         match error.place() {
-            Some(place) => Self::new("table", format!("{what} is refused")).at(
-                path,
-                text,
-                place,
-                error.message(),
-            ),
+            Some(place) => Self::new("table", error.message()).at(path, text, place),
             None => Self::new("table", format!("{}: {}", path.display(), error.message())),
         }
     }
@@ -81,19 +75,12 @@ impl Failure {
     }
 
     /// With a place in a document; `place` is the line and the column, each from 1.
-    pub(crate) fn at(
-        mut self,
-        path: &Path,
-        text: &str,
-        (line, column): (usize, usize),
-        label: &str,
-    ) -> Self {
+    pub(crate) fn at(mut self, path: &Path, text: &str, (line, column): (usize, usize)) -> Self {
         self.place = Some(Box::new(Place {
             source: NamedSource::new(path.display().to_string(), text.to_owned()),
             line,
             column,
             offset: SourceOffset::from_location(text, line, column),
-            label: label.to_owned(),
         }));
         self
     }
@@ -114,7 +101,7 @@ impl Failure {
         let place = self.place.as_ref();
         json!({ "error": {
             "kind": self.kind,
-            "message": place.map_or_else(|| self.message.clone(), |p| p.label.clone()),
+            "message": self.message,
             "file": place.map(|p| p.source.name()),
             "line": place.map(|p| p.line),
             "column": place.map(|p| p.column),
@@ -152,7 +139,7 @@ impl Diagnostic for Failure {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        let label = LabeledSpan::at_offset(place.offset.offset(), place.label.clone());
+        let label = LabeledSpan::at_offset(place.offset.offset(), "here");
         Some(Box::new(std::iter::once(label)))
     }
 }

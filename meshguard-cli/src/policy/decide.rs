@@ -158,12 +158,7 @@ impl Decide {
 fn read_json(path: &Path) -> Result<Value, Failure> {
     let text = document::text(path)?;
     serde_json::from_str(&text).map_err(|error| {
-        let message = format!("{}: not JSON", path.display());
-        Failure::new("syntax", message).at(
-            path,
-            &text,
-            (error.line(), error.column().max(1)),
-            &error.to_string(),
-        )
+        let place = (error.line().max(1), error.column().max(1));
+        Failure::new("syntax", format!("not JSON: {error}")).at(path, &text, place)
     })
 }

@@ -27,8 +27,8 @@ impl Test {
         let policy = document::policy(&self.policy)?;
         let path = self.tests.clone().unwrap_or_else(|| beside(&self.policy));
         let text = document::text(&path)?;
-        let table = Table::read(&text, &policy)
-            .map_err(|error| Failure::table("the table", &path, &text, &error))?;
+        let table =
+            Table::read(&text, &policy).map_err(|error| Failure::table(&path, &text, &error))?;
         if table.cases().is_empty() {
             return Err(Failure::new("table", format!("{}: it has no case", path.display()))
                 .hint("write `[[case]]` above each"));
