@@ -11,7 +11,11 @@
 mod change;
 mod docket;
 mod driver;
+#[cfg(test)]
+mod fault;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -170,6 +174,8 @@ pub(crate) struct State {
     waiting: Mutex<Vec<Trigger>>,
     wake: Arc<Notify>,
     told: watch::Sender<Rejudged>,
+    #[cfg(test)]
+    pub(crate) faults: fault::Faults,
 }
 
 impl State {
@@ -181,6 +187,8 @@ impl State {
             waiting: Mutex::default(),
             wake: Arc::default(),
             told: watch::Sender::default(),
+            #[cfg(test)]
+            faults: fault::Faults::default(),
         }
     }
 

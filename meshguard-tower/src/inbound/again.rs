@@ -36,8 +36,19 @@ impl Lost {
 /// `epoch` was read before it was judged; what has changed since then may have missed it.
 pub(super) fn open(exchange: &Arc<Exchange>, epoch: u64) -> Result<Running, Denied> {
     let (state, running) = (&exchange.mesh.0.rejudge, Running::new(exchange, Part::Call));
+    #[cfg(test)]
+    state.faults.meanwhile();
     // One place for one request, taken once.
     let _ = exchange.place.set(state.streams.insert(exchange));
+    #[cfg(test)]
+    {
+        if state.faults.forgets() {
+            exchange.gone();
+        }
+        if state.faults.looks_once() {
+            return Ok(running);
+        }
+    }
     if state.epoch() == epoch {
         return Ok(running);
     }

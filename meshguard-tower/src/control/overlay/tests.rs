@@ -108,3 +108,97 @@ fn an_address_and_an_instance_are_stopped_by_themselves() {
     assert_eq!(cause(overlay.admits_callee(CALLER, "b")), None);
     assert_eq!(cause(overlay.admits_address(addr)), None, "no longer in force");
 }
+
+/// What may be put into force, from a seed (SplitMix64).
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+
+    fn action(&mut self) -> ActionKind {
+        let evidence = [None, Some(Evidence::Digest), Some(Evidence::Verified)];
+        let trust = [None, Some(0.2), Some(0.9)];
+        match self.below(3) {
+            0 => ActionKind::Alert,
+            1 => ActionKind::Quarantine,
+            _ => ActionKind::Tighten(Tighten {
+                rate: (self.below(2) == 0).then_some(Rate { count: 1, per: LONG }),
+                evidence: evidence[self.below(3) as usize],
+                direct: self.below(2) == 0,
+                trust: trust[self.below(3) as usize],
+            }),
+        }
+    }
+}
+
+/// The first case in which policy denies, and policy under `joined` with an overlay allows.
+fn widened(joined: impl Fn(bool, &Overlay, &SpiffeId, Evidence, bool) -> bool) -> Option<u64> {
+    let text = "mesh='shop.example'\nversion=1\n[peers]\nc='spiffe://shop.example/checkout'\n\
+                [[allow]]\nname='a'\nfrom=['c']\nhttp=['GET /a']\n\
+                when={trust=0.5,evidence='digest'}";
+    let policy: meshguard_core::Policy = text.parse().unwrap();
+    (0..500).find(|seed| {
+        let mut random = Seeded(*seed);
+        let actions = (0..=random.below(2)).map(|_| random.action()).collect();
+        let edge = EdgeKey::Caller([CALLER, OTHER][random.below(2) as usize].clone());
+        let (_, overlay) = after(&edge, actions, LONG);
+        (0..20).any(|_| {
+            let id = [CALLER, OTHER][random.below(2) as usize];
+            let evidences = [Evidence::None, Evidence::Digest, Evidence::Verified];
+            let evidence = evidences[random.below(3) as usize];
+            let direct = random.below(2) == 0;
+            let path = ["/a", "/b"][random.below(2) as usize];
+            let access = meshguard_core::Access::http("GET", path).by(id).evidence(evidence);
+            // By what would be known without the loop, and with what it has found out.
+            let base = policy.decide(&access.clone().trust(0.5)).is_allowed();
+            let now = policy.decide(&access.trust(overlay.trust(id))).is_allowed();
+            joined(now, &overlay, id, evidence, direct) && !base
+        })
+    })
+}
+
+#[test]
+fn an_overlay_never_turns_a_denial_into_an_allowance() {
+    let joined = |allowed, overlay: &Overlay, id: &_, evidence, direct| {
+        allowed && overlay.admits_caller(id, evidence, direct).is_ok()
+    };
+    assert_eq!(widened(joined), None, "this seed");
+    let held = |allowed, overlay: &Overlay, id: &_, evidence, direct| {
+        allowed && overlay.holds_caller(id, evidence, direct).is_ok()
+    };
+    assert_eq!(widened(held), None, "this seed");
+}
+
+/// The seeded fault of the test above: whom nothing is asked of is let in.
+#[test]
+fn an_overlay_that_widens_would_be_noticed() {
+    let joined = |allowed, overlay: &Overlay, id: &_, evidence, direct| {
+        allowed || overlay.admits_caller(id, evidence, direct).is_ok()
+    };
+    assert!(widened(joined).is_some());
+}
+
+#[test]
+fn what_is_narrowed_is_asked_of_whom_it_concerns() {
+    let (_, overlay) = after(&caller(), vec![ActionKind::Quarantine], LONG);
+    assert_eq!(overlay.narrowed(&Overlay::default()), [CALLER.clone()]);
+    assert!(overlay.narrowed(&overlay).is_empty());
+    // What is lifted narrows nothing.
+    let lifted = Overlay { trust_start: 0.5, ..Overlay::default() };
+    assert!(lifted.narrowed(&overlay).is_empty());
+    // A rate is of calls: what is open has its place already.
+    let rate = Rate { count: 1, per: LONG };
+    let tighten = Tighten { rate: Some(rate), evidence: None, direct: false, trust: None };
+    let (_, overlay) = after(&caller(), vec![ActionKind::Tighten(tighten)], LONG);
+    assert_eq!(cause(overlay.admits_caller(CALLER, Evidence::None, false)), None);
+    assert_eq!(
+        cause(overlay.admits_caller(CALLER, Evidence::None, false)),
+        Some(Cause::Rate(rate))
+    );
+    assert_eq!(cause(overlay.holds_caller(CALLER, Evidence::None, false)), None);
+}
