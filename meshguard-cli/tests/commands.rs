@@ -1,0 +1,188 @@
+//! What scripts rely on: exit codes, JSON on the standard output, and reports that fit together.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const POLICY: &str = r#"
+mesh = "shop.example"
+version = 1
+[peers]
+checkout = "spiffe://shop.example/checkout"
+orders = "spiffe://shop.example/orders"
+batch = "spiffe://shop.example/batch/*"
+[[allow]]
+name = "checkout-orders"
+from = ["checkout"]
+to = ["orders"]
+http = ["GET /orders/{id}"]
+when = { trust = 0.6, claims = { scope = ["orders:read"] } }
+"#;
+
+struct Dir(TempDir);
+
+impl Dir {
+    fn new() -> Self {
+        let dir = Self(tempfile::tempdir().unwrap());
+        let used = "[[deny]]\nname = \"never\"\nfrom = [\"batch\"]\n";
+        dir.file("policy.toml", &format!("{POLICY}{used}"));
+        dir
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The exit code and the standard output.
+    fn run(&self, args: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshguard"));
+        let out = command.args(args).current_dir(self.path()).output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8(out.stdout).unwrap())
+    }
+
+    fn json(&self, args: &[&str]) -> (i32, Value) {
+        let (code, out) = self.run(&[args, &["--format", "json"]].concat());
+        (code, serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}")))
+    }
+}
+
+#[test]
+fn an_exit_code_tells_a_denial_from_what_could_not_be_done() {
+    let dir = Dir::new();
+    let explain = ["policy", "explain", "policy.toml", "GET", "/orders/7"];
+    let ends = ["--from", "checkout", "--to", "orders"];
+    let holds = ["--trust", "0.7", "--claim", "scope=orders:read"];
+    assert_eq!(dir.run(&[&explain[..], &ends, &holds].concat()).0, 0);
+    assert_eq!(dir.run(&[&explain[..], &ends].concat()).0, 1);
+    for wrong in [
+        &["policy", "explain", "none.toml", "GET", "/"][..],
+        &["policy", "explain", "policy.toml", "GET"],
+        &["policy", "explain", "policy.toml"],
+        &["policy", "explain", "policy.toml", "tcp", "--from", "nobody"],
+        &["policy", "explain", "policy.toml", "tcp", "--from", "batch"],
+        &["policy", "explain", "policy.toml", "tcp", "--trust", "1.5"],
+        &["policy", "test", "policy.toml"],
+        &["policy", "replay", "policy.toml", "."],
+        &["policy", "learn", "none"],
+        &["policy", "nonsense"],
+        &["ledger", "verify", ".", "--key", "00"],
+    ] {
+        assert_eq!(dir.run(wrong).0, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_done_is_json_too() {
+    let dir = Dir::new();
+    dir.file("bad.toml", "mesh = \"shop.example\"\nversion = 1\nhop = []\n");
+    let (code, out) = dir.json(&["policy", "check", "bad.toml"]);
+    let error = &out["error"];
+    assert_eq!((code, error["line"].as_u64(), error["column"].as_u64()), (2, Some(3), Some(1)));
+    assert_eq!(error["message"], "unknown key `hop`");
+    assert_eq!(error["hint"], "did you mean `hops`?");
+    assert_eq!(error["file"], "bad.toml");
+    dir.file("bad.test.toml", "[[case]]\nname = \"x\"\nexpect = \"maybe\"\n");
+    let (code, out) = dir.json(&["policy", "test", "policy.toml", "bad.test.toml"]);
+    assert_eq!((code, out["error"]["line"].as_u64()), (2, Some(3)), "{out}");
+}
+
+#[test]
+fn an_access_is_read_from_arguments_and_from_files_alike() {
+    let dir = Dir::new();
+    let toml = "http = \"GET /orders/7\"\nfrom = \"checkout\"\nto = \"orders\"\ntrust = 0.7\n\
+                claims = { scope = \"a orders:read\" }\n";
+    dir.file("access.toml", toml);
+    let json = r#"{"http": "GET /orders/7", "from": "checkout", "to": "orders", "trust": 0.7,
+                   "claims": {"scope": "a orders:read"}}"#;
+    dir.file("access.json", json);
+    for file in ["access.toml", "access.json"] {
+        let (code, out) = dir.json(&["policy", "explain", "policy.toml", "--access", file]);
+        assert_eq!((code, out["rule"].as_str()), (0, Some("checkout-orders")), "{out}");
+        // An argument goes before what the file says.
+        let args = ["policy", "explain", "policy.toml", "--access", file, "--trust", "0.5"];
+        let (code, out) = dir.json(&args);
+        assert_eq!((code, out["nearest"]["rule"].as_str()), (1, Some("checkout-orders")), "{out}");
+    }
+}
+
+/// The words of a command line, as a shell reads them.
+fn words(line: &str) -> Vec<String> {
+    let script = format!("printf '%s\\n' {line}");
+    let out = Command::new("sh").args(["-c", &script]).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn what_a_diff_shows_explain_confirms() {
+    let dir = Dir::new();
+    let old = fs::read_to_string(dir.path().join("policy.toml")).unwrap();
+    let new = old.replace("trust = 0.6", "trust = 0.4").replace("GET /orders", "POST /orders");
+    dir.file("new.toml", &new);
+    let (code, diff) = dir.json(&["policy", "diff", "policy.toml", "new.toml"]);
+    assert_eq!(code, 1);
+    for (list, old, new) in [("newly_allowed", 1, 0), ("newly_denied", 0, 1)] {
+        let changes = diff[list].as_array().unwrap();
+        assert!(!changes.is_empty(), "{diff}");
+        for change in changes {
+            let witness = words(change["witness"].as_str().unwrap());
+            let explain = |policy| {
+                let args = witness.iter().map(String::as_str);
+                let args: Vec<&str> =
+                    ["policy", "explain", policy].into_iter().chain(args).collect();
+                dir.run(&args).0
+            };
+            assert_eq!((explain("policy.toml"), explain("new.toml")), (old, new), "{change}");
+        }
+    }
+    assert_eq!(dir.json(&["policy", "diff", "new.toml", "new.toml"]).0, 0);
+}
+
+#[test]
+fn a_rule_that_never_decides_fails_the_check() {
+    let dir = Dir::new();
+    assert_eq!(dir.json(&["policy", "check", "policy.toml"]).0, 0);
+    let text = fs::read_to_string(dir.path().join("policy.toml")).unwrap();
+    let dead = "[[allow]]\nname = \"dead\"\nfrom = [\"batch\"]\n";
+    dir.file("dead.toml", &format!("{text}{dead}"));
+    let (code, out) = dir.json(&["policy", "check", "dead.toml"]);
+    assert_eq!(code, 1);
+    assert!(out["findings"].as_array().unwrap().iter().any(|f| f["rule"] == "dead"), "{out}");
+}
+
+#[test]
+fn coverage_below_what_was_asked_fails() {
+    let dir = Dir::new();
+    let case =
+        "[[case]]\nname = \"x\"\nfrom = \"checkout\"\nhttp = \"GET /x\"\nexpect = \"deny\"\n";
+    dir.file("policy.test.toml", case);
+    let (code, out) = dir.json(&["policy", "test", "policy.toml"]);
+    assert_eq!((code, out["coverage"]["rules"].as_u64()), (0, Some(2)), "{out}");
+    assert_eq!(dir.json(&["policy", "test", "policy.toml", "--min-coverage", "50"]).0, 1);
+}
+
+#[test]
+fn a_canonical_document_is_its_own_canonical_form_in_both_syntaxes() {
+    let dir = Dir::new();
+    let (code, text) = dir.run(&["policy", "convert", "policy.toml"]);
+    assert_eq!(code, 0);
+    dir.file("canonical.toml", &text);
+    assert_eq!(dir.run(&["policy", "fmt", "canonical.toml", "--check"]).0, 0);
+    assert_eq!(dir.run(&["policy", "fmt", "policy.toml", "--check"]).0, 1);
+    dir.file("policy.yaml", "mesh: shop.example\nversion: 1\nallow:\n  - name: all\n");
+    let (code, text) = dir.run(&["policy", "convert", "policy.yaml"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "mesh = \"shop.example\"\nversion = 1\n\n[[allow]]\nname = \"all\"\n")
+    );
+}
