@@ -11,3 +11,5 @@ struct Changelog;
 struct TenMinutes;
 #[doc = include_str!("../../docs/testing.md")]
 struct Testing;
+#[doc = include_str!("../../docs/tokens.md")]
+struct Tokens;

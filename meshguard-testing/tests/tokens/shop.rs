@@ -82,9 +82,9 @@ impl Shop {
     }
 
     /// A token for this service, with more claims.
-    pub(crate) fn token(&self, more: Value) -> String {
+    pub(crate) fn token(&self, mut more: Value) -> String {
         let mut claims = json!({ "aud": AUDIENCE, "scope": "orders:read orders:write" });
-        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
         self.issuer.token(claims)
     }
 
