@@ -7,6 +7,7 @@ mod baseline;
 mod dpop;
 mod field;
 mod grpc;
+mod istio;
 mod ledger;
 mod policy;
 mod records;
@@ -18,6 +19,7 @@ pub use baseline::baseline;
 pub use dpop::dpop;
 pub use field::field;
 pub use grpc::grpc_split;
+pub use istio::istio;
 pub use ledger::ledger;
 pub use policy::policy;
 pub use records::records;
@@ -28,10 +30,11 @@ pub use settings::settings;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("field", field),
     ("records", records),
     ("policy", policy),
+    ("istio", istio),
     ("settings", settings),
     ("grpc_split", grpc_split),
     ("dpop", dpop),

@@ -37,6 +37,23 @@ seal = true
 transcript = "blake3"
 "#;
 
+/// Policies of Istio with most of what they can have.
+pub const ISTIO: &str = r#"apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: p, namespace: shop, annotations: { istio.io/dry-run: "false" } }
+spec:
+  action: DENY
+  rules:
+  - from: [{ source: { namespaces: ["b*"], notIpBlocks: ["10.0.0.0/8"] } }, { source: { requestPrincipals: ["*/x"] } }]
+    to: [{ operation: { paths: ["/a/{*}/{**}", "*.txt"], notPaths: ["/a"], ports: ["80"], hosts: ["a.*"] } }]
+    when: [{ key: "request.headers[x-role]", values: ["admin"] }, { key: connection.sni, notValues: ["*"] }]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: q, namespace: shop }
+spec: { rules: [{ to: [{ operation: { methods: [GET, post], notPaths: ["/admin*"] } }] }] }
+"#;
+
 /// The seeds of a target, by its name; none for an unknown one.
 #[must_use]
 pub fn of(target: &str) -> Vec<Vec<u8>> {
@@ -44,6 +61,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "field" => FIELDS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "records" => Suite::ALL.into_iter().map(records).collect(),
         "policy" => PATHS.iter().map(|path| format!("{POLICY}\0{path}").into_bytes()).collect(),
+        "istio" => PATHS.iter().map(|path| format!("{ISTIO}\0{path}").into_bytes()).collect(),
         "settings" => vec![settings(None), settings(Some(Suite::Seal))],
         "grpc_split" => vec![
             b"\x01\0\0\0\0\x03abc\x01\0\0\0\0\0\0\0\0\x01d".to_vec(),

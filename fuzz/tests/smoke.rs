@@ -48,4 +48,6 @@ fn the_seeds_are_sound_inputs() {
         Settings::parse(&seed, &seeds::SID, "own").unwrap();
     }
     seeds::POLICY.parse::<Policy>().unwrap();
+    let workload = meshguard_core::policy::istio::Workload::new("shop");
+    meshguard_core::policy::istio::import(seeds::ISTIO, &workload).unwrap();
 }
