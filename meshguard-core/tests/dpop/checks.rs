@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use meshguard_core::Timestamp;
 use meshguard_core::dpop::{
-    Algorithm, Expected, KeyFault, Leeway, MAX_JTI, MAX_PROOF, Part, Proof, ProofError, Token,
-    field,
+    Algorithm, Expected, KeyFault, Leeway, MAX_JTI, MAX_PROOF, Part, Proof, ProofError, PublicKey,
+    ReplayWindow, SignatureCheck, Thumbprint, Token, field,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,19 +23,22 @@ fn claims() -> Value {
     })
 }
 
-fn judge(key: &Key, proof: &str, nonces: &[&str], now: u64) -> Result<(), ProofError> {
-    let bound = key.thumbprint();
-    let expected = Expected {
+/// What a proof for `POST /orders` has to say, with the token of this key.
+fn expected<'a>(bound: &'a Thumbprint, nonces: &'a [&'a str], now: u64) -> Expected<'a> {
+    Expected {
         method: "POST",
         authority: "orders.example:8443",
         path: "/orders",
-        token: Some(Token { text: TOKEN, key: &bound }),
+        token: Some(Token { text: TOKEN, key: bound }),
         nonces,
         leeway: Leeway { past: Duration::from_secs(60), future: Duration::from_secs(5) },
         now: Timestamp::from_unix_secs(now),
-    };
+    }
+}
+
+fn judge(key: &Key, proof: &str, nonces: &[&str], now: u64) -> Result<(), ProofError> {
     let proof = Proof::parse(proof, &Algorithm::ALL)?;
-    proof.check(&expected, &AwsLc).map(drop)
+    proof.check(&expected(&key.thumbprint(), nonces, now), &AwsLc).map(drop)
 }
 
 /// With one member of one part set, or removed where it is null.
@@ -129,15 +132,8 @@ fn a_point_that_is_not_on_the_curve_signs_nothing() {
     let header = with(key.header(), "jwk", other);
     let claims = with(claims(), "ath", Value::Null);
     let proof = key.sign(&header, &claims);
-    let expected = Expected {
-        method: "POST",
-        authority: "orders.example:8443",
-        path: "/orders",
-        token: None,
-        nonces: &[],
-        leeway: Leeway::default(),
-        now: Timestamp::from_unix_secs(NOW),
-    };
+    let bound = key.thumbprint();
+    let expected = Expected { token: None, ..expected(&bound, &[], NOW) };
     let proof = Proof::parse(&proof, &Algorithm::ALL).unwrap();
     assert_eq!(proof.check(&expected, &AwsLc), Err(ProofError::Signature));
 }
@@ -214,6 +210,31 @@ fn what_is_signed_by_another_key_or_changed_afterwards_is_refused() {
     assert_eq!(judge(&key, &changed, &[], NOW), Err(ProofError::Signature));
     let unsigned = &sound[..=sound.rfind('.').unwrap()];
     assert_eq!(judge(&key, unsigned, &[], NOW), Err(ProofError::Signature));
+}
+
+/// Two seeded faults: signatures that nobody checks, and a window for each request. With the
+/// first, what another key signed holds; with the second, one proof is good twice.
+#[test]
+fn without_signatures_or_memory_a_stolen_proof_is_good() {
+    struct Careless;
+    impl SignatureCheck for Careless {
+        fn holds(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+            true
+        }
+    }
+    let (key, another) = (Key::p256(), Key::p256());
+    let forged = another.sign(&key.header().to_string(), &claims().to_string());
+    let bound = key.thumbprint();
+    let expected = expected(&bound, &[], NOW);
+    let proof = Proof::parse(&forged, &Algorithm::ALL).unwrap();
+    assert_eq!(proof.check(&expected, &AwsLc), Err(ProofError::Signature));
+    let checked = proof.check(&expected, &Careless).unwrap();
+
+    let window = || ReplayWindow::new(expected.leeway, 8);
+    let mut one = window();
+    assert_eq!(one.claim(&checked, expected.now), Ok(()));
+    assert_eq!(one.claim(&checked, expected.now), Err(ProofError::Replayed));
+    assert_eq!(window().claim(&checked, expected.now), Ok(()));
 }
 
 #[test]
