@@ -234,7 +234,8 @@ impl OwnedAccess {
     }
 }
 
-/// One word of a shell's command line (POSIX.1-2017, 2.2.2).
+/// One word of a shell's command line (POSIX.1-2024, 2.2.2 and 2.2.4). What could disturb a
+/// terminal is escaped.
 struct Word<'a>(&'a str);
 
 impl fmt::Display for Word<'_> {
@@ -243,7 +244,20 @@ impl fmt::Display for Word<'_> {
         if !self.0.is_empty() && self.0.bytes().all(plain) {
             return f.write_str(self.0);
         }
-        write!(f, "'{}'", self.0.replace('\'', r"'\''"))
+        if !self.0.chars().any(char::is_control) {
+            return write!(f, "'{}'", self.0.replace('\'', r"'\''"));
+        }
+        f.write_str("$'")?;
+        for c in self.0.chars() {
+            match c {
+                '\'' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => {
+                    c.to_string().bytes().try_for_each(|b| write!(f, "\\x{b:02x}"))?
+                }
+                c => write!(f, "{c}")?,
+            }
+        }
+        f.write_str("'")
     }
 }
 
@@ -273,6 +287,12 @@ mod tests {
         assert!(access.any_header("x-a", |v| v == b"1"));
         assert_eq!(access.verified_claims(), owned.claims.as_ref());
         assert_eq!(access.source_ip(), owned.source);
+    }
+
+    #[test]
+    fn what_could_disturb_a_terminal_is_escaped() {
+        let owned = OwnedAccess::http("GET", "/it's\u{1b}[2J\\");
+        assert_eq!(owned.to_string(), r"GET $'/it\'s\x1b[2J\\'");
     }
 
     #[test]
