@@ -159,6 +159,11 @@ impl Index {
         self.paths.find(path, found);
     }
 
+    /// Whether any are filed under [`ANY`] operation.
+    pub(super) fn rules_for_every_operation(&self) -> bool {
+        self.rules.has_every()
+    }
+
     /// The rules filed under a pair and a template, or [`ANY`].
     pub(super) fn rules(&self, pair: PairId, template: TemplateId) -> Group<'_> {
         self.rules.get(pair, template)

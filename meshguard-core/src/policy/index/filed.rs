@@ -34,6 +34,7 @@ pub(super) struct Filed {
     callees: Named,
     /// By the pair's number: the rules for every operation.
     every: Vec<Place>,
+    has_every: bool,
     /// By the pair's number and the template.
     single: Map<u64, Place>,
     rules: Box<[RuleId]>,
@@ -75,6 +76,7 @@ impl Filed {
         }
         if template == ANY {
             self.every[pair as usize] = place;
+            self.has_every = true;
         } else {
             self.single.insert(wide(pair, template), place);
         }
@@ -91,6 +93,11 @@ impl Filed {
             }
         }
         pairs
+    }
+
+    /// Whether there are rules for every operation.
+    pub(super) fn has_every(&self) -> bool {
+        self.has_every
     }
 
     /// The rules under a pair and a template, or those under it for every operation.
@@ -163,5 +170,7 @@ mod tests {
             assert!(get(2, 1, template).iter().all(Vec::is_empty));
         }
         assert!(filed.pairs(&[2], &[2]).as_slice().is_empty());
+        assert!(filed.has_every());
+        assert!(!Filed::new(vec![([1, 2, 3], Kind::Deny, 1)]).has_every());
     }
 }
