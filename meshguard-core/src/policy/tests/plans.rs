@@ -58,7 +58,7 @@ fn every_signal_is_known_by_its_name() {
         assert_eq!(plan.reflexes[0].on.signal, signal);
         assert_eq!(plan.reflexes[0].ttl, 300 * SECOND);
     }
-    assert_eq!(Signal::all().count(), 14);
+    assert_eq!(Signal::all().count(), 15);
 }
 
 #[test]
