@@ -120,7 +120,7 @@ fn every_witness_differs_and_all_that_differs_lies_in_a_region() {
     assert!(seen.regions > 60 && seen.alike < 60, "{seen:?}");
 }
 
-/// With a release build: a few seconds.
+/// With a release build: half a minute.
 #[test]
 #[ignore = "long"]
 fn every_witness_of_a_thousand_pairs_differs_and_all_that_differs_lies_in_a_region() {

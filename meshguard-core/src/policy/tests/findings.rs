@@ -181,10 +181,10 @@ fn no_access_contradicts_a_finding() {
 
 #[test]
 #[ignore = "long"]
-fn no_access_contradicts_a_finding_in_thousands_of_policies() {
+fn no_access_contradicts_a_finding_in_many_policies() {
     let mut found = Vec::new();
-    for seed in 1_000_000..1_005_000 {
-        holds(seed, 2_000, &mut found).unwrap();
+    for seed in 1_000_000..1_001_500 {
+        holds(seed, 1_000, &mut found).unwrap();
     }
     println!("{} findings", found.len());
 }
