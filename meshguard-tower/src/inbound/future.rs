@@ -77,8 +77,9 @@ struct Held<S, B> {
 enum Holding<B> {
     /// A known body, small.
     Known(Hold<B>),
-    /// Any body of which a rule says what it must be.
-    Content(Gather<RequestBody<B>>),
+    /// Any body of which a rule says what it must be. Boxed: the futures of all other calls
+    /// would be longer by it.
+    Content(Box<Gather<RequestBody<B>>>),
 }
 
 impl<S, B> InboundFuture<S, B>
@@ -151,7 +152,7 @@ where
     let hook = RequestHook::gathering(exchange);
     let Some(body) = incoming(&parts, body, &admitted, hook) else { return surplus(admitted) };
     match Gather::new(body, most, &limits) {
-        Some(gather) => held(inner, parts, Holding::Content(gather), admitted),
+        Some(gather) => held(inner, parts, Holding::Content(Box::new(gather)), admitted),
         None => full(admitted, 0),
     }
 }
