@@ -1,6 +1,5 @@
 //! Entries of a rule's lists that never decide.
 
-use super::super::model::Effect;
 use super::super::region::{Block, Left, List, TooComplex};
 use super::passes::Checker;
 use super::{Finding, FindingKind as Kind};
@@ -19,12 +18,21 @@ impl Checker<'_, '_> {
                 (List::Via, &rule.via),
                 (List::Operations, &rule.templates),
             ];
-            for (list, entries) in lists {
-                let entries = entries.as_deref().unwrap_or_default();
-                if entries.len() < 2 {
-                    continue; // it is the rule
+            let lists = lists.map(|(list, entries)| (list, entries.as_deref().unwrap_or_default()));
+            // A list of one entry is the rule.
+            let lists: Vec<_> = lists.into_iter().filter(|(_, list)| list.len() > 1).collect();
+            if lists.is_empty() {
+                continue;
+            }
+            let before = match self.near(at) {
+                Ok(near) => self.before(at, near),
+                Err(why) => {
+                    self.findings.push(Finding::open(&rule.name, why));
+                    continue;
                 }
-                if let Err(why) = self.list(at, list, entries) {
+            };
+            for (list, entries) in lists {
+                if let Err(why) = self.list(at, &before, list, entries) {
                     self.findings.push(Finding::open(&rule.name, why));
                     break;
                 }
@@ -32,12 +40,16 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn list(&mut self, at: usize, list: List, entries: &[u32]) -> Result<(), TooComplex> {
+    fn list(
+        &mut self,
+        at: usize,
+        before: &[usize],
+        list: List,
+        entries: &[u32],
+    ) -> Result<(), TooComplex> {
         let rule = self.rules[at].rule;
         let mut kept = entries.to_vec();
         for entry in entries {
-            self.spend(self.rules.len())?;
-            let before = self.before(at);
             let part = self.space.entries(self.document, rule, list, &[*entry]);
             // An entry that the rule's other keys rule out is not decided by anything else.
             let part = part.and_then(|part| part.meet(&self.rules[at].block));
@@ -46,7 +58,7 @@ impl Checker<'_, '_> {
             let rest = rest.filter(|_| kept.len() > 1);
             let others = match part {
                 None => Some(vec![rule.name.to_string()]),
-                Some(part) => self.by_others(&part, &before, at, rest.as_ref())?,
+                Some(part) => self.by_others(&part, before, at, rest.as_ref())?,
             };
             let Some(others) = others else { continue };
             kept.retain(|other| other != entry);
@@ -62,16 +74,6 @@ impl Checker<'_, '_> {
             self.findings.push(Finding { entry: Some(text), ..found });
         }
         Ok(())
-    }
-
-    /// The rules that decide before this one.
-    fn before(&self, at: usize) -> Vec<usize> {
-        let own = self.rules[at].rule.effect;
-        let first = |other: &usize| {
-            let effect = self.rules[*other].rule.effect;
-            (effect == Effect::Deny && own == Effect::Allow) || (effect == own && *other < at)
-        };
-        (0..self.rules.len()).filter(first).collect()
     }
 
     /// The names of the rules that cover `part` together with the rest of its own rule.

@@ -9,7 +9,7 @@ use super::{Finding, FindingKind as Kind};
 /// How many pairs of regions may be compared for one answer, before it is left open.
 const WORK: usize = 3_000_000;
 /// As [`WORK`], for all answers of one check.
-const ALL_WORK: usize = 200_000_000;
+const ALL_WORK: usize = 1_000_000_000;
 /// The most rules of a proof that are tried without, to have the shortest.
 const MOST_TRIED: usize = 16;
 
@@ -136,38 +136,60 @@ impl<'a, 'p> Checker<'a, 'p> {
         (0..self.rules.len()).filter(move |at| self.rules[*at].rule.effect == effect)
     }
 
-    fn rule_is_reached(&mut self, at: usize) {
-        if let Err(why) = self.spend(self.rules.len()) {
-            self.rules[at].open = true;
-            return self.findings.push(Finding::open(&self.rules[at].rule.name, why));
-        }
-        let mut before: Vec<usize> = self.with(Effect::Deny).collect();
+    /// The other rules that match something that this one does.
+    pub(super) fn near(&self, at: usize) -> Result<Vec<usize>, TooComplex> {
+        self.spend(self.rules.len())?;
+        let block = &self.rules[at].block;
+        let meets = |other: &usize| *other != at && self.rules[*other].block.meets(block);
+        Ok((0..self.rules.len()).filter(meets).collect())
+    }
+
+    /// Of [`near`](Self::near), those that decide before this one.
+    pub(super) fn before(&self, at: usize, mut near: Vec<usize>) -> Vec<usize> {
         let own = self.rules[at].rule.effect;
-        if own == Effect::Allow && self.is_covered(at, &before, Kind::Unreachable) {
-            return;
-        }
-        match own {
-            Effect::Allow => before.extend(self.with(own).filter(|other| *other < at)),
-            Effect::Deny => before.retain(|other| *other < at),
+        near.retain(|other| {
+            let effect = self.rules[*other].rule.effect;
+            (effect == Effect::Deny && own == Effect::Allow) || (effect == own && *other < at)
+        });
+        near
+    }
+
+    fn not_compared(&mut self, at: usize, why: TooComplex) {
+        self.rules[at].open = true;
+        self.findings.push(Finding::open(&self.rules[at].rule.name, why));
+    }
+
+    fn rule_is_reached(&mut self, at: usize) {
+        let before = match self.near(at) {
+            Ok(near) => self.before(at, near),
+            Err(why) => return self.not_compared(at, why),
+        };
+        if self.rules[at].rule.effect == Effect::Allow {
+            let mut denies = before.clone();
+            denies.retain(|other| self.rules[*other].rule.effect == Effect::Deny);
+            if self.is_covered(at, &denies, Kind::Unreachable) {
+                return;
+            }
         }
         self.is_covered(at, &before, Kind::Shadowed);
     }
 
     fn rule_is_needed(&mut self, at: usize) {
-        if self.rules[at].idle || self.rules[at].open || self.spend(self.rules.len()).is_err() {
+        if self.rules[at].idle || self.rules[at].open {
             return;
         }
+        let mut others = match self.near(at) {
+            Ok(near) => near,
+            Err(why) => return self.not_compared(at, why),
+        };
         let own = self.rules[at].rule;
-        let same = |other: &usize| {
+        others.retain(|other| {
             let known = &self.rules[*other];
             let keeps =
                 known.rule.limit == own.limit && known.rule.when.content == own.when.content;
-            *other != at && !known.idle && keeps
-        };
-        let mut others: Vec<usize> = self.with(own.effect).filter(same).collect();
-        if own.effect == Effect::Allow {
-            others.extend(self.with(Effect::Deny));
-        }
+            let instead = known.rule.effect == own.effect && !known.idle && keeps;
+            instead || (own.effect == Effect::Allow && known.rule.effect == Effect::Deny)
+        });
         self.is_covered(at, &others, Kind::Redundant);
     }
 

@@ -31,7 +31,7 @@ impl Block {
         self.sets.iter().all(|(axis, set)| set.has(cell[usize::from(*axis)] as usize))
     }
 
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    pub(in crate::policy) fn meets(&self, other: &Self) -> bool {
         shared(&self.sets, &other.sets).all(|(a, b)| a.meets(b))
     }
 
