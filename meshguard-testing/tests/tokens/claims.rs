@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use http::StatusCode;
+use axum::body::Body;
+use http::{HeaderValue, Request, StatusCode};
 use meshguard_axum::{Mesh, Tokens};
 use meshguard_testing::TokenIssuer;
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use crate::shop::{AUDIENCE, CALLEE, ISSUER, Shop, WRITERS, challenged};
 
@@ -69,6 +71,18 @@ async fn a_request_has_one_token() {
     // Another scheme is the application's; there are no claims.
     let other = shop.get(&[("authorization", "Basic YTpi")]).await;
     assert_eq!(shop.why(&other), "asks matched, but no token has the claim scope");
+}
+
+#[tokio::test]
+async fn grpc_is_told_in_its_own_words() {
+    let shop = Shop::new(WRITERS).await;
+    let request = Request::post("/orders.v1.Orders/Get").header("content-type", "application/grpc");
+    let request = request.header("authorization", "Bearer a.b.c").body(Body::empty()).unwrap();
+    let answer = shop.channel.clone().oneshot(request).await.unwrap().map(drop);
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["grpc-status"], HeaderValue::from_static("16"));
+    assert_eq!(challenged(&answer), "Bearer error=\"invalid_token\"");
+    assert_eq!(shop.why(&answer), "the token's header is malformed");
 }
 
 #[tokio::test]
