@@ -186,7 +186,7 @@ fn an_overlay_that_widens_would_be_noticed() {
 #[test]
 fn what_is_narrowed_is_asked_of_whom_it_concerns() {
     let (_, overlay) = after(&caller(), vec![ActionKind::Quarantine], LONG);
-    assert_eq!(overlay.narrowed(&Overlay::default()), [CALLER.clone()]);
+    assert_eq!(overlay.narrowed(&Overlay::default()), std::slice::from_ref(CALLER));
     assert!(overlay.narrowed(&overlay).is_empty());
     // What is lifted narrows nothing.
     let lifted = Overlay { trust_start: 0.5, ..Overlay::default() };
