@@ -54,6 +54,40 @@ fn a_batch_prints_one_decision_a_line_in_order() {
 }
 
 #[test]
+fn what_is_missing_and_what_is_no_spiffe_id_are_compared_as_upstream_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let document = |spec: Value| {
+        let version = "security.istio.io/v1";
+        json!({ "apiVersion": version, "kind": "AuthorizationPolicy", "metadata": { "name": "p" }, "spec": spec })
+    };
+    let policy = |rule: Value| document(json!({ "rules": [rule] }));
+    let to = |operation: Value| policy(json!({ "to": [{ "operation": operation }] }));
+    let by =
+        |principal: &str| policy(json!({ "from": [{ "source": { "principals": [principal] } }] }));
+    let decide =
+        |policy: Value, request: Value| json!({ "policies": [policy], "request": request });
+    let custom = |provider: Value| {
+        let spec = json!({ "action": "CUSTOM", "provider": provider, "rules": [{}] });
+        json!({ "kind": "load", "policies": [document(spec)] })
+    };
+    let cases = [
+        (decide(to(json!({ "methods": ["*"] })), json!({ "method": null, "path": "/" })), "deny"),
+        (decide(to(json!({ "methods": ["*"] })), json!({ "method": "GET", "path": "/" })), "allow"),
+        (decide(to(json!({ "paths": ["/"] })), json!({ "method": "GET", "path": null })), "deny"),
+        (decide(by("Td*"), json!({ "source_principal": "Td.X:80/ns/a" })), "allow"),
+        (decide(by("td*"), json!({ "source_principal": "Td.X:80/ns/a" })), "deny"),
+        (custom(json!({ "name": "mine" })), "allow"),
+        (custom(json!({ "name": "" })), "deny"),
+        (custom(json!({})), "deny"),
+    ];
+    let text: String = cases.iter().map(|(case, _)| format!("{case}\n")).collect();
+    let batch = file(&directory, "cases.jsonl", &text);
+    let output = meshguard(&["policy", "decide", "--batch", &batch]);
+    let expected: Vec<&str> = cases.iter().map(|(_, expected)| *expected).collect();
+    assert_eq!(*lines(&output), expected, "{output:?}");
+}
+
+#[test]
 fn a_batch_goes_on_after_a_case_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let good = json!({ "id": "b", "policies": [], "more": 1 });
@@ -63,8 +97,10 @@ fn a_batch_goes_on_after_a_case_that_cannot_be_read() {
     let output = meshguard(&["policy", "decide", "--batch", &batch]);
     assert_eq!(output.status.code(), Some(2));
     let [first, second, third, fourth] = &*lines(&output) else { panic!("{output:?}") };
-    assert!(first.starts_with("error: ") && third.starts_with("error: "), "{output:?}");
-    assert_eq!((*second, *fourth), ("allow", "allow"));
+    assert!(first.starts_with("error: "), "{output:?}");
+    // What cannot be imported lets nothing through, and says why beside.
+    assert_eq!((*second, *third, *fourth), ("allow", "deny", "allow"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("c: refused: "), "{output:?}");
     let output = meshguard(&["policy", "decide", "--batch", &batch, "--output-format", "json"]);
     let shown: Vec<Value> =
         lines(&output).iter().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -107,6 +107,8 @@ struct Network<'a> {
     client: Option<IpAddr>,
     destination: Option<IpAddr>,
     server_name: Option<&'a str>,
+    /// What the caller is called where that is no SPIFFE ID, without a scheme.
+    named: Option<&'a str>,
 }
 
 impl<'a> Access<'a> {
@@ -260,6 +262,18 @@ impl<'a> Access<'a> {
     pub fn proofs(mut self, proofs: Proofs) -> Self {
         self.proofs = proofs;
         self
+    }
+
+    /// A caller whose name is no SPIFFE ID, for documents that compare names as texts.
+    pub(crate) fn named(mut self, name: &'a str) -> Self {
+        self.network.named = Some(name);
+        self
+    }
+
+    /// What the caller is called, without a scheme.
+    pub(crate) fn caller_name(&self) -> Option<&'a str> {
+        let id = self.principal.and_then(|id| id.as_str().strip_prefix("spiffe://"));
+        self.network.named.or(id)
     }
 
     /// The same, read as another operation.

@@ -128,7 +128,11 @@ impl Decide {
             Err(error) => Err(error.to_string()),
             Ok(case) => {
                 let hardened = self.hardened || case.hardened && !self.no_hardened;
-                case.decide(hardened).map_err(|error| error.to_string())
+                case.decide(hardened).or_else(|error| {
+                    // What upstream would not have admitted lets nothing through.
+                    let refused = writeln!(io::stderr(), "{id}: refused: {error}");
+                    refused.map(|()| Effect::Deny).map_err(|error| error.to_string())
+                })
             }
         };
         (id, decision)

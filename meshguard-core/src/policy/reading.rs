@@ -9,7 +9,7 @@ mod paths;
 mod properties;
 
 use self::paths::Reading;
-use super::model::Semantics;
+use super::model::{Effect, Normalization, Semantics};
 use super::reason::{Finding, Ruling};
 use super::{Decision, Loaded, METHOD_OVERRIDE_HEADERS, Policy, path};
 use crate::access::{Access, Operation};
@@ -17,6 +17,12 @@ use crate::access::{Access, Operation};
 /// The most methods that a request may be read with. A request that names more by its headers
 /// is no honest one.
 const MAX_METHODS: usize = 8;
+/// The most hosts that headers may name, and targets.
+const MAX_HOSTS: usize = 8;
+/// Headers from which some servers take the host.
+const HOST_HEADERS: [&str; 2] = ["x-forwarded-host", "x-host"];
+/// Headers from which some servers take the target.
+const TARGET_HEADERS: [&str; 3] = ["x-original-url", "x-rewrite-url", "x-envoy-original-path"];
 
 impl Policy {
     /// Decides on all that a server may take the access for: its path decoded, merged and
@@ -59,16 +65,25 @@ impl Policy {
             Ok(paths) => paths,
             Err(error) => return self.refuse(Finding::Path(error)),
         };
+        let paths = with_targets(access, paths, normalization);
+        let hosts = hosts(access);
         for method in &methods {
+            let read = |path| access.clone().operating(Operation::Http { method, path });
+            // What upstream matches comes first.
+            let plain = paths.first().map_or("", |first| &*first.path);
+            let meant = (&read(plain), plain);
             for Reading { path, strict } in &paths {
-                let read = access.clone().operating(Operation::Http { method, path });
-                let ruling = self.judge_read(loaded, &read, Some(path));
-                if denies(&ruling, *strict) {
+                let ruling = match strict {
+                    true => self.judge_read(loaded, &read(path), Some(path)),
+                    false => self.judge_spelling(loaded, meant, (&read(path), path)),
+                };
+                if !ruling.is_allowed() {
                     return ruling;
                 }
-                for host in access.asked_host().into_iter().flat_map(hosts) {
-                    let ruling = self.judge_read(loaded, &read.clone().host(host), Some(path));
-                    if denies(&ruling, false) {
+                for host in &hosts {
+                    let other = read(path).host(host);
+                    let ruling = self.judge_spelling(loaded, meant, (&other, path));
+                    if !ruling.is_allowed() {
                         return ruling;
                     }
                 }
@@ -76,15 +91,29 @@ impl Policy {
         }
         base
     }
-}
 
-/// Whether a reading is denied. One that is not `strict` only spells the request differently:
-/// it must not meet a deny rule, but no allow rule needs to know the spelling.
-fn denies(ruling: &Ruling, strict: bool) -> bool {
-    match ruling.finding {
-        Finding::Rule(_) => false,
-        Finding::DenyRule(_) => true,
-        _ => strict,
+    /// Decides on another spelling of what is meant: it must not meet a deny rule, nor what an
+    /// allow rule excepts. That an allow rule knows the spelling is not asked.
+    fn judge_spelling(
+        &self,
+        loaded: &Loaded,
+        (meant, path): (&Access<'_>, &str),
+        (other, spelt): (&Access<'_>, &str),
+    ) -> Ruling {
+        let ruling = self.judge_read(loaded, other, Some(spelt));
+        if matches!(ruling.finding, Finding::DenyRule(_)) {
+            return ruling;
+        }
+        let mut rules = loaded.document.rules.iter();
+        let borne = rules.any(|rule| {
+            let counts = rule.effect == Effect::Allow && !rule.shadow;
+            counts && rule.bears((meant, Some(path)), (other, Some(spelt)))
+        });
+        if borne {
+            self.judge_read(loaded, meant, Some(path))
+        } else {
+            self.refuse(Finding::NoRule)
+        }
     }
 }
 
@@ -96,7 +125,7 @@ fn methods(access: &Access<'_>, method: &str) -> Option<Vec<String>> {
             methods.push(method);
         }
     };
-    add(method.to_ascii_uppercase());
+    add(method.trim().to_ascii_uppercase());
     for name in METHOD_OVERRIDE_HEADERS {
         access.any_raw_header(name, |value| {
             add(String::from_utf8_lossy(value).to_ascii_uppercase());
@@ -106,20 +135,110 @@ fn methods(access: &Access<'_>, method: &str) -> Option<Vec<String>> {
     (methods.len() <= MAX_METHODS).then_some(methods)
 }
 
-/// Other spellings of a host: without its port, without a trailing dot, without both.
-fn hosts(host: &str) -> impl Iterator<Item = &str> {
-    let bare = match host.rsplit_once(':') {
-        Some((bare, port)) if port.bytes().all(|b| b.is_ascii_digit()) => bare,
-        _ => host,
-    };
-    let undotted = bare.strip_suffix('.').unwrap_or(bare);
-    [bare, undotted].into_iter().filter(move |other| *other != host)
+/// With the readings of the targets that headers name; upstream does not look at them.
+fn with_targets(
+    access: &Access<'_>,
+    mut paths: Vec<Reading>,
+    normalization: Normalization,
+) -> Vec<Reading> {
+    let mut left = MAX_HOSTS;
+    for name in TARGET_HEADERS {
+        access.any_raw_header(name, |value| {
+            let target = String::from_utf8_lossy(value);
+            let read = paths::readings(&target, normalization).unwrap_or_default();
+            if left > 0 {
+                left -= 1;
+                paths.extend(read.into_iter().map(|r| Reading { strict: false, ..r }));
+            }
+            false
+        });
+    }
+    paths
+}
+
+/// Other spellings of the host, and other hosts that a server may take from a header: without
+/// port, without a trailing dot, in lower case.
+fn hosts(access: &Access<'_>) -> Vec<String> {
+    let mut named: Vec<String> = access.asked_host().map(ToOwned::to_owned).into_iter().collect();
+    for name in HOST_HEADERS {
+        access.any_raw_header(name, |value| {
+            if named.len() <= MAX_HOSTS {
+                named.push(String::from_utf8_lossy(value).into_owned());
+            }
+            false
+        });
+    }
+    let mut hosts = Vec::new();
+    for host in &named {
+        let bare = match host.rsplit_once(':') {
+            Some((bare, port)) if port.bytes().all(|b| b.is_ascii_digit()) => bare,
+            _ => host,
+        };
+        let undotted = bare.strip_suffix('.').unwrap_or(bare);
+        for other in [host, bare, undotted] {
+            for host in [other.to_owned(), other.to_ascii_lowercase()] {
+                if !hosts.contains(&host) && Some(&*host) != access.asked_host() {
+                    hosts.push(host);
+                }
+            }
+        }
+    }
+    hosts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::{PathError, Reason};
+
+    /// `ALLOW` with an exception is a way to deny: no spelling of the exception passes either.
+    #[test]
+    fn what_an_allow_rule_excepts_passes_in_no_spelling() {
+        let except = |key: &str, values: &str, not: &str| {
+            policy(&format!(
+                "[[allow]]\nname='r'\nwhen={{where=[{{key='{key}'{values},not_values=[{not}]}}]}}\n"
+            ))
+        };
+        let admin = except("request.path", "", "'/admin','/admin/*'");
+        for path in
+            ["/%2561dmin", "/admin;a=b", "/admin%3b", "/admin/.", "/admin/x/..", "/admin;x=1/y"]
+        {
+            let access = Access::http("GET", path);
+            assert!(!admin.decide_hardened(&access).is_allowed(), "{path}");
+        }
+        let below = except("request.path", ",values=['/*']", "'/admin*'");
+        assert!(!below.decide_hardened(&Access::http("GET", "/%2561dmin/x")).is_allowed());
+        for path in ["/", "/public", "/a%20b", "/administrator", "/x;v=1"] {
+            let access = Access::http("GET", path);
+            assert!(admin.decide_hardened(&access).is_allowed(), "{path}");
+        }
+        let host = except("request.host", "", "'internal.example'");
+        let ask =
+            |host_: &str| host.decide_hardened(&Access::http("GET", "/").host(host_)).is_allowed();
+        assert!(ask("public.example") && ask("public.example:80"));
+        assert!(
+            !ask("internal.example:80") && !ask("internal.example.") && !ask("INTERNAL.example")
+        );
+    }
+
+    #[test]
+    fn a_target_or_host_that_a_header_names_must_not_be_denied() {
+        let admin = deny("request.path", "/admin");
+        let host = deny("request.host", "internal.example");
+        for (policy, name, value, twin) in [
+            (&admin, "x-original-url", "/admin", "/other"),
+            (&admin, "X-Rewrite-URL", "/x/../admin", "/admin2"),
+            (&admin, "x-envoy-original-path", "/admin?x=1", "/public"),
+            (&host, "x-forwarded-host", "internal.example:443", "public.example"),
+        ] {
+            let access = Access::http("GET", "/public").host("public.example");
+            assert!(
+                !policy.decide_hardened(&access.clone().header(name, value)).is_allowed(),
+                "{name}"
+            );
+            assert!(policy.decide_hardened(&access.header(name, twin)).is_allowed(), "{name}");
+        }
+    }
 
     #[test]
     fn who_routes_by_the_raw_path_takes_none_with_two_readings() {

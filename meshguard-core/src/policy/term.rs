@@ -123,6 +123,11 @@ impl Term {
             && (self.not_values.is_empty() || !self.any(&self.not_values, access, path))
     }
 
+    /// Whether the attribute has a value that it may not have.
+    pub(crate) fn rules_out(&self, access: &Access<'_>, path: Option<&str>) -> bool {
+        !self.not_values.is_empty() && self.any(&self.not_values, access, path)
+    }
+
     /// Whether the attribute is there and has one of the values.
     fn any(&self, values: &[Value], access: &Access<'_>, path: Option<&str>) -> bool {
         let text = |found: Option<&str>| {
@@ -146,11 +151,11 @@ impl Term {
             }
             Key::ConnectionSni => text(access.asked_server_name()),
             Key::RequestPath => text(path),
-            Key::RequestMethod => text(access.method()),
+            Key::RequestMethod => text(access.method().filter(|method| !method.is_empty())),
             Key::RequestHost => text(access.asked_host()),
             Key::RequestHeader(name) => match &**name {
                 ":authority" => text(access.asked_host()),
-                ":method" => text(access.method()),
+                ":method" => text(access.method().filter(|method| !method.is_empty())),
                 // Covered by a proof or not: a caller must not hide one by leaving its proof out.
                 name => {
                     access.any_raw_header(name, |found| values.iter().any(|v| v.matches(found)))
@@ -169,10 +174,10 @@ impl Term {
     /// What a key of the caller's identity looks at: the trust domain, or the whole name
     /// without its scheme.
     fn identity<'a>(&self, access: &Access<'a>) -> Option<&'a str> {
-        let id = access.principal()?;
+        let name = access.caller_name()?;
         match self.key {
-            Key::SourceTrustDomain => Some(id.trust_domain()),
-            _ => id.as_str().strip_prefix("spiffe://"),
+            Key::SourceTrustDomain => name.split('/').next(),
+            _ => Some(name),
         }
     }
 

@@ -76,7 +76,20 @@ fn read<'v>(
 ) -> Result<Option<Cow<'v, str>>, PathError> {
     match access.operation() {
         Operation::Tcp => Ok(None),
+        _ if access.path().is_empty() => Ok(None),
         _ => normalization.apply(access.path()).map(Some),
+    }
+}
+
+impl Rule {
+    /// Whether a rule that holds for an access also bears another spelling of it: nothing in
+    /// it is what the rule excepts.
+    pub(in crate::policy) fn bears(
+        &self,
+        (access, path): (&Access<'_>, Option<&str>),
+        (other, spelt): (&Access<'_>, Option<&str>),
+    ) -> bool {
+        holds(self, access, path) && !self.when.terms.iter().any(|t| t.rules_out(other, spelt))
     }
 }
 

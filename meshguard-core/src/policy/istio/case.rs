@@ -49,8 +49,8 @@ pub enum CaseKind {
 pub struct Request {
     /// What policy is asked.
     pub access: OwnedAccess,
-    /// The caller's name if it is no SPIFFE ID: no connection comes of it.
-    pub unreadable: Option<String>,
+    /// The caller's name where it is no SPIFFE ID: upstream compares names as texts.
+    pub name: Option<String>,
 }
 
 /// Why a case cannot be read: the field, and what is wrong with it.
@@ -129,8 +129,13 @@ impl Request {
             Protocol::Tcp => OwnedAccess::tcp(),
             Protocol::Http => {
                 let grpc = context.text("protocol")?.is_some_and(|p| p.starts_with("grpc"));
-                let method = top.text("method")?.unwrap_or(if grpc { "POST" } else { "GET" });
-                OwnedAccess::http(method, top.text("path")?.unwrap_or("/"))
+                // What is left out has a default, what is null is missing.
+                let text = |key: &str, default| match json.get(key) {
+                    None => Ok(default),
+                    Some(_) => Ok(top.text(key)?.unwrap_or_default()),
+                };
+                let method = text("method", if grpc { "POST" } else { "GET" })?;
+                OwnedAccess::http(method, text("path", "/")?)
             }
         };
         access.headers = top.headers()?;
@@ -145,26 +150,27 @@ impl Request {
             Some(claims @ Json::Object(_)) => Some(claims.clone()),
             Some(_) => return Err(top.wrong("claims", "an object")),
         };
-        let mut unreadable = None;
+        let mut other = None;
         // Upstream knows a caller by its certificate alone.
         let proved = json.get("mtls").and_then(Json::as_bool).unwrap_or(true);
         match top.text("source_principal")?.filter(|name| proved && !name.is_empty()) {
             None => {}
             Some(name) => match format!("spiffe://{name}").parse::<SpiffeId>() {
                 Ok(id) => access.from = Some(id),
-                Err(_) => unreadable = Some(name.to_owned()),
+                Err(_) => other = Some(name.to_owned()),
             },
         }
-        Ok(Self { access, unreadable })
+        Ok(Self { access, name: other })
     }
 
-    /// Decides. A caller whose name is no SPIFFE ID is denied: it cannot connect.
+    /// Decides.
     #[must_use]
     pub fn decide(&self, policy: &Policy, hardened: bool) -> Effect {
-        if self.unreadable.is_some() {
-            return Effect::Deny;
-        }
         let access = self.access.access();
+        let access = match &self.name {
+            Some(name) => access.named(name),
+            None => access,
+        };
         match hardened {
             true => policy.decide_hardened(&access).effect(),
             false => policy.decide(&access).effect(),

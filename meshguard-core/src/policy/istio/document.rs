@@ -118,6 +118,10 @@ impl Document {
             None => Action::Allow,
         };
         self.provider = provider(spec, self.action)?;
+        if self.action == Action::Custom && self.provider.is_none() && purpose == Purpose::Admit {
+            let message = "a CUSTOM policy names its provider";
+            return Err(spec.fault(Kind::MissingField, message).hinted("add `provider.name`"));
+        }
         let rules = spec.get("rules");
         let rules = rules.map(|rules| rules.list()).transpose()?.unwrap_or_default();
         self.has_rules = !rules.is_empty();
@@ -131,6 +135,11 @@ impl Document {
     }
 
     fn read_scope(&mut self, spec: &Node<'_>, purpose: Purpose) -> Result<(), ImportError> {
+        if let (Some(one), Some(_)) = (spec.get("targetRef"), spec.get("targetRefs")) {
+            return Err(
+                one.fault(Kind::Conflict, "`targetRef` and `targetRefs` exclude each other")
+            );
+        }
         let target = spec.get("targetRefs").or(spec.get("targetRef"));
         self.targeted = target.is_some();
         if let Some(selector) = spec.get("selector") {

@@ -102,9 +102,11 @@ const TEMPLATES: &str =
     "`{*}` is one segment and `{**}` any number of them; beside them stands no `*` and no brace";
 
 fn net(text: &str) -> Result<IpNet, ValueError> {
-    let parsed = match text.contains('/') {
-        true => text.parse().ok(),
-        false => text.parse::<IpAddr>().ok().map(IpNet::from),
+    let parsed = match text.split_once('/') {
+        // As Go reads a prefix: without leading zeros.
+        Some((_, prefix)) if prefix.len() > 1 && prefix.starts_with('0') => None,
+        Some(_) => text.parse().ok(),
+        None => text.parse::<IpAddr>().ok().map(IpNet::from),
     };
     let net: IpNet = parsed
         .ok_or(("not an address or a range".to_owned(), "write `10.0.0.0/8` or `10.1.2.3`"))?;
