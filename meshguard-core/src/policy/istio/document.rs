@@ -125,6 +125,11 @@ impl Document {
         let rules = spec.get("rules");
         let rules = rules.map(|rules| rules.list()).transpose()?.unwrap_or_default();
         self.has_rules = !rules.is_empty();
+        if self.action == Action::Custom && self.provider.is_none() && purpose != Purpose::Decide {
+            let mut field = spec.clone();
+            field.field.push_str(".provider.name");
+            return Err(field.fault(Kind::MissingField, "a CUSTOM policy must name its provider"));
+        }
         if !self.has_rules && matches!(self.action, Action::Deny | Action::Custom) {
             self.meaningless(spec, purpose)?;
         }

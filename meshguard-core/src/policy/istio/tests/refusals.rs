@@ -48,6 +48,7 @@ fn each_fault_of_a_document_names_its_field() {
             Meaningless,
             "spec.rules",
         ),
+        (with(json!({ "action": "CUSTOM", "rules": [{}] })), MissingField, "spec.provider.name"),
         (with(json!({ "selector": { "labels": {} } })), UnknownField, "spec.selector.labels"),
         (
             with(json!({ "selector": { "matchLabels": { "app": "a*" } } })),
