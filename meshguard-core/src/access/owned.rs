@@ -252,7 +252,7 @@ impl fmt::Display for Word<'_> {
             match c {
                 '\'' | '\\' => write!(f, "\\{c}")?,
                 c if c.is_control() => {
-                    c.to_string().bytes().try_for_each(|b| write!(f, "\\x{b:02x}"))?
+                    c.to_string().bytes().try_for_each(|b| write!(f, "\\x{b:02x}"))?;
                 }
                 c => write!(f, "{c}")?,
             }

@@ -10,5 +10,6 @@ mod limits;
 mod rig;
 mod routes;
 mod watched;
+#[allow(dead_code)] // what only the other suite uses
 #[path = "../hardened/wire.rs"]
 mod wire;

@@ -118,10 +118,6 @@ impl Document {
             None => Action::Allow,
         };
         self.provider = provider(spec, self.action)?;
-        if self.action == Action::Custom && self.provider.is_none() && purpose == Purpose::Admit {
-            let message = "a CUSTOM policy names its provider";
-            return Err(spec.fault(Kind::MissingField, message).hinted("add `provider.name`"));
-        }
         let rules = spec.get("rules");
         let rules = rules.map(|rules| rules.list()).transpose()?.unwrap_or_default();
         self.has_rules = !rules.is_empty();
