@@ -37,7 +37,8 @@ const NOUNS: [&str; 16] = [
 ///
 /// A tenth as many services as rules, at least ten, in teams of about twenty. Each rule lets one
 /// service, or a whole team (one rule in four), do one operation on one service. A fifth of the
-/// rules asks for a header, a fifth for evidence; one in twenty denies.
+/// rules asks for a header, a fifth for evidence; one in twenty denies to one service what another
+/// allows to its team.
 #[derive(Debug)]
 pub struct Workload {
     /// In the order of the document.
@@ -134,26 +135,53 @@ impl Workload {
         let services = (rules / 10).max(10);
         let mut load =
             Self { rules: Vec::new(), services, covered: [HeaderName::from_static(TENANT)] };
-        load.rules = (0..rules).map(|i| load.rule(i, &mut dice)).collect();
+        for i in 0..rules {
+            let rule = load.rule(i, &mut dice);
+            load.rules.push(rule);
+        }
         load
     }
 
     fn rule(&self, i: usize, dice: &mut Dice) -> Rule {
-        let deny = i % 20 == 19;
-        let team = deny || i % 4 == 3;
+        if i % 20 == 19 {
+            return self.exception(i, dice);
+        }
+        let team = i % 4 == 3;
+        let from = if team { self.teams() } else { self.services };
+        let from = dice.below(from);
         Rule {
             name: format!("r{i}"),
-            effect: if deny { Effect::Deny } else { Effect::Allow },
-            from: if team {
-                From::Team(dice.below(self.teams()))
-            } else {
-                From::Service(dice.below(self.services))
-            },
+            effect: Effect::Allow,
+            from: if team { From::Team(from) } else { From::Service(from) },
             to: dice.below(self.services),
             method: METHODS[dice.below(METHODS.len())],
             path: template(dice),
-            tenant: !deny && i % 5 == 0,
-            verified: !deny && i % 5 == 1,
+            tenant: i % 5 == 0,
+            verified: i % 5 == 1,
+        }
+    }
+
+    /// Denies to one service what an earlier rule allows to its team.
+    fn exception(&self, i: usize, dice: &mut Dice) -> Rule {
+        let rule = &self.rules[i - 8]; // of a team, as 11 is 3 modulo 4
+        Rule {
+            name: format!("r{i}"),
+            effect: Effect::Deny,
+            from: From::Service(self.one_of(rule.from, dice)),
+            path: rule.path.clone(),
+            tenant: false,
+            verified: false,
+            ..*rule
+        }
+    }
+
+    fn one_of(&self, from: From, dice: &mut Dice) -> usize {
+        match from {
+            From::Service(service) => service,
+            From::Team(team) => {
+                let members = (self.services - team).div_ceil(self.teams());
+                team + self.teams() * dice.below(members)
+            }
         }
     }
 
@@ -218,13 +246,8 @@ impl Workload {
     /// What a rule speaks of.
     fn call(&self, dice: &mut Dice) -> Call {
         let rule = &self.rules[dice.below(self.rules.len())];
-        let from = match rule.from {
-            From::Service(service) => service,
-            From::Team(team) => {
-                let members = (self.services - team).div_ceil(self.teams());
-                team + self.teams() * dice.below(members)
-            }
-        };
+        let from = self.one_of(rule.from, dice);
+        let all = rule.effect == Effect::Deny; // whatever the rule that it overrides asks for
         let mut path = String::new();
         for segment in &rule.path {
             path.push('/');
@@ -240,9 +263,9 @@ impl Workload {
             callee: id(self, rule.to),
             method: rule.method,
             path,
-            tenant: Some(["acme-7", "acme-eu"][dice.below(2)]).filter(|_| rule.tenant),
+            tenant: Some(["acme-7", "acme-eu"][dice.below(2)]).filter(|_| all || rule.tenant),
             headers: HeaderMap::new(),
-            verified: rule.verified,
+            verified: all || rule.verified,
             allowed: false,
         };
         self.settle(&mut call);
