@@ -3,6 +3,7 @@
 use super::Workload;
 use crate::policy::model::Effect;
 use crate::policy::term::Term;
+use crate::policy::text::quoted;
 
 /// A rule with nothing but terms.
 pub(super) struct NativeRule {
@@ -54,19 +55,4 @@ fn term(out: &mut String, term: &Term) {
 
 fn line(out: &mut String, key: &str, value: &str) {
     out.push_str(&format!("{key} = {value}\n"));
-}
-
-/// A basic string (TOML 1.0, "String").
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::{Rule, Seen};
 use crate::access::Evidence;
 use crate::identity::SpiffeId;
+use crate::policy::text::{key, quoted};
 
 pub(super) struct Text {
     pub(super) document: String,
@@ -134,27 +135,6 @@ fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
         number += 1;
     }
     called
-}
-
-/// A TOML key, bare where it may be.
-fn key(name: &str) -> String {
-    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if name.bytes().all(bare) { name.to_owned() } else { quoted(name) }
-}
-
-/// A TOML basic string.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => put(&mut quoted, format_args!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Writing to a string does not fail.

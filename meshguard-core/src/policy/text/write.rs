@@ -5,6 +5,7 @@ mod plan;
 mod toml;
 
 use self::amounts::{duration, float, rate};
+pub(in crate::policy) use self::toml::{name as key, quoted};
 use super::tree::{Key, Node, Table, Value};
 use crate::policy::model::{
     Content, Document, EdgeRule, Effect, Expect, Limit, Normalization, PatternId, Peers, RouteRule,

@@ -39,7 +39,7 @@ fn pair(key: &str, node: &Node, out: &mut String) {
 
 fn value(of: &Value, out: &mut String) {
     match of {
-        Value::Text(text) => quote(text, out),
+        Value::Text(text) => out.push_str(&quoted(text)),
         Value::Integer { value, .. } => _ = write!(out, "{value}"),
         Value::Float(value) => _ = write!(out, "{value:?}"),
         Value::Bool(value) => _ = write!(out, "{value}"),
@@ -91,25 +91,23 @@ fn is_table(node: &Node) -> bool {
     }
 }
 
-fn name(key: &str) -> String {
+/// A key, bare where it may be.
+pub(in crate::policy) fn name(key: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !key.is_empty() && key.bytes().all(bare) {
-        return key.to_owned();
-    }
-    let mut quoted = String::new();
-    quote(key, &mut quoted);
-    quoted
+    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { quoted(key) }
 }
 
-fn quote(text: &str, out: &mut String) {
-    out.push('"');
+/// A basic string.
+pub(in crate::policy) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
     for c in text.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => _ = write!(out, "\\u{:04X}", u32::from(c)),
-            c => out.push(c),
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => _ = write!(quoted, "\\u{:04X}", u32::from(c)),
+            c => quoted.push(c),
         }
     }
-    out.push('"');
+    quoted.push('"');
+    quoted
 }
