@@ -9,7 +9,7 @@ pub use self::aside::{Expectation, RouteOptions, Shadow};
 pub(super) use self::conditions::claim;
 pub(super) use self::misses::{Asked, Misses};
 
-use super::index::{ANY, Few, Numbers, PairId};
+use super::index::{ANY, Few, Numbers, PairId, Sought};
 use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, Semantics, TemplateId};
 use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
@@ -172,10 +172,13 @@ impl Facts<'_, '_> {
         if self.loaded.index.rules_for_every_operation() {
             self.ask(ANY, Fit::Every, &mut found);
         }
+        let operation = self.access.operation();
+        let sought = Sought::new(operation);
         self.loaded.index.templates(path, &mut |id| {
-            let template = &self.loaded.document.templates[id as usize];
-            let Some(fit) = template.fit(self.access.operation()) else { return };
-            if fit == Fit::Every && template.routed {
+            let shape = self.loaded.index.shape(id);
+            let own = || self.loaded.document.templates[id as usize].fit(operation);
+            let Some(fit) = shape.fit(sought, own) else { return };
+            if fit == Fit::Every && shape.routed {
                 found.route = Some(found.route.map_or(id, |first| first.min(id)));
             }
             self.ask(id, fit, &mut found);
@@ -199,8 +202,11 @@ impl Facts<'_, '_> {
             if found.denied.is_some_and(|first| first <= *id) {
                 return;
             }
-            let rule = self.rule(*id);
-            if self.comes_via(rule) && self.deny_holds(&rule.when) {
+            let holds = || {
+                let rule = self.rule(*id);
+                self.comes_via(rule) && self.deny_holds(&rule.when)
+            };
+            if !self.loaded.index.is_conditional(*id) || holds() {
                 found.denied = Some(*id);
             }
         }
@@ -209,6 +215,10 @@ impl Facts<'_, '_> {
     fn ask_allow(&self, rules: &[RuleId], found: &mut Found) {
         for id in rules {
             if found.allowed.is_some_and(|first| first <= *id) {
+                return;
+            }
+            if !self.loaded.index.is_conditional(*id) {
+                found.allowed = Some(*id);
                 return;
             }
             let rule = self.rule(*id);

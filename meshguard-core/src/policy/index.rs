@@ -7,6 +7,7 @@
 mod filed;
 mod mixer;
 mod numbers;
+mod shape;
 mod trie;
 
 use std::collections::HashMap;
@@ -15,9 +16,10 @@ use self::filed::{Filed, Key, Kind as Filing, wide};
 pub(super) use self::filed::{Group, PairId};
 use self::mixer::Unkeyed;
 pub(super) use self::numbers::{Few, Numbers};
+pub(super) use self::shape::{Shape, Sought};
 use self::trie::Trie;
 use super::error::{Fault, PolicyErrorKind as Kind};
-use super::model::{Document, Effect, PatternId, Peers, Rule, TemplateId};
+use super::model::{Document, Effect, PatternId, Peers, Rule, RuleId, TemplateId};
 use super::pattern::Pattern;
 use super::template::Segment;
 use crate::identity::{SpiffeId, TrustDomain};
@@ -46,6 +48,10 @@ pub(super) struct Index {
     federates: bool,
     paths: Trie,
     rules: Filed,
+    /// By the template's number.
+    shapes: Box<[Shape]>,
+    /// By the rule's number: whether it has to be looked at once it is found.
+    conditional: Box<[bool]>,
     /// The first delivery rule under each pair of caller and callee.
     delivery: Map<u64, u32>,
 }
@@ -62,6 +68,8 @@ impl Index {
         for (id, template) in (0..).zip(&document.templates) {
             index.paths.insert(&template.segments, id);
         }
+        index.shapes = document.templates.iter().map(Shape::new).collect();
+        index.conditional = document.rules.iter().map(shape::is_conditional).collect();
         index.file_rules(document)
     }
 
@@ -157,6 +165,16 @@ impl Index {
     /// Calls `found` for every template whose path matches.
     pub(super) fn templates(&self, path: &str, found: &mut impl FnMut(TemplateId)) {
         self.paths.find(path, found);
+    }
+
+    /// Which operations a template speaks of.
+    pub(super) fn shape(&self, template: TemplateId) -> Shape {
+        self.shapes[template as usize]
+    }
+
+    /// Whether a rule that is found has conditions, or a hop: else it holds.
+    pub(super) fn is_conditional(&self, rule: RuleId) -> bool {
+        self.conditional[rule as usize]
     }
 
     /// Whether any are filed under [`ANY`] operation.
