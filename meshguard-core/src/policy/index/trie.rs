@@ -25,8 +25,8 @@ struct Node {
 /// The children under a text.
 #[derive(Debug)]
 enum Literals {
-    Few(Vec<(Box<str>, u32)>),
-    Many(Map<Box<str>, u32>),
+    Few(Vec<(Box<[u8]>, u32)>),
+    Many(Map<Box<[u8]>, u32>),
 }
 
 impl Default for Literals {
@@ -36,14 +36,14 @@ impl Default for Literals {
 }
 
 impl Literals {
-    fn get(&self, text: &str) -> Option<u32> {
+    fn get(&self, text: &[u8]) -> Option<u32> {
         match self {
             Self::Few(few) => few.iter().find(|(own, _)| **own == *text).map(|(_, child)| *child),
             Self::Many(many) => many.get(text).copied(),
         }
     }
 
-    fn insert(&mut self, text: Box<str>, child: u32) {
+    fn insert(&mut self, text: Box<[u8]>, child: u32) {
         match self {
             Self::Few(few) if few.len() < FEW => few.push((text, child)),
             Self::Few(few) => {
@@ -83,8 +83,8 @@ impl Trie {
         let new = self.nodes.len() as u32;
         let node = &mut self.nodes[at as usize];
         let child = match segment {
-            Segment::Literal(text) => node.literals.get(text).unwrap_or_else(|| {
-                node.literals.insert(text.clone(), new);
+            Segment::Literal(text) => node.literals.get(text.as_bytes()).unwrap_or_else(|| {
+                node.literals.insert(text.as_bytes().into(), new);
                 new
             }),
             Segment::One | Segment::Many => *node.one.get_or_insert(new),
@@ -98,19 +98,20 @@ impl Trie {
     /// Calls `found` for everything filed under segments that match `path`, which begins with
     /// a slash or is empty.
     pub(super) fn find(&self, path: &str, found: &mut impl FnMut(u32)) {
-        self.forward(0, path.strip_prefix('/'), found);
+        self.forward(0, path.as_bytes().strip_prefix(b"/"), found);
     }
 
-    /// `rest` is what is left of the path: `None` is nothing, `Some("")` one empty segment.
-    fn forward(&self, at: u32, rest: Option<&str>, found: &mut impl FnMut(u32)) {
+    /// `rest` is what is left of the path: `None` is nothing, `Some(b"")` one empty segment.
+    /// Segments are compared as bytes: a slash is none of another character's.
+    fn forward(&self, at: u32, rest: Option<&[u8]>, found: &mut impl FnMut(u32)) {
         let node = &self.nodes[at as usize];
         let Some(rest) = rest else {
             return node.ends.iter().copied().for_each(found);
         };
         // Segments are short: a loop is faster than a search.
-        let slash = rest.bytes().position(|byte| byte == b'/');
-        let (first, after) = match slash {
-            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+        let slash = rest.iter().position(|byte| *byte == b'/');
+        let (first, after) = match slash.and_then(|at| rest.split_at_checked(at)) {
+            Some((first, after)) => (first, after.get(1..)),
             None => (rest, None),
         };
         if let Some(next) = node.literals.get(first) {
@@ -125,10 +126,11 @@ impl Trie {
     }
 
     /// `left` is one segment or more, all of which a `Many` may take.
-    fn backward(&self, at: u32, left: &str, found: &mut impl FnMut(u32)) {
+    fn backward(&self, at: u32, left: &[u8], found: &mut impl FnMut(u32)) {
         let node = &self.nodes[at as usize];
         node.ends.iter().copied().for_each(&mut *found);
-        let Some((left, last)) = left.rsplit_once('/') else { return };
+        let Some(slash) = left.iter().rposition(|byte| *byte == b'/') else { return };
+        let (left, last) = (&left[..slash], &left[slash + 1..]);
         if let Some(next) = node.literals.get(last) {
             self.backward(next, left, found);
         }
