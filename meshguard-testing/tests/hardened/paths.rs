@@ -64,6 +64,26 @@ async fn a_path_of_one_reading_reaches_its_handler() {
     }
 }
 
+/// Upstream would normalise these paths and decide; a router goes by what was sent.
+#[tokio::test]
+async fn an_imported_policy_takes_no_path_of_two_readings_either() {
+    let policy = format!(
+        "mesh='{}'\nversion=1\nsemantics='istio'\nnormalization='base'\n[[allow]]\nname='all'\n[[deny]]\nname='no-admin'\nwhen={{where=[{{key='request.path', values=['/admin*']}}]}}\n[[delivery]]\nmode='off'\n",
+        crate::rig::CALLEE.trust_domain()
+    );
+    let guarded = Guarded::with(&policy).await;
+    for (target, why) in AMBIGUOUS {
+        let answer = guarded.send(&get(target)).await;
+        guarded.refused(&answer, 400, &format!("its path {why}"), target);
+    }
+    let denied = guarded.send(&get("/admin")).await;
+    guarded.refused(&denied, 403, "no-admin denies it", "/admin");
+    for target in PLAIN {
+        assert_eq!(guarded.send(&get(target)).await.status, 200, "{target}");
+        assert_eq!(guarded.app.ran().len(), 1, "{target}");
+    }
+}
+
 #[tokio::test]
 async fn a_target_that_is_no_path_is_refused() {
     let guarded = Guarded::new().await;
