@@ -4,4 +4,5 @@ mod peer;
 mod spiffe_id;
 
 pub use peer::Peer;
+pub(crate) use spiffe_id::digest;
 pub use spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};

@@ -5,6 +5,7 @@
 //! under every triple of its lists, so that each triple of the access is one look-up.
 
 mod filed;
+mod known;
 mod mixer;
 mod numbers;
 mod shape;
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 
 use self::filed::{Filed, Key, Kind as Filing, wide};
 pub(super) use self::filed::{Group, PairId};
+use self::known::Known;
 use self::mixer::Unkeyed;
 pub(super) use self::numbers::{Few, Numbers};
 pub(super) use self::shape::{Shape, Sought};
@@ -42,7 +44,7 @@ type Map<K, V> = HashMap<K, V, Unkeyed>;
 pub(super) struct Index {
     /// Of each ID that a pattern names, what [`peers`](Self::peers) answers. Without `ANY` where
     /// that is long: so the memory that this takes has a bound.
-    known: Map<Box<str>, Box<[u32]>>,
+    known: Known,
     /// Of each trust domain, the patterns with wildcards.
     wild: Vec<(TrustDomain, Trie)>,
     federates: bool,
@@ -91,7 +93,7 @@ impl Index {
         let mut numbers = Few::one(id);
         self.wildcards(pattern.domain.as_str(), path, &mut numbers);
         let numbers = if numbers.is_short() { numbers } else { Few::one(id) };
-        self.known.insert(pattern.text.clone(), numbers.as_slice().into());
+        self.known.insert(&pattern.text, numbers.as_slice());
     }
 
     fn file_rules(mut self, document: &Document) -> Result<Self, Fault> {
@@ -117,7 +119,7 @@ impl Index {
     /// The patterns of the document that `id`, which is of the mesh or federated, matches; `ANY`
     /// last.
     pub(super) fn peers(&self, id: &SpiffeId) -> Numbers {
-        let known = self.known.get(id.as_str()).map_or(&[][..], |known| &**known);
+        let known = self.known.get(id).unwrap_or_default();
         let mut numbers = Few::from(known);
         if known.last() == Some(&ANY) {
             return numbers;
