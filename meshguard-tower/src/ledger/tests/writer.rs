@@ -90,11 +90,16 @@ fn a_gap_stands_where_the_lost_would_have_stood() {
 
 #[test]
 fn an_entry_longer_than_the_queue_still_gets_through() {
-    let (ledger, _remote) = scripted(tens(None).queue(8, 10));
+    let (ledger, remote) = scripted(tens(None).queue(8, 10));
+    let release = remote.hold();
     assert_eq!(append(&ledger, 0), Some(0));
-    assert_eq!(append(&ledger, 1), None);
+    // The writer has it in hand: the queue is empty again.
+    assert_eq!(remote.ops.recv_timeout(SOON), Ok(Op::Write));
+    assert_eq!(append(&ledger, 1), Some(1));
+    assert_eq!(append(&ledger, 2), None);
+    drop(release);
     ledger.flush_blocking().unwrap();
-    assert_eq!(numbers(&ledger), [0]);
+    assert_eq!(numbers(&ledger), [0, 1]);
 }
 
 #[test]
