@@ -5,7 +5,7 @@ mod owned;
 use std::fmt;
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 pub use self::owned::{OwnedAccess, OwnedOperation};
@@ -202,7 +202,7 @@ impl<'a> Access<'a> {
     /// The request's headers, of which those in `covered` (lower case) were proved by the
     /// caller. Replaces what [`header`](Self::header) gave.
     #[must_use]
-    pub fn headers(mut self, map: &'a HeaderMap, covered: &'a [http::HeaderName]) -> Self {
+    pub fn headers(mut self, map: &'a HeaderMap, covered: &'a [HeaderName]) -> Self {
         self.headers = Headers::Map { map, covered };
         self
     }
@@ -402,6 +402,21 @@ impl<'a> Access<'a> {
         }
     }
 
+    /// As [`any_header`](Self::any_header), of a name that is parsed already.
+    pub(crate) fn any_named_header(
+        &self,
+        name: &HeaderName,
+        mut test: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        match &self.headers {
+            Headers::Pairs(_) => self.any_header(name.as_str(), test),
+            Headers::Map { map, covered } => {
+                covered.contains(name)
+                    && map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
+            }
+        }
+    }
+
     /// Whether any *covered* value of the header `name` satisfies `test`. Values are looked at
     /// one by one, never joined; a header that no proof covers does not exist here.
     pub fn any_header(&self, name: &str, mut test: impl FnMut(&[u8]) -> bool) -> bool {
@@ -423,12 +438,12 @@ impl<'a> Access<'a> {
 #[derive(Clone, Debug)]
 enum Headers<'a> {
     Pairs(Vec<(&'a str, &'a str)>),
-    Map { map: &'a HeaderMap, covered: &'a [http::HeaderName] },
+    Map { map: &'a HeaderMap, covered: &'a [HeaderName] },
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 

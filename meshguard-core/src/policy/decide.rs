@@ -9,7 +9,7 @@ pub use self::aside::{Expectation, RouteOptions, Shadow};
 pub(super) use self::conditions::claim;
 pub(super) use self::misses::{Asked, Misses};
 
-use super::index::{ANY, Few, Numbers, PairId, Sought};
+use super::index::{ANY, Ends, Few, Numbers, PairId, Room, Sought};
 use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, Semantics, TemplateId};
 use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
@@ -24,7 +24,8 @@ impl Policy {
         if let Semantics::Istio(normalization) = loaded.document.semantics {
             return self.judge_imported(loaded, normalization, access);
         }
-        let facts = match loaded.facts(access) {
+        let mut rooms = Rooms::default();
+        let facts = match loaded.facts(access, &mut rooms) {
             Ok(facts) => facts,
             Err(finding) => return self.refuse(finding),
         };
@@ -33,7 +34,7 @@ impl Policy {
             Err(error) => return self.refuse(Finding::Path(error)),
         };
         let delivery = match access.callee() {
-            Some(_) => loaded.first_delivery(&facts.from, &facts.to),
+            Some(_) => loaded.first_delivery(facts.from.all, facts.to.all),
             None => loaded.doubtful_delivery(access.principal(), None),
         };
         let found = facts.search(&path);
@@ -66,31 +67,36 @@ impl Loaded {
 
     /// Who asks whom, or why no rule is asked.
     #[inline(always)] // what it returns is large, and would be copied twice
-    fn facts<'a, 'v>(&'a self, access: &'a Access<'v>) -> Result<Facts<'a, 'v>, Finding> {
+    fn facts<'a, 'v>(
+        &'a self,
+        access: &'a Access<'v>,
+        rooms: &'a mut Rooms,
+    ) -> Result<Facts<'a, 'v>, Finding> {
         let principal = access.principal().ok_or(Finding::NoIdentity)?;
-        if !self.accepts(principal.trust_domain()) {
-            return Err(Finding::ForeignTrustDomain);
-        }
+        let accepted = || self.accepts(principal.trust_domain());
+        let from = self.index.caller(principal, self.mesh(), accepted, &mut rooms.from);
+        let from = from.ok_or(Finding::ForeignTrustDomain)?;
         let via = match access.hop() {
-            Some(hop) => Some(self.hop(hop).ok_or(Finding::HopNotNamed)?),
+            Some(hop) => Some(&*rooms.via.insert(self.hop(hop).ok_or(Finding::HopNotNamed)?)),
             None => None,
         };
-        let from = self.index.caller(principal, self.mesh());
-        let to = self.index.callee(access.callee());
-        let pairs = self.index.pairs(&from, &to);
+        let to = self.index.callee(access.callee(), &mut rooms.to);
+        let pairs = self.index.pairs(from, to);
         Ok(Facts { loaded: self, access, from, to, pairs, via })
     }
 
     pub(super) fn delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
         match (from, to) {
             (Some(from), Some(to)) => {
-                self.first_delivery(&self.index.peers(from), &self.index.peers(to))
+                let (from, to) = (self.index.peers(from), self.index.peers(to));
+                self.first_delivery(from.as_slice(), to.as_slice())
             }
             _ => self.doubtful_delivery(from, to),
         }
     }
 
-    fn first_delivery(&self, from: &Numbers, to: &Numbers) -> DeliveryRule {
+    #[inline]
+    fn first_delivery(&self, from: &[u32], to: &[u32]) -> DeliveryRule {
         match self.index.delivery(from, to) {
             Some(id) => self.document.deliveries[id as usize].rule,
             None => DeliveryRule::default(),
@@ -129,11 +135,19 @@ fn may_match(peers: &Peers, id: Option<&Numbers>) -> Option<bool> {
 struct Facts<'a, 'v> {
     loaded: &'a Loaded,
     access: &'a Access<'v>,
-    from: Numbers,
-    to: Numbers,
+    from: Ends<'a>,
+    to: Ends<'a>,
     /// Of caller and callee, under which there are rules.
     pairs: Few<PairId>,
     /// Of the hop, where there is one.
+    via: Option<&'a Numbers>,
+}
+
+/// Where [`Facts`] keep what stands nowhere else.
+#[derive(Default)]
+pub(in crate::policy) struct Rooms {
+    from: Room,
+    to: Room,
     via: Option<Numbers>,
 }
 
@@ -167,6 +181,7 @@ impl Found {
 }
 
 impl Facts<'_, '_> {
+    #[inline]
     fn search(&self, path: &str) -> Found {
         let mut found = Found::default();
         if self.loaded.index.rules_for_every_operation() {
@@ -189,7 +204,7 @@ impl Facts<'_, '_> {
     /// Asks the rules for one template that matches, or those for every operation.
     fn ask(&self, template: TemplateId, fit: Fit, found: &mut Found) {
         for pair in self.pairs.as_slice() {
-            let rules = self.loaded.index.rules(*pair, template);
+            let Some(rules) = self.loaded.index.rules(*pair, template) else { continue };
             self.ask_deny(rules.deny, found);
             if fit == Fit::Every {
                 self.ask_allow(rules.allow, found);
@@ -247,7 +262,7 @@ impl Facts<'_, '_> {
     }
 
     fn comes_via(&self, rule: &Rule) -> bool {
-        match (&rule.via, &self.via) {
+        match (&rule.via, self.via) {
             (None, _) => true,
             (Some(hops), Some(via)) => via.meet(hops),
             // Not direct, and nothing says through whom: a deny rule assumes the worst.

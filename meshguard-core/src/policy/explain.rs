@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::inputs::{Inputs, Named};
-use super::decide::{Asked, Misses};
+use super::decide::{Asked, Misses, Rooms};
 use super::model::{Effect, Rule, RuleId};
 use super::reason::UnmetAt;
 use super::{Decision, DeliveryMode, Policy};
@@ -132,7 +132,9 @@ impl Policy {
     #[must_use]
     pub fn explain(&self, access: &Access<'_>) -> Explanation {
         let decision = self.decide(access);
-        let near = self.ask(access).map_or_else(|_| Near::default(), |asked| Near::of(&asked));
+        let mut rooms = Rooms::default();
+        let asked = self.ask(access, &mut rooms);
+        let near = asked.map_or_else(|_| Near::default(), |asked| Near::of(&asked));
         let considered = |(id, misses): &(RuleId, Misses)| self.considered(*id, misses);
         let told: Vec<&Rule> = near.rules.iter().filter_map(|(id, _)| self.rule(*id)).collect();
         let nearest = near.allow.as_ref().filter(|_| !decision.is_allowed());

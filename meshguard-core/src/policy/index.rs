@@ -6,24 +6,23 @@
 
 mod filed;
 mod known;
-mod mixer;
 mod numbers;
 mod shape;
+mod table;
 mod trie;
+mod word;
 
 use std::collections::HashMap;
 
-use self::filed::{Filed, Key, Kind as Filing, wide};
+use self::filed::{Filed, Key, Kind as Filing, hash, wide};
 pub(super) use self::filed::{Group, PairId};
 use self::known::Known;
-use self::mixer::Unkeyed;
-pub(super) use self::numbers::{Few, Numbers};
+pub(super) use self::numbers::{Ends, Few, Numbers};
 pub(super) use self::shape::{Shape, Sought};
-use self::trie::Trie;
+use self::table::Table;
+use self::trie::{Seedling, Trie};
 use super::error::{Fault, PolicyErrorKind as Kind};
-use super::model::{Document, Effect, PatternId, Peers, Rule, RuleId, TemplateId};
-use super::pattern::Pattern;
-use super::template::Segment;
+use super::model::{Document, Effect, Peers, Rule, RuleId, TemplateId};
 use crate::identity::{SpiffeId, TrustDomain};
 
 /// The most combinations of caller, callee and template under which a policy's rules are filed.
@@ -38,12 +37,8 @@ const OWN: u32 = u32::MAX - 2;
 /// The least of these.
 const FIRST_SPECIAL: u32 = OWN;
 
-type Map<K, V> = HashMap<K, V, Unkeyed>;
-
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Of each ID that a pattern names, what [`peers`](Self::peers) answers. Without `ANY` where
-    /// that is long: so the memory that this takes has a bound.
     known: Known,
     /// Of each trust domain, the patterns with wildcards.
     wild: Vec<(TrustDomain, Trie)>,
@@ -55,49 +50,36 @@ pub(super) struct Index {
     /// By the rule's number: whether it has to be looked at once it is found.
     conditional: Box<[bool]>,
     /// The first delivery rule under each pair of caller and callee.
-    delivery: Map<u64, u32>,
+    delivery: Table<(u64, u32)>,
+    has_delivery: bool,
 }
+
+/// Where the numbers of an end stand that no pattern names.
+#[derive(Default)]
+pub(super) struct Room(Option<Numbers>);
 
 impl Index {
     pub(super) fn build(document: &Document) -> Result<Self, Fault> {
-        let mut index = Self { federates: !document.federates.is_empty(), ..Self::default() };
-        for (id, pattern) in (0..).zip(&document.patterns) {
-            index.add_pattern(id, pattern);
-        }
-        for (id, pattern) in (0..).zip(&document.patterns).filter(|(_, p)| p.is_exact()) {
-            index.add_known(id, pattern);
-        }
-        for (id, template) in (0..).zip(&document.templates) {
-            index.paths.insert(&template.segments, id);
-        }
-        index.shapes = document.templates.iter().map(Shape::new).collect();
-        index.conditional = document.rules.iter().map(shape::is_conditional).collect();
-        index.file_rules(document)
-    }
-
-    fn add_pattern(&mut self, id: PatternId, pattern: &Pattern) {
-        if !pattern.is_exact() {
-            let at = self.wild.iter().position(|(domain, _)| *domain == pattern.domain);
-            let at = at.unwrap_or_else(|| {
-                self.wild.push((pattern.domain.clone(), Trie::default()));
-                self.wild.len() - 1
-            });
-            self.wild[at].1.insert(&pattern.segments, id);
-        }
-    }
-
-    /// To be called once all patterns with wildcards are there.
-    fn add_known(&mut self, id: PatternId, pattern: &Pattern) {
-        let before = "spiffe://".len() + pattern.domain.as_str().len();
-        let path = pattern.text.get(before..).unwrap_or_default();
-        let mut numbers = Few::one(id);
-        self.wildcards(pattern.domain.as_str(), path, &mut numbers);
-        let numbers = if numbers.is_short() { numbers } else { Few::one(id) };
-        self.known.insert(&pattern.text, numbers.as_slice());
-    }
-
-    fn file_rules(mut self, document: &Document) -> Result<Self, Fault> {
         check_count(document)?;
+        let mut paths = Seedling::default();
+        for (id, template) in (0..).zip(&document.templates) {
+            paths.insert(&template.segments, id);
+        }
+        let mut index = Self {
+            wild: wild(document),
+            federates: !document.federates.is_empty(),
+            paths: paths.grown(),
+            shapes: document.templates.iter().map(Shape::new).collect(),
+            conditional: document.rules.iter().map(shape::is_conditional).collect(),
+            ..Self::default()
+        };
+        index.file_rules(document);
+        index.file_deliveries(document);
+        index.file_known(document);
+        Ok(index)
+    }
+
+    fn file_rules(&mut self, document: &Document) {
         let mut entries = Vec::new();
         for (id, rule) in (0..).zip(&document.rules) {
             let kind = match rule.effect {
@@ -108,21 +90,45 @@ impl Index {
             entries.extend(self.keys(rule).map(|key| (key, kind, id)));
         }
         self.rules = Filed::new(entries);
-        for (id, edge) in (0..).zip(&document.deliveries) {
-            for pair in pairs(&edge.from, &edge.to) {
-                self.delivery.entry(pair).or_insert(id);
-            }
-        }
-        Ok(self)
     }
 
-    /// The patterns of the document that `id`, which is of the mesh or federated, matches; `ANY`
-    /// last.
+    fn file_deliveries(&mut self, document: &Document) {
+        let mut first = HashMap::new();
+        for (id, edge) in (0..).zip(&document.deliveries) {
+            for pair in pairs(&edge.from, &edge.to) {
+                first.entry(pair).or_insert(id);
+            }
+        }
+        self.has_delivery = !first.is_empty();
+        self.delivery = Table::new(first.into_iter().map(|of| (hash(of.0), of)).collect());
+    }
+
+    /// To be called once all else is there.
+    fn file_known(&mut self, document: &Document) {
+        let mut known = known::Builder::default();
+        for (id, pattern) in (0..).zip(&document.patterns).filter(|(_, p)| p.is_exact()) {
+            let domain = pattern.domain.as_str();
+            let before = "spiffe://".len() + domain.len();
+            let mut caller = Few::default();
+            caller.push(id);
+            self.wildcards(domain, pattern.text.get(before..).unwrap_or_default(), &mut caller);
+            let mut callee = caller.clone();
+            if self.is_own(domain, document.mesh.as_str()) {
+                caller.push(OWN);
+            }
+            let short = caller.is_short() && callee.is_short();
+            let ends = short.then(|| [self.as_caller(&mut caller), self.as_callee(&mut callee)]);
+            known.insert(&pattern.text, id, ends);
+        }
+        self.known = known.built();
+    }
+
+    /// The patterns of the document that `id`, which is of the mesh or federated, matches, and
+    /// `ANY`.
     pub(super) fn peers(&self, id: &SpiffeId) -> Numbers {
-        let known = self.known.get(id).unwrap_or_default();
-        let mut numbers = Few::from(known);
-        if known.last() == Some(&ANY) {
-            return numbers;
+        let mut numbers = Few::default();
+        if let Some(name) = self.known.get(id) {
+            numbers.push(name.pattern);
         }
         self.wildcards(id.trust_domain(), id.path(), &mut numbers);
         numbers
@@ -138,33 +144,62 @@ impl Index {
         numbers.push(ANY);
     }
 
-    /// As `peers`, of a caller.
-    pub(super) fn caller(&self, id: &SpiffeId, mesh: &str) -> Numbers {
-        let mut numbers = self.peers(id);
-        if self.federates && id.trust_domain() == mesh {
-            numbers.push(OWN);
-        }
-        numbers
+    /// Whether [`OWN`] is to be told from [`ANY`] and stands for this domain, too.
+    fn is_own(&self, domain: &str, mesh: &str) -> bool {
+        self.federates && domain == mesh
     }
 
-    /// As `peers`, of the callee.
-    pub(super) fn callee(&self, id: Option<&SpiffeId>) -> Numbers {
-        match id {
-            Some(id) => self.peers(id),
-            None => {
-                let mut numbers = Few::one(UNKNOWN);
-                numbers.push(ANY);
-                numbers
-            }
+    fn as_caller<'i>(&self, numbers: &'i mut Numbers) -> Ends<'i> {
+        numbers.ends(|number| self.rules.callers.has(number))
+    }
+
+    fn as_callee<'i>(&self, numbers: &'i mut Numbers) -> Ends<'i> {
+        numbers.ends(|number| self.rules.callees.has(number))
+    }
+
+    /// As [`peers`](Self::peers), of a caller; `None` where its trust domain is not `accepted`.
+    #[inline]
+    pub(super) fn caller<'i>(
+        &'i self,
+        id: &SpiffeId,
+        mesh: &str,
+        accepted: impl FnOnce() -> bool,
+        room: &'i mut Room,
+    ) -> Option<Ends<'i>> {
+        let known = self.known.get(id).and_then(|name| self.known.caller(name));
+        known.or_else(|| accepted().then(|| self.new_caller(id, mesh, room)))
+    }
+
+    #[cold]
+    fn new_caller<'i>(&self, id: &SpiffeId, mesh: &str, room: &'i mut Room) -> Ends<'i> {
+        let numbers = room.0.insert(self.peers(id));
+        if self.is_own(id.trust_domain(), mesh) {
+            numbers.push(OWN);
         }
+        self.as_caller(numbers)
+    }
+
+    /// As [`peers`](Self::peers), of the callee.
+    #[inline]
+    pub(super) fn callee<'i>(&'i self, id: Option<&SpiffeId>, room: &'i mut Room) -> Ends<'i> {
+        let Some(id) = id else { return Ends::of(&[UNKNOWN, ANY]) };
+        let known = self.known.get(id).and_then(|name| self.known.callee(name));
+        known.unwrap_or_else(|| self.new_callee(id, room))
+    }
+
+    #[cold]
+    fn new_callee<'i>(&self, id: &SpiffeId, room: &'i mut Room) -> Ends<'i> {
+        self.as_callee(room.0.insert(self.peers(id)))
     }
 
     /// The pairs of a caller's and a callee's patterns under which there are rules.
-    pub(super) fn pairs(&self, from: &Numbers, to: &Numbers) -> Few<PairId> {
-        self.rules.pairs(from.as_slice(), to.as_slice())
+    #[inline]
+    pub(super) fn pairs(&self, from: Ends<'_>, to: Ends<'_>) -> Few<PairId> {
+        self.rules.pairs(from, to)
     }
 
     /// Calls `found` for every template whose path matches.
+    #[inline]
     pub(super) fn templates(&self, path: &str, found: &mut impl FnMut(TemplateId)) {
         self.paths.find(path, found);
     }
@@ -185,7 +220,8 @@ impl Index {
     }
 
     /// The rules filed under a pair and a template, or [`ANY`].
-    pub(super) fn rules(&self, pair: PairId, template: TemplateId) -> Group<'_> {
+    #[inline]
+    pub(super) fn rules(&self, pair: PairId, template: TemplateId) -> Option<Group<'_>> {
         self.rules.get(pair, template)
     }
 
@@ -205,14 +241,30 @@ impl Index {
     }
 
     /// The first delivery rule that matches both ends.
-    pub(super) fn delivery(&self, from: &Numbers, to: &Numbers) -> Option<u32> {
-        if self.delivery.is_empty() {
-            return None;
-        }
-        let tos = to.as_slice();
-        let pairs = from.as_slice().iter().flat_map(|f| tos.iter().map(|t| wide(*f, *t)));
-        pairs.filter_map(|pair| self.delivery.get(&pair).copied()).min()
+    #[inline]
+    pub(super) fn delivery(&self, from: &[u32], to: &[u32]) -> Option<u32> {
+        if self.has_delivery { self.find_delivery(from, to) } else { None }
     }
+
+    fn find_delivery(&self, from: &[u32], to: &[u32]) -> Option<u32> {
+        let pairs = from.iter().flat_map(|f| to.iter().map(|t| wide(*f, *t)));
+        let rules = pairs.filter_map(|pair| self.delivery.find(hash(pair), |of| of.0 == pair));
+        rules.map(|(_, rule)| *rule).min()
+    }
+}
+
+/// The patterns with wildcards, by their trust domains.
+fn wild(document: &Document) -> Vec<(TrustDomain, Trie)> {
+    let mut wild: Vec<(&TrustDomain, Seedling<'_>)> = Vec::new();
+    for (id, pattern) in (0..).zip(&document.patterns).filter(|(_, p)| !p.is_exact()) {
+        let at = wild.iter().position(|(domain, _)| **domain == pattern.domain);
+        let at = at.unwrap_or(wild.len());
+        if at == wild.len() {
+            wild.push((&pattern.domain, Seedling::default()));
+        }
+        wild[at].1.insert(&pattern.segments, id);
+    }
+    wild.into_iter().map(|(domain, patterns)| (domain.clone(), patterns.grown())).collect()
 }
 
 fn pairs(from: &Peers, to: &Peers) -> impl Iterator<Item = u64> {
@@ -243,53 +295,4 @@ fn too_many(rule: &str) -> Fault {
     let message = format!("with `{rule}` the rules have more than {MAX_ENTRIES} combinations");
     Fault::new(Kind::TooManyCombinations, 0, message)
         .hint("name many peers by one pattern, or many operations by one template")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_one_of_many_children_is_found_and_no_other() {
-        for count in [1, 4, 5, 300] {
-            let mut trie = Trie::default();
-            for n in 0..count {
-                trie.insert(&[Segment::Literal(format!("s{n}").into())], n);
-                trie.insert(&[Segment::Literal(format!("s{n}").into()), Segment::One], n);
-            }
-            for n in 0..=count {
-                let mut found = Vec::new();
-                trie.find(&format!("/s{n}"), &mut |n| found.push(n));
-                trie.find(&format!("/s{n}/x"), &mut |n| found.push(n));
-                assert_eq!(found, if n < count { vec![n, n] } else { vec![] }, "{n} of {count}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_pattern_and_a_literal_of_one_shape_are_both_found() {
-        let mut trie = Trie::default();
-        let literal = |s: &str| Segment::Literal(s.into());
-        trie.insert(&[literal("a"), Segment::Many, literal("z")], 1);
-        trie.insert(&[literal("a"), Segment::One, literal("z")], 2);
-        trie.insert(&[literal("a"), Segment::Many], 3);
-        trie.insert(&[Segment::Many, Segment::One], 4);
-        trie.insert(&[literal("a"), literal("")], 5);
-        for (path, want) in [
-            ("/a/b/z", vec![1, 2, 3, 4]),
-            ("/a/b/c/z", vec![1, 3, 4]),
-            ("/a/z", vec![3, 4]),
-            ("/a/", vec![3, 5]),
-            ("/a", vec![]),
-            ("/", vec![]),
-            ("", vec![]),
-            ("/b/c", vec![4]),
-            ("/b/", vec![]),
-        ] {
-            let mut found = Vec::new();
-            trie.find(path, &mut |n| found.push(n));
-            found.sort_unstable();
-            assert_eq!(found, want, "{path}");
-        }
-    }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::Rooms;
 use crate::access::Access;
-use crate::policy::index::{ANY, Few, Numbers};
+use crate::policy::index::{ANY, Ends, Few, Numbers};
 use crate::policy::model::{
     Durability, Effect, Expect, Peers, RouteRule, RuleId, Semantics, TemplateId,
 };
@@ -66,12 +67,14 @@ impl Policy {
         if let Semantics::Istio(normalization) = loaded.document.semantics {
             return loaded.imported_shadows(normalization, access);
         }
-        let Ok(facts) = loaded.facts(access) else { return Vec::new() };
+        let mut rooms = Rooms::default();
+        let Ok(facts) = loaded.facts(access, &mut rooms) else { return Vec::new() };
         let Ok(path) = path::normalize(access.path()) else { return Vec::new() };
         let mut found = Vec::new();
         let mut ask = |template: TemplateId, fit: Fit| {
             for pair in facts.pairs.as_slice() {
-                for id in loaded.index.rules(*pair, template).shadow {
+                let rules = loaded.index.rules(*pair, template);
+                for id in rules.map_or(&[][..], |rules| rules.shadow) {
                     let rule = facts.rule(*id);
                     let holds = match rule.effect {
                         Effect::Deny => facts.deny_holds(&rule.when),
@@ -200,13 +203,13 @@ impl<'p> Expectation<'p> {
     /// Whether the call is one of those that are expected. What is not known is not.
     #[must_use]
     pub fn counts(&self, access: &Access<'_>) -> bool {
-        let Ok(facts) = self.loaded.facts(access) else { return false };
-        let meet = |peers: &Peers, numbers: &Numbers| {
-            peers.as_ref().is_none_or(|peers| numbers.meet(peers))
-        };
+        let mut rooms = Rooms::default();
+        let Ok(facts) = self.loaded.facts(access, &mut rooms) else { return false };
+        let meet =
+            |peers: &Peers, ends: Ends<'_>| peers.as_ref().is_none_or(|peers| ends.meet(peers));
         let asks = |templates: &[TemplateId]| self.loaded.matching(access).meet(templates);
-        meet(&self.expect.from, &facts.from)
-            && meet(&self.expect.to, &facts.to)
+        meet(&self.expect.from, facts.from)
+            && meet(&self.expect.to, facts.to)
             && self.expect.templates.as_deref().is_none_or(asks)
     }
 }

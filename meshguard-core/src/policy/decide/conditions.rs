@@ -75,7 +75,7 @@ impl Facts<'_, '_> {
     /// which of several a handler reads, nobody knows.
     fn differs(&self, condition: &HeaderCondition) -> Option<bool> {
         let mut found = None;
-        self.access.any_header(condition.name.as_str(), |value: &[u8]| {
+        self.access.any_named_header(&condition.name, |value: &[u8]| {
             let differs = !condition.glob.matches(value);
             found = Some(differs);
             differs

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Facts, Loaded, Policy};
+use super::{Facts, Loaded, Policy, Rooms};
 use crate::access::{Access, Operation};
-use crate::policy::index::{ANY, Numbers};
+use crate::policy::index::{ANY, Ends};
 use crate::policy::model::{
     Effect, Normalization, Peers, Rule, RuleId, Semantics, TemplateId, When,
 };
@@ -51,11 +51,12 @@ impl Policy {
     pub(in crate::policy) fn ask<'a, 'v>(
         &'a self,
         access: &'a Access<'v>,
+        rooms: &'a mut Rooms,
     ) -> Result<Asked<'a, 'v>, Finding> {
         let loaded = self.loaded.as_ref().ok_or_else(|| self.absent())?;
         let as_read = match loaded.document.semantics {
             Semantics::Native => {
-                let facts = Box::new(loaded.facts(access)?);
+                let facts = Box::new(loaded.facts(access, rooms)?);
                 let path = path::normalize(access.path()).map_err(Finding::Path)?;
                 AsRead::Native(facts, loaded.fits(access, &path))
             }
@@ -139,7 +140,7 @@ impl Facts<'_, '_> {
 
     fn is_callee(&self, rule: &Rule) -> bool {
         let unknown = self.access.callee().is_none();
-        (unknown && rule.effect == Effect::Deny) || is_one_of(&self.to, &rule.to)
+        (unknown && rule.effect == Effect::Deny) || is_one_of(self.to, &rule.to)
     }
 
     /// Conditions of a deny rule that what is known rules out.
@@ -160,7 +161,7 @@ fn is_operation(templates: &[(TemplateId, Fit)], rule: &Rule) -> bool {
     rule.templates.as_ref().is_none_or(|own| fits.any(|(id, _)| own.binary_search(id).is_ok()))
 }
 
-fn is_one_of(numbers: &Numbers, peers: &Peers) -> bool {
-    debug_assert!(numbers.as_slice().contains(&ANY));
-    peers.as_ref().is_none_or(|peers| numbers.meet(peers))
+fn is_one_of(ends: Ends<'_>, peers: &Peers) -> bool {
+    debug_assert!(ends.all.contains(&ANY));
+    peers.as_ref().is_none_or(|peers| ends.meet(peers))
 }

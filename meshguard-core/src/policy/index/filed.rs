@@ -1,6 +1,11 @@
 //! Rules under their keys.
 
-use super::{ANY, FIRST_SPECIAL, Few, Map};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+
+use super::numbers::{Ends, Few};
+use super::table::{Table, mix};
+use super::{ANY, FIRST_SPECIAL};
 use crate::policy::model::RuleId;
 
 /// Caller, callee, template.
@@ -29,24 +34,38 @@ pub(in crate::policy) struct Group<'i> {
 /// All rules. A look-up is one of the pair, and then one of each template under it.
 #[derive(Debug, Default)]
 pub(super) struct Filed {
-    pairs: Map<u64, PairId>,
-    callers: Named,
-    callees: Named,
+    pairs: Table<Pair>,
+    pub(super) callers: Named,
+    pub(super) callees: Named,
     /// By the pair's number: the rules for every operation.
-    every: Vec<Place>,
+    every: Box<[Option<Place>]>,
     has_every: bool,
-    /// By the pair's number and the template.
-    single: Map<u64, Place>,
+    single: Table<Single>,
     rules: Box<[RuleId]>,
 }
 
+/// The number of a pair of caller and callee, counted from 1.
+#[derive(Debug)]
+struct Pair {
+    ends: u64,
+    number: NonZeroU32,
+}
+
+/// The rules under a pair and a template.
+#[derive(Debug)]
+struct Single {
+    key: u64,
+    place: Place,
+}
+
 /// Where in `rules` a group's kinds begin, and where it ends.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     deny: u32,
     allow: u32,
     shadow: u32,
-    end: u32,
+    /// No group is empty.
+    end: NonZeroU32,
 }
 
 impl Filed {
@@ -54,41 +73,46 @@ impl Filed {
         entries.sort_unstable();
         entries.dedup();
         let mut filed = Self::default();
-        let mut deny = 0;
+        let (mut pairs, mut every) = (HashMap::new(), vec![None]);
+        let (mut single, mut deny) = (Vec::new(), 0);
         for group in entries.chunk_by(|(a, ..), (b, ..)| a == b) {
             // `MAX_ENTRIES` is far below `u32::MAX`.
             let upto = |last| deny + group.partition_point(|(_, kind, _)| *kind <= last) as u32;
             let (allow, shadow, end) = (upto(Kind::Deny), upto(Kind::Allow), upto(Kind::Shadow));
-            filed.place(group[0].0, Place { deny, allow, shadow, end });
+            let place = NonZeroU32::new(end).map(|end| Place { deny, allow, shadow, end });
             deny = end;
+            let [from, to, template] = group[0].0;
+            filed.callers.add(from);
+            filed.callees.add(to);
+            let pair = *pairs.entry(wide(from, to)).or_insert(every.len() as PairId);
+            every.resize((pair as usize + 1).max(every.len()), None);
+            if template == ANY {
+                every[pair as usize] = place;
+                filed.has_every = true;
+            } else {
+                let key = wide(pair, template);
+                single.extend(place.map(|place| (hash(key), Single { key, place })));
+            }
         }
+        let pairs = pairs.into_iter().filter_map(|(ends, number)| {
+            Some((hash(ends), Pair { ends, number: NonZeroU32::new(number)? }))
+        });
+        filed.pairs = Table::new(pairs.collect());
+        filed.single = Table::new(single);
+        filed.every = every.into();
         filed.rules = entries.into_iter().map(|(.., rule)| rule).collect();
         filed
     }
 
-    fn place(&mut self, [from, to, template]: Key, place: Place) {
-        self.callers.add(from);
-        self.callees.add(to);
-        let new = self.every.len() as PairId;
-        let pair = *self.pairs.entry(wide(from, to)).or_insert(new);
-        if pair == new {
-            self.every.push(Place::default());
-        }
-        if template == ANY {
-            self.every[pair as usize] = place;
-            self.has_every = true;
-        } else {
-            self.single.insert(wide(pair, template), place);
-        }
-    }
-
     /// Those pairs of which rules speak.
-    pub(super) fn pairs(&self, from: &[u32], to: &[u32]) -> Few<PairId> {
+    #[inline]
+    pub(super) fn pairs(&self, from: Ends<'_>, to: Ends<'_>) -> Few<PairId> {
         let mut pairs = Few::default();
-        for from in from.iter().filter(|n| self.callers.has(**n)) {
-            for to in to.iter().filter(|n| self.callees.has(**n)) {
-                if let Some(pair) = self.pairs.get(&wide(*from, *to)) {
-                    pairs.push(*pair);
+        for from in from.named() {
+            for to in to.named() {
+                let ends = wide(*from, *to);
+                if let Some(pair) = self.pairs.find(hash(ends), |pair| pair.ends == ends) {
+                    pairs.push(pair.number.get());
                 }
             }
         }
@@ -101,23 +125,27 @@ impl Filed {
     }
 
     /// The rules under a pair and a template, or those under it for every operation.
-    pub(super) fn get(&self, pair: PairId, template: u32) -> Group<'_> {
+    #[inline]
+    pub(super) fn get(&self, pair: PairId, template: u32) -> Option<Group<'_>> {
         let place = match template {
-            ANY => self.every[pair as usize],
-            _ => self.single.get(&wide(pair, template)).copied().unwrap_or_default(),
+            ANY => self.every[pair as usize]?,
+            _ => {
+                let key = wide(pair, template);
+                self.single.find(hash(key), |single| single.key == key)?.place
+            }
         };
         let slice = |from: u32, to: u32| &self.rules[from as usize..to as usize];
-        Group {
+        Some(Group {
             deny: slice(place.deny, place.allow),
             allow: slice(place.allow, place.shadow),
-            shadow: slice(place.shadow, place.end),
-        }
+            shadow: slice(place.shadow, place.end.get()),
+        })
     }
 }
 
 /// A set of patterns' numbers, and of those that stand for more than one peer.
 #[derive(Debug, Default)]
-struct Named(Vec<bool>);
+pub(super) struct Named(Vec<bool>);
 
 impl Named {
     /// The numbers that are no pattern's come first.
@@ -133,9 +161,13 @@ impl Named {
         self.0[place] = true;
     }
 
-    fn has(&self, number: u32) -> bool {
+    pub(super) fn has(&self, number: u32) -> bool {
         self.0.get(Self::place(number)).copied().unwrap_or_default()
     }
+}
+
+pub(super) fn hash(key: u64) -> u64 {
+    mix(key, 0)
 }
 
 pub(super) fn wide(high: u32, low: u32) -> u64 {
@@ -158,18 +190,16 @@ mod tests {
             ([2, 1, 3], Kind::Deny, 6),
         ]);
         let get = |from, to, template| {
-            let pairs = filed.pairs(&[7, from, ANY], &[to, OWN]);
+            let pairs = filed.pairs(Ends::of(&[7, from, ANY]), Ends::of(&[to, OWN]));
             let [pair] = pairs.as_slice() else { panic!("{:?}", pairs.as_slice()) };
-            let group = filed.get(*pair, template);
-            [group.deny, group.allow, group.shadow].map(<[u32]>::to_vec)
+            let group = filed.get(*pair, template)?;
+            Some([group.deny, group.allow, group.shadow].map(<[u32]>::to_vec))
         };
-        assert_eq!(get(1, 2, 3), [vec![8], vec![4, 9], vec![]]);
-        assert_eq!(get(1, 2, ANY), [vec![], vec![], vec![5]]);
-        assert_eq!(get(2, 1, 3), [vec![6], vec![], vec![]]);
-        for template in [ANY, 2] {
-            assert!(get(2, 1, template).iter().all(Vec::is_empty));
-        }
-        assert!(filed.pairs(&[2], &[2]).as_slice().is_empty());
+        assert_eq!(get(1, 2, 3), Some([vec![8], vec![4, 9], vec![]]));
+        assert_eq!(get(1, 2, ANY), Some([vec![], vec![], vec![5]]));
+        assert_eq!(get(2, 1, 3), Some([vec![6], vec![], vec![]]));
+        assert_eq!([ANY, 2].map(|template| get(2, 1, template)), [None, None]);
+        assert!(filed.pairs(Ends::of(&[2]), Ends::of(&[2])).as_slice().is_empty());
         assert!(filed.has_every());
         assert!(!Filed::new(vec![([1, 2, 3], Kind::Deny, 1)]).has_every());
     }

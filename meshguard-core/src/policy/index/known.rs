@@ -1,106 +1,108 @@
 //! IDs that a policy names, found by a digest that an ID brings along.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-
-use super::mixer::Unkeyed;
+use super::numbers::Ends;
+use super::table::Table;
 use crate::identity::{SpiffeId, digest};
+use crate::policy::model::PatternId;
 
 /// What is known of each ID that a pattern names.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<Name, Box<[u32]>, Unkeyed>);
-
-impl Known {
-    pub(super) fn insert(&mut self, text: &str, numbers: &[u32]) {
-        let name = Name { text: text.into(), digest: digest(text.as_bytes()) };
-        self.0.insert(name, numbers.into());
-    }
-
-    pub(super) fn get(&self, id: &SpiffeId) -> Option<&[u32]> {
-        self.0.get(id as &dyn Digested).map(|numbers| &**numbers)
-    }
+pub(super) struct Known {
+    names: Table<Name>,
+    lists: Box<[u32]>,
 }
 
 #[derive(Debug)]
-struct Name {
+pub(super) struct Name {
     text: Box<str>,
     digest: u64,
+    /// The pattern that names it.
+    pub(super) pattern: PatternId,
+    /// Where its numbers stand, unless they are many: so the memory that this takes has a bound.
+    sides: Option<[Side; 2]>,
 }
 
-/// A text with its digest, owned or not.
-trait Digested {
-    fn text(&self) -> &str;
-    fn digest(&self) -> u64;
+/// A part of `lists`: [`Ends`].
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    begin: u32,
+    named: u32,
+    end: u32,
 }
 
-impl Digested for Name {
-    fn text(&self) -> &str {
-        &self.text
-    }
-
-    fn digest(&self) -> u64 {
-        self.digest
-    }
+/// Names, and their numbers as caller and as callee.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    names: Vec<(u64, Name)>,
+    lists: Vec<u32>,
 }
 
-impl Digested for SpiffeId {
-    fn text(&self) -> &str {
-        self.as_str()
+impl Builder {
+    pub(super) fn insert(&mut self, text: &str, pattern: PatternId, ends: Option<[Ends<'_>; 2]>) {
+        let sides = ends.map(|ends| ends.map(|ends| self.file(ends)));
+        let digest = digest(text.as_bytes());
+        self.names.push((digest, Name { text: text.into(), digest, pattern, sides }));
     }
 
-    fn digest(&self) -> u64 {
-        self.digest()
+    /// A document's bound keeps all of these far below `u32::MAX`.
+    fn file(&mut self, ends: Ends<'_>) -> Side {
+        let begin = self.lists.len() as u32;
+        self.lists.extend_from_slice(ends.all);
+        Side { begin, named: begin + ends.named as u32, end: self.lists.len() as u32 }
     }
-}
 
-impl<'a> Borrow<dyn Digested + 'a> for Name {
-    fn borrow(&self) -> &(dyn Digested + 'a) {
-        self
-    }
-}
-
-impl Hash for dyn Digested + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.digest());
-    }
-}
-
-impl PartialEq for dyn Digested + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest() == other.digest() && self.text() == other.text()
+    pub(super) fn built(self) -> Known {
+        Known { names: Table::new(self.names), lists: self.lists.into() }
     }
 }
 
-impl Eq for dyn Digested + '_ {}
+impl Known {
+    #[inline]
+    pub(super) fn get(&self, id: &SpiffeId) -> Option<&Name> {
+        let digest = id.digest();
+        self.names.find(digest, |name| name.digest == digest && *name.text == *id.as_str())
+    }
 
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self as &dyn Digested).hash(state);
+    /// As a caller.
+    #[inline]
+    pub(super) fn caller(&self, name: &Name) -> Option<Ends<'_>> {
+        name.sides.map(|[caller, _]| self.ends(caller))
+    }
+
+    /// As the callee.
+    #[inline]
+    pub(super) fn callee(&self, name: &Name) -> Option<Ends<'_>> {
+        name.sides.map(|[_, callee]| self.ends(callee))
+    }
+
+    #[inline]
+    fn ends(&self, side: Side) -> Ends<'_> {
+        let all = &self.lists[side.begin as usize..side.end as usize];
+        Ends { all, named: (side.named - side.begin) as usize }
     }
 }
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Self) -> bool {
-        (self as &dyn Digested) == (other as &dyn Digested)
-    }
-}
-
-impl Eq for Name {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_found_by_its_text_however_it_was_made() {
+    fn an_id_is_known_however_it_was_made() {
         const STATIC: &SpiffeId = &SpiffeId::from_static("spiffe://a/one");
-        let mut known = Known::default();
-        known.insert("spiffe://a/one", &[1, 7]);
-        known.insert("spiffe://a/two", &[2]);
+        let ends = |all: &'static [u32], named| Ends { all, named };
+        let mut known = Builder::default();
+        known.insert("spiffe://a/one", 1, Some([ends(&[1, 7], 1), ends(&[7, 1, 9], 0)]));
+        known.insert("spiffe://a/two", 2, None);
+        let known = known.built();
         let one: SpiffeId = "spiffe://a/one".parse().unwrap();
-        assert_eq!(known.get(STATIC), Some(&[1, 7][..]));
-        assert_eq!(known.get(&one), Some(&[1, 7][..]));
-        assert_eq!(known.get(&"spiffe://a/three".parse().unwrap()), None);
+        for id in [STATIC, &one] {
+            let name = known.get(id).unwrap();
+            assert_eq!(name.pattern, 1);
+            assert_eq!(known.caller(name), Some(ends(&[1, 7], 1)));
+            assert_eq!(known.callee(name), Some(ends(&[7, 1, 9], 0)));
+        }
+        let two = known.get(&"spiffe://a/two".parse().unwrap()).unwrap();
+        assert_eq!((two.pattern, known.caller(two)), (2, None));
+        assert!(known.get(&"spiffe://a/three".parse().unwrap()).is_none());
     }
 }

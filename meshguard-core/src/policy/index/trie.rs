@@ -1,141 +1,266 @@
 //! Templates and patterns by their segments.
 
-use super::{Map, Segment};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 
-/// So many texts are compared one by one rather than hashed.
-const FEW: usize = 4;
+use super::table::Table;
+use super::word::{First, Word};
+use crate::policy::template::Segment;
 
 /// A tree of segments. Every node is looked at once for a path at the most, and the depth is
 /// at most [`MAX_SEGMENTS`](super::super::template::MAX_SEGMENTS), so neither work nor stack
 /// can be driven up by a path.
 #[derive(Debug)]
 pub(super) struct Trie {
-    nodes: Vec<Node>,
+    nodes: Box<[Node]>,
+    /// The children under a text, of all nodes.
+    literals: Table<Literal>,
+    /// Of those whose words do not tell all.
+    long: Box<[Box<[u8]>]>,
+    ends: Box<[u32]>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Node {
-    literals: Literals,
-    one: Option<u32>,
+    one: Option<NodeId>,
     /// The root of what follows a `Many` here, read from the end of the path backwards.
-    many: Option<u32>,
-    ends: Vec<u32>,
+    many: Option<NodeId>,
+    has_literals: bool,
+    /// Where in `ends` its own begin, and where they end.
+    ends: (u32, u32),
 }
 
-/// The children under a text.
+/// The root is nobody's child.
+type NodeId = NonZeroU32;
+
 #[derive(Debug)]
-enum Literals {
-    Few(Vec<(Box<[u8]>, u32)>),
-    Many(Map<Box<[u8]>, u32>),
+struct Literal {
+    word: Word,
+    parent: u32,
+    child: NodeId,
+    /// In `long`.
+    text: u32,
 }
 
-impl Default for Literals {
+/// A trie that still grows.
+#[derive(Debug)]
+pub(super) struct Seedling<'d> {
+    nodes: Vec<Node>,
+    literals: HashMap<(u32, &'d str), NodeId>,
+    ends: Vec<(u32, u32)>,
+}
+
+impl Default for Seedling<'_> {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self { nodes: vec![Node::default()], literals: HashMap::new(), ends: Vec::new() }
     }
 }
 
-impl Literals {
-    fn get(&self, text: &[u8]) -> Option<u32> {
-        match self {
-            Self::Few(few) => few.iter().find(|(own, _)| **own == *text).map(|(_, child)| *child),
-            Self::Many(many) => many.get(text).copied(),
+impl<'d> Seedling<'d> {
+    /// Files `number` under segments of which at most one is `Many`.
+    pub(super) fn insert(&mut self, segments: &'d [Segment], number: u32) {
+        let split = segments.iter().position(|s| *s == Segment::Many);
+        let (head, tail) = segments.split_at(split.unwrap_or(segments.len()));
+        let mut at = head.iter().fold(0, |at, segment| self.child(at, segment));
+        if let [Segment::Many, tail @ ..] = tail {
+            let root = self.step(at, |node| &mut node.many);
+            at = tail.iter().rev().fold(root, |at, segment| self.child(at, segment));
         }
+        self.ends.push((at, number));
     }
 
-    fn insert(&mut self, text: Box<[u8]>, child: u32) {
-        match self {
-            Self::Few(few) if few.len() < FEW => few.push((text, child)),
-            Self::Few(few) => {
-                let mut many: Map<_, _> = few.drain(..).collect();
-                many.insert(text, child);
-                *self = Self::Many(many);
+    fn child(&mut self, at: u32, segment: &'d Segment) -> u32 {
+        let Segment::Literal(text) = segment else { return self.step(at, |node| &mut node.one) };
+        self.nodes[at as usize].has_literals = true;
+        let new = self.next();
+        let child = *self.literals.entry((at, text)).or_insert(new);
+        self.grow(child)
+    }
+
+    fn step(&mut self, at: u32, to: impl FnOnce(&mut Node) -> &mut Option<NodeId>) -> u32 {
+        let new = self.next();
+        let child = *to(&mut self.nodes[at as usize]).get_or_insert(new);
+        self.grow(child)
+    }
+
+    fn next(&self) -> NodeId {
+        // The count of nodes is bounded by the document's bytes, and there always is a root.
+        NodeId::new(self.nodes.len() as u32).unwrap_or(NodeId::MIN)
+    }
+
+    fn grow(&mut self, child: NodeId) -> u32 {
+        if child.get() as usize == self.nodes.len() {
+            self.nodes.push(Node::default());
+        }
+        child.get()
+    }
+
+    pub(super) fn grown(mut self) -> Trie {
+        self.ends.sort_by_key(|(node, _)| *node); // stable
+        let mut begin = 0;
+        for group in self.ends.chunk_by(|(one, _), (two, _)| one == two) {
+            let end = begin + group.len() as u32;
+            self.nodes[group[0].0 as usize].ends = (begin, end);
+            begin = end;
+        }
+        let (mut long, mut literals) = (Vec::new(), Vec::with_capacity(self.literals.len()));
+        for ((parent, text), child) in self.literals {
+            let word = First::of(text.as_bytes()).word;
+            let literal = Literal { word, parent, child, text: long.len() as u32 };
+            if !word.is_whole() {
+                long.push(text.as_bytes().into());
             }
-            Self::Many(many) => _ = many.insert(text, child),
+            literals.push((word.hash(parent), literal));
+        }
+        Trie {
+            nodes: self.nodes.into(),
+            literals: Table::new(literals),
+            long: long.into(),
+            ends: self.ends.into_iter().map(|(_, number)| number).collect(),
         }
     }
 }
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Seedling::default().grown()
     }
 }
 
 impl Trie {
-    /// Files `number` under segments of which at most one is `Many`.
-    pub(super) fn insert(&mut self, segments: &[Segment], number: u32) {
-        let split = segments.iter().position(|s| *s == Segment::Many);
-        let (head, tail) = segments.split_at(split.unwrap_or(segments.len()));
-        let mut at = head.iter().fold(0, |at, segment| self.child(at, segment));
-        if let [Segment::Many, tail @ ..] = tail {
-            let new = self.nodes.len() as u32; // bounded by the document's bytes
-            let root = *self.nodes[at as usize].many.get_or_insert(new);
-            if root == new {
-                self.nodes.push(Node::default());
-            }
-            at = tail.iter().rev().fold(root, |at, segment| self.child(at, segment));
-        }
-        self.nodes[at as usize].ends.push(number);
-    }
-
-    fn child(&mut self, at: u32, segment: &Segment) -> u32 {
-        let new = self.nodes.len() as u32;
-        let node = &mut self.nodes[at as usize];
-        let child = match segment {
-            Segment::Literal(text) => node.literals.get(text.as_bytes()).unwrap_or_else(|| {
-                node.literals.insert(text.as_bytes().into(), new);
-                new
-            }),
-            Segment::One | Segment::Many => *node.one.get_or_insert(new),
-        };
-        if child == new {
-            self.nodes.push(Node::default());
-        }
-        child
-    }
-
     /// Calls `found` for everything filed under segments that match `path`, which begins with
     /// a slash or is empty.
+    #[inline]
     pub(super) fn find(&self, path: &str, found: &mut impl FnMut(u32)) {
         self.forward(0, path.as_bytes().strip_prefix(b"/"), found);
     }
 
     /// `rest` is what is left of the path: `None` is nothing, `Some(b"")` one empty segment.
     /// Segments are compared as bytes: a slash is none of another character's.
-    fn forward(&self, at: u32, rest: Option<&[u8]>, found: &mut impl FnMut(u32)) {
-        let node = &self.nodes[at as usize];
-        let Some(rest) = rest else {
-            return node.ends.iter().copied().for_each(found);
-        };
-        // Segments are short: a loop is faster than a search.
-        let slash = rest.iter().position(|byte| *byte == b'/');
-        let (first, after) = match slash.and_then(|at| rest.split_at_checked(at)) {
-            Some((first, after)) => (first, after.get(1..)),
-            None => (rest, None),
-        };
-        if let Some(next) = node.literals.get(first) {
-            self.forward(next, after, found);
-        }
-        if let Some(next) = node.one.filter(|_| !first.is_empty()) {
-            self.forward(next, after, found);
-        }
-        if let Some(next) = node.many {
-            self.backward(next, rest, found);
+    fn forward(&self, mut at: u32, mut rest: Option<&[u8]>, found: &mut impl FnMut(u32)) {
+        loop {
+            let node = &self.nodes[at as usize];
+            let Some(left) = rest else { return self.end(node, found) };
+            if let Some(many) = node.many {
+                self.backward(many.get(), left, found);
+            }
+            let first = First::of(left);
+            let literal = self.child(at, node, &first);
+            let one = node.one.filter(|_| !first.text.is_empty());
+            at = match (literal, one) {
+                (Some(literal), Some(one)) => {
+                    self.forward(literal.get(), first.after, found);
+                    one.get()
+                }
+                (Some(next), None) | (None, Some(next)) => next.get(),
+                (None, None) => return,
+            };
+            rest = first.after;
         }
     }
 
     /// `left` is one segment or more, all of which a `Many` may take.
-    fn backward(&self, at: u32, left: &[u8], found: &mut impl FnMut(u32)) {
-        let node = &self.nodes[at as usize];
-        node.ends.iter().copied().for_each(&mut *found);
-        let Some(slash) = left.iter().rposition(|byte| *byte == b'/') else { return };
-        let (left, last) = (&left[..slash], &left[slash + 1..]);
-        if let Some(next) = node.literals.get(last) {
-            self.backward(next, left, found);
+    fn backward(&self, mut at: u32, mut left: &[u8], found: &mut impl FnMut(u32)) {
+        loop {
+            let node = &self.nodes[at as usize];
+            self.end(node, found);
+            if node.one.is_none() && !node.has_literals {
+                return;
+            }
+            let Some(slash) = left.iter().rposition(|byte| *byte == b'/') else { return };
+            let last = First::of(&left[slash + 1..]);
+            left = &left[..slash];
+            let literal = self.child(at, node, &last);
+            let one = node.one.filter(|_| !last.text.is_empty());
+            at = match (literal, one) {
+                (Some(literal), Some(one)) => {
+                    self.backward(literal.get(), left, found);
+                    one.get()
+                }
+                (Some(next), None) | (None, Some(next)) => next.get(),
+                (None, None) => return,
+            };
         }
-        if let Some(next) = node.one.filter(|_| !last.is_empty()) {
-            self.backward(next, left, found);
+    }
+
+    #[inline]
+    fn child(&self, at: u32, node: &Node, first: &First<'_>) -> Option<NodeId> {
+        if !node.has_literals {
+            return None;
+        }
+        let word = first.word;
+        let is = |l: &Literal| {
+            let same = l.parent == at && l.word == word;
+            same && (word.is_whole() || *self.long[l.text as usize] == *first.text)
+        };
+        self.literals.find(word.hash(at), is).map(|literal| literal.child)
+    }
+
+    #[inline]
+    fn end(&self, node: &Node, found: &mut impl FnMut(u32)) {
+        let (begin, end) = node.ends;
+        self.ends[begin as usize..end as usize].iter().copied().for_each(found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_one_of_many_children_is_found_and_no_other() {
+        for count in [1, 4, 5, 300] {
+            let literals: Vec<_> = (0..count)
+                .map(|n| [Segment::Literal(format!("s{n}").into()), Segment::One])
+                .collect();
+            let mut trie = Seedling::default();
+            for (n, segments) in (0..).zip(&literals) {
+                trie.insert(&segments[..1], n);
+                trie.insert(segments, n);
+            }
+            let trie = trie.grown();
+            for n in 0..=count {
+                let mut found = Vec::new();
+                trie.find(&format!("/s{n}"), &mut |n| found.push(n));
+                trie.find(&format!("/s{n}/x"), &mut |n| found.push(n));
+                assert_eq!(found, if n < count { vec![n, n] } else { vec![] }, "{n} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_and_a_literal_of_one_shape_are_both_found() {
+        let literal = |s: &str| Segment::Literal(s.into());
+        let many = "m".repeat(17);
+        let templates = [
+            (1, vec![literal("a"), Segment::Many, literal("z")]),
+            (2, vec![literal("a"), Segment::One, literal("z")]),
+            (3, vec![literal("a"), Segment::Many]),
+            (4, vec![Segment::Many, Segment::One]),
+            (5, vec![literal("a"), literal("")]),
+            (6, vec![literal(&many)]),
+        ];
+        let mut trie = Seedling::default();
+        templates.iter().for_each(|(n, segments)| trie.insert(segments, *n));
+        let trie = trie.grown();
+        for (path, want) in [
+            ("/a/b/z", vec![1, 2, 3, 4]),
+            ("/a/b/c/z", vec![1, 3, 4]),
+            ("/a/z", vec![3, 4]),
+            ("/a/", vec![3, 5]),
+            ("/a", vec![]),
+            ("/", vec![]),
+            ("", vec![]),
+            ("/b/c", vec![4]),
+            ("/b/", vec![]),
+            ("/mmmmmmmmmmmmmmmmm", vec![6]),
+            ("/mmmmmmmmnmmmmmmmm", vec![]),
+            ("/mmmmmmmmmmmmmmmm", vec![]),
+        ] {
+            let mut found = Vec::new();
+            trie.find(path, &mut |n| found.push(n));
+            found.sort_unstable();
+            assert_eq!(found, want, "{path}");
         }
     }
 }
