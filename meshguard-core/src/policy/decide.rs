@@ -9,7 +9,7 @@ pub use self::aside::{Expectation, RouteOptions, Shadow};
 pub(super) use self::conditions::claim;
 pub(super) use self::misses::{Asked, Misses};
 
-use super::index::{ANY, Ends, Few, Numbers, PairId, Room, Sought};
+use super::index::{ANY, Ends, Few, Filing, Numbers, PairId, Room, Sought};
 use super::model::{DeliveryRule, Effect, Peers, Rule, RuleId, Semantics, TemplateId};
 use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
@@ -189,8 +189,7 @@ impl Facts<'_, '_> {
         }
         let operation = self.access.operation();
         let sought = Sought::new(operation);
-        self.loaded.index.templates(path, &mut |id| {
-            let shape = self.loaded.index.shape(id);
+        self.loaded.index.templates(path, &mut |id, shape| {
             let own = || self.loaded.document.templates[id as usize].fit(operation);
             let Some(fit) = shape.fit(sought, own) else { return };
             if fit == Fit::Every && shape.routed {
@@ -212,8 +211,8 @@ impl Facts<'_, '_> {
         }
     }
 
-    fn ask_deny(&self, rules: &[RuleId], found: &mut Found) {
-        for id in rules {
+    fn ask_deny(&self, rules: &[Filing], found: &mut Found) {
+        for Filing { rule: id, conditional } in rules {
             if found.denied.is_some_and(|first| first <= *id) {
                 return;
             }
@@ -221,18 +220,18 @@ impl Facts<'_, '_> {
                 let rule = self.rule(*id);
                 self.comes_via(rule) && self.deny_holds(&rule.when)
             };
-            if !self.loaded.index.is_conditional(*id) || holds() {
+            if !conditional || holds() {
                 found.denied = Some(*id);
             }
         }
     }
 
-    fn ask_allow(&self, rules: &[RuleId], found: &mut Found) {
-        for id in rules {
+    fn ask_allow(&self, rules: &[Filing], found: &mut Found) {
+        for Filing { rule: id, conditional } in rules {
             if found.allowed.is_some_and(|first| first <= *id) {
                 return;
             }
-            if !self.loaded.index.is_conditional(*id) {
+            if !conditional {
                 found.allowed = Some(*id);
                 return;
             }

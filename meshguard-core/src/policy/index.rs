@@ -14,15 +14,15 @@ mod word;
 
 use std::collections::HashMap;
 
-use self::filed::{Filed, Key, Kind as Filing, hash, wide};
-pub(super) use self::filed::{Group, PairId};
+use self::filed::{Filed, Key, Kind as FiledAs, hash, wide};
+pub(super) use self::filed::{Filing, Group, PairId};
 use self::known::Known;
 pub(super) use self::numbers::{Ends, Few, Numbers};
 pub(super) use self::shape::{Shape, Sought};
 use self::table::Table;
 use self::trie::{Seedling, Trie};
 use super::error::{Fault, PolicyErrorKind as Kind};
-use super::model::{Document, Effect, Peers, Rule, RuleId, TemplateId};
+use super::model::{Document, Effect, PatternId, Peers, Rule, TemplateId};
 use crate::identity::{SpiffeId, TrustDomain};
 
 /// The most combinations of caller, callee and template under which a policy's rules are filed.
@@ -41,17 +41,20 @@ const FIRST_SPECIAL: u32 = OWN;
 pub(super) struct Index {
     known: Known,
     /// Of each trust domain, the patterns with wildcards.
-    wild: Vec<(TrustDomain, Trie)>,
+    wild: Vec<(TrustDomain, Trie<PatternId>)>,
     federates: bool,
-    paths: Trie,
+    paths: Trie<Leaf>,
     rules: Filed,
-    /// By the template's number.
-    shapes: Box<[Shape]>,
-    /// By the rule's number: whether it has to be looked at once it is found.
-    conditional: Box<[bool]>,
     /// The first delivery rule under each pair of caller and callee.
     delivery: Table<(u64, u32)>,
     has_delivery: bool,
+}
+
+/// A template, and which operations it speaks of.
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    template: TemplateId,
+    shape: Shape,
 }
 
 /// Where the numbers of an end stand that no pattern names.
@@ -63,14 +66,12 @@ impl Index {
         check_count(document)?;
         let mut paths = Seedling::default();
         for (id, template) in (0..).zip(&document.templates) {
-            paths.insert(&template.segments, id);
+            paths.insert(&template.segments, Leaf { template: id, shape: Shape::new(template) });
         }
         let mut index = Self {
             wild: wild(document),
             federates: !document.federates.is_empty(),
             paths: paths.grown(),
-            shapes: document.templates.iter().map(Shape::new).collect(),
-            conditional: document.rules.iter().map(shape::is_conditional).collect(),
             ..Self::default()
         };
         index.file_rules(document);
@@ -83,11 +84,12 @@ impl Index {
         let mut entries = Vec::new();
         for (id, rule) in (0..).zip(&document.rules) {
             let kind = match rule.effect {
-                _ if rule.shadow => Filing::Shadow,
-                Effect::Deny => Filing::Deny,
-                Effect::Allow => Filing::Allow,
+                _ if rule.shadow => FiledAs::Shadow,
+                Effect::Deny => FiledAs::Deny,
+                Effect::Allow => FiledAs::Allow,
             };
-            entries.extend(self.keys(rule).map(|key| (key, kind, id)));
+            let filing = Filing { rule: id, conditional: shape::is_conditional(rule) };
+            entries.extend(self.keys(rule).map(|key| (key, kind, filing)));
         }
         self.rules = Filed::new(entries);
     }
@@ -198,20 +200,10 @@ impl Index {
         self.rules.pairs(from, to)
     }
 
-    /// Calls `found` for every template whose path matches.
+    /// Calls `found` for every template whose path matches, with the operations it speaks of.
     #[inline]
-    pub(super) fn templates(&self, path: &str, found: &mut impl FnMut(TemplateId)) {
-        self.paths.find(path, found);
-    }
-
-    /// Which operations a template speaks of.
-    pub(super) fn shape(&self, template: TemplateId) -> Shape {
-        self.shapes[template as usize]
-    }
-
-    /// Whether a rule that is found has conditions, or a hop: else it holds.
-    pub(super) fn is_conditional(&self, rule: RuleId) -> bool {
-        self.conditional[rule as usize]
+    pub(super) fn templates(&self, path: &str, found: &mut impl FnMut(TemplateId, Shape)) {
+        self.paths.find(path, &mut |leaf: Leaf| found(leaf.template, leaf.shape));
     }
 
     /// Whether any are filed under [`ANY`] operation.
@@ -254,8 +246,8 @@ impl Index {
 }
 
 /// The patterns with wildcards, by their trust domains.
-fn wild(document: &Document) -> Vec<(TrustDomain, Trie)> {
-    let mut wild: Vec<(&TrustDomain, Seedling<'_>)> = Vec::new();
+fn wild(document: &Document) -> Vec<(TrustDomain, Trie<PatternId>)> {
+    let mut wild: Vec<(&TrustDomain, Seedling<'_, PatternId>)> = Vec::new();
     for (id, pattern) in (0..).zip(&document.patterns).filter(|(_, p)| !p.is_exact()) {
         let at = wild.iter().position(|(domain, _)| **domain == pattern.domain);
         let at = at.unwrap_or(wild.len());

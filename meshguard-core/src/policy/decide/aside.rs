@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Rooms;
 use crate::access::Access;
-use crate::policy::index::{ANY, Ends, Few, Numbers};
+use crate::policy::index::{ANY, Ends, Few, Filing, Numbers};
 use crate::policy::model::{
     Durability, Effect, Expect, Peers, RouteRule, RuleId, Semantics, TemplateId,
 };
@@ -74,7 +74,7 @@ impl Policy {
         let mut ask = |template: TemplateId, fit: Fit| {
             for pair in facts.pairs.as_slice() {
                 let rules = loaded.index.rules(*pair, template);
-                for id in rules.map_or(&[][..], |rules| rules.shadow) {
+                for Filing { rule: id, .. } in rules.map_or(&[][..], |rules| rules.shadow) {
                     let rule = facts.rule(*id);
                     let holds = match rule.effect {
                         Effect::Deny => facts.deny_holds(&rule.when),
@@ -89,7 +89,7 @@ impl Policy {
             }
         };
         ask(ANY, Fit::Every);
-        loaded.index.templates(&path, &mut |id| {
+        loaded.index.templates(&path, &mut |id, _| {
             let template = &loaded.document.templates[id as usize];
             if let Some(fit) = template.fit(access.operation()) {
                 ask(id, fit);
@@ -149,7 +149,7 @@ impl Loaded {
     fn matching(&self, access: &Access<'_>) -> Numbers {
         let mut found = Few::default();
         if let Ok(path) = path::normalize(access.path()) {
-            self.index.templates(&path, &mut |id| {
+            self.index.templates(&path, &mut |id, _| {
                 let template = &self.document.templates[id as usize];
                 if template.fit(access.operation()) == Some(Fit::Every) {
                     found.push(id);

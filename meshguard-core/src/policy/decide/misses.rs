@@ -86,7 +86,7 @@ impl Loaded {
 
     fn fits(&self, access: &Access<'_>, path: &str) -> Vec<(TemplateId, Fit)> {
         let mut fits = Vec::new();
-        self.index.templates(path, &mut |id| {
+        self.index.templates(path, &mut |id, _| {
             let template = &self.document.templates[id as usize];
             fits.extend(template.fit(access.operation()).map(|fit| (id, fit)));
         });

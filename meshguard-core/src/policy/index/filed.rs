@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::slice;
 
 use super::numbers::{Ends, Few};
 use super::table::{Table, mix};
@@ -23,12 +24,20 @@ pub(super) enum Kind {
 pub(in crate::policy) type PairId = u32;
 
 /// The rules under one key, each kind in the order of the document.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(in crate::policy) struct Group<'i> {
-    pub(in crate::policy) deny: &'i [RuleId],
-    pub(in crate::policy) allow: &'i [RuleId],
+    pub(in crate::policy) deny: &'i [Filing],
+    pub(in crate::policy) allow: &'i [Filing],
     /// Of both effects.
-    pub(in crate::policy) shadow: &'i [RuleId],
+    pub(in crate::policy) shadow: &'i [Filing],
+}
+
+/// A rule as it is filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::policy) struct Filing {
+    pub(in crate::policy) rule: RuleId,
+    /// Whether it has conditions, or a hop: else it holds once it is found.
+    pub(in crate::policy) conditional: bool,
 }
 
 /// All rules. A look-up is one of the pair, and then one of each template under it.
@@ -41,7 +50,7 @@ pub(super) struct Filed {
     every: Box<[Option<Place>]>,
     has_every: bool,
     single: Table<Single>,
-    rules: Box<[RuleId]>,
+    rules: Box<[Filing]>,
 }
 
 /// The number of a pair of caller and callee, counted from 1.
@@ -58,18 +67,17 @@ struct Single {
     place: Place,
 }
 
-/// Where in `rules` a group's kinds begin, and where it ends.
+/// Where a group is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    deny: u32,
-    allow: u32,
-    shadow: u32,
-    /// No group is empty.
-    end: NonZeroU32,
+enum Place {
+    /// Here: one rule, as most groups are.
+    One(Kind, Filing),
+    /// In `rules`: where its kinds begin, and where it ends.
+    Many { deny: u32, allow: u32, shadow: u32, end: u32 },
 }
 
 impl Filed {
-    pub(super) fn new(mut entries: Vec<(Key, Kind, RuleId)>) -> Self {
+    pub(super) fn new(mut entries: Vec<(Key, Kind, Filing)>) -> Self {
         entries.sort_unstable();
         entries.dedup();
         let mut filed = Self::default();
@@ -79,7 +87,10 @@ impl Filed {
             // `MAX_ENTRIES` is far below `u32::MAX`.
             let upto = |last| deny + group.partition_point(|(_, kind, _)| *kind <= last) as u32;
             let (allow, shadow, end) = (upto(Kind::Deny), upto(Kind::Allow), upto(Kind::Shadow));
-            let place = NonZeroU32::new(end).map(|end| Place { deny, allow, shadow, end });
+            let place = match group {
+                [(_, kind, rule)] => Place::One(*kind, *rule),
+                _ => Place::Many { deny, allow, shadow, end },
+            };
             deny = end;
             let [from, to, template] = group[0].0;
             filed.callers.add(from);
@@ -87,11 +98,11 @@ impl Filed {
             let pair = *pairs.entry(wide(from, to)).or_insert(every.len() as PairId);
             every.resize((pair as usize + 1).max(every.len()), None);
             if template == ANY {
-                every[pair as usize] = place;
+                every[pair as usize] = Some(place);
                 filed.has_every = true;
             } else {
                 let key = wide(pair, template);
-                single.extend(place.map(|place| (hash(key), Single { key, place })));
+                single.push((hash(key), Single { key, place }));
             }
         }
         let pairs = pairs.into_iter().filter_map(|(ends, number)| {
@@ -128,17 +139,29 @@ impl Filed {
     #[inline]
     pub(super) fn get(&self, pair: PairId, template: u32) -> Option<Group<'_>> {
         let place = match template {
-            ANY => self.every[pair as usize]?,
+            ANY => self.every[pair as usize].as_ref()?,
             _ => {
                 let key = wide(pair, template);
-                self.single.find(hash(key), |single| single.key == key)?.place
+                &self.single.find(hash(key), |single| single.key == key)?.place
             }
         };
-        let slice = |from: u32, to: u32| &self.rules[from as usize..to as usize];
-        Some(Group {
-            deny: slice(place.deny, place.allow),
-            allow: slice(place.allow, place.shadow),
-            shadow: slice(place.shadow, place.end.get()),
+        Some(match place {
+            Place::One(kind, rule) => {
+                let (one, none) = (slice::from_ref(rule), Group::default());
+                match kind {
+                    Kind::Deny => Group { deny: one, ..none },
+                    Kind::Allow => Group { allow: one, ..none },
+                    Kind::Shadow => Group { shadow: one, ..none },
+                }
+            }
+            Place::Many { deny, allow, shadow, end } => {
+                let slice = |from: &u32, to: &u32| &self.rules[*from as usize..*to as usize];
+                Group {
+                    deny: slice(deny, allow),
+                    allow: slice(allow, shadow),
+                    shadow: slice(shadow, end),
+                }
+            }
         })
     }
 }
@@ -181,19 +204,24 @@ mod tests {
 
     #[test]
     fn rules_are_found_under_their_key_by_kind_and_in_order() {
+        let filing = |rule| Filing { rule, conditional: rule == 4 };
+        let numbers = |filings: &[Filing]| -> Vec<RuleId> {
+            assert!(filings.iter().all(|f| f.conditional == (f.rule == 4)));
+            filings.iter().map(|f| f.rule).collect()
+        };
         let filed = Filed::new(vec![
-            ([1, 2, 3], Kind::Allow, 9),
-            ([1, 2, 3], Kind::Deny, 8),
-            ([1, 2, 3], Kind::Allow, 4),
-            ([1, 2, 3], Kind::Allow, 4),
-            ([1, 2, ANY], Kind::Shadow, 5),
-            ([2, 1, 3], Kind::Deny, 6),
+            ([1, 2, 3], Kind::Allow, filing(9)),
+            ([1, 2, 3], Kind::Deny, filing(8)),
+            ([1, 2, 3], Kind::Allow, filing(4)),
+            ([1, 2, 3], Kind::Allow, filing(4)),
+            ([1, 2, ANY], Kind::Shadow, filing(5)),
+            ([2, 1, 3], Kind::Deny, filing(6)),
         ]);
         let get = |from, to, template| {
             let pairs = filed.pairs(Ends::of(&[7, from, ANY]), Ends::of(&[to, OWN]));
             let [pair] = pairs.as_slice() else { panic!("{:?}", pairs.as_slice()) };
             let group = filed.get(*pair, template)?;
-            Some([group.deny, group.allow, group.shadow].map(<[u32]>::to_vec))
+            Some([group.deny, group.allow, group.shadow].map(numbers))
         };
         assert_eq!(get(1, 2, 3), Some([vec![8], vec![4, 9], vec![]]));
         assert_eq!(get(1, 2, ANY), Some([vec![], vec![], vec![5]]));
@@ -201,6 +229,6 @@ mod tests {
         assert_eq!([ANY, 2].map(|template| get(2, 1, template)), [None, None]);
         assert!(filed.pairs(Ends::of(&[2]), Ends::of(&[2])).as_slice().is_empty());
         assert!(filed.has_every());
-        assert!(!Filed::new(vec![([1, 2, 3], Kind::Deny, 1)]).has_every());
+        assert!(!Filed::new(vec![([1, 2, 3], Kind::Deny, filing(1))]).has_every());
     }
 }

@@ -78,6 +78,7 @@ impl Shape {
     }
 
     /// As [`Template::fit`]; `own` answers where only the template can.
+    #[inline]
     pub(in crate::policy) fn fit(
         self,
         sought: Sought,

@@ -11,13 +11,13 @@ use crate::policy::template::Segment;
 /// at most [`MAX_SEGMENTS`](super::super::template::MAX_SEGMENTS), so neither work nor stack
 /// can be driven up by a path.
 #[derive(Debug)]
-pub(super) struct Trie {
+pub(super) struct Trie<T> {
     nodes: Box<[Node]>,
     /// The children under a text, of all nodes.
     literals: Table<Literal>,
     /// Of those whose words do not tell all.
     long: Box<[Box<[u8]>]>,
-    ends: Box<[u32]>,
+    ends: Box<[T]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,32 +33,36 @@ struct Node {
 /// The root is nobody's child.
 type NodeId = NonZeroU32;
 
+/// All that a step needs, in one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Literal {
     word: Word,
     parent: u32,
     child: NodeId,
+    /// The child itself.
+    node: Node,
     /// In `long`.
     text: u32,
 }
 
 /// A trie that still grows.
 #[derive(Debug)]
-pub(super) struct Seedling<'d> {
+pub(super) struct Seedling<'d, T> {
     nodes: Vec<Node>,
     literals: HashMap<(u32, &'d str), NodeId>,
-    ends: Vec<(u32, u32)>,
+    ends: Vec<(u32, T)>,
 }
 
-impl Default for Seedling<'_> {
+impl<T> Default for Seedling<'_, T> {
     fn default() -> Self {
         Self { nodes: vec![Node::default()], literals: HashMap::new(), ends: Vec::new() }
     }
 }
 
-impl<'d> Seedling<'d> {
-    /// Files `number` under segments of which at most one is `Many`.
-    pub(super) fn insert(&mut self, segments: &'d [Segment], number: u32) {
+impl<'d, T: Copy> Seedling<'d, T> {
+    /// Files `item` under segments of which at most one is `Many`.
+    pub(super) fn insert(&mut self, segments: &'d [Segment], item: T) {
         let split = segments.iter().position(|s| *s == Segment::Many);
         let (head, tail) = segments.split_at(split.unwrap_or(segments.len()));
         let mut at = head.iter().fold(0, |at, segment| self.child(at, segment));
@@ -66,7 +70,7 @@ impl<'d> Seedling<'d> {
             let root = self.step(at, |node| &mut node.many);
             at = tail.iter().rev().fold(root, |at, segment| self.child(at, segment));
         }
-        self.ends.push((at, number));
+        self.ends.push((at, item));
     }
 
     fn child(&mut self, at: u32, segment: &'d Segment) -> u32 {
@@ -95,7 +99,7 @@ impl<'d> Seedling<'d> {
         child.get()
     }
 
-    pub(super) fn grown(mut self) -> Trie {
+    pub(super) fn grown(mut self) -> Trie<T> {
         self.ends.sort_by_key(|(node, _)| *node); // stable
         let mut begin = 0;
         for group in self.ends.chunk_by(|(one, _), (two, _)| one == two) {
@@ -106,7 +110,8 @@ impl<'d> Seedling<'d> {
         let (mut long, mut literals) = (Vec::new(), Vec::with_capacity(self.literals.len()));
         for ((parent, text), child) in self.literals {
             let word = First::of(text.as_bytes()).word;
-            let literal = Literal { word, parent, child, text: long.len() as u32 };
+            let node = self.nodes[child.get() as usize];
+            let literal = Literal { word, parent, child, node, text: long.len() as u32 };
             if !word.is_whole() {
                 long.push(text.as_bytes().into());
             }
@@ -116,53 +121,63 @@ impl<'d> Seedling<'d> {
             nodes: self.nodes.into(),
             literals: Table::new(literals),
             long: long.into(),
-            ends: self.ends.into_iter().map(|(_, number)| number).collect(),
+            ends: self.ends.into_iter().map(|(_, item)| item).collect(),
         }
     }
 }
 
-impl Default for Trie {
+impl<T: Copy> Default for Trie<T> {
     fn default() -> Self {
         Seedling::default().grown()
     }
 }
 
-impl Trie {
+impl<T: Copy> Trie<T> {
     /// Calls `found` for everything filed under segments that match `path`, which begins with
     /// a slash or is empty.
     #[inline]
-    pub(super) fn find(&self, path: &str, found: &mut impl FnMut(u32)) {
-        self.forward(0, path.as_bytes().strip_prefix(b"/"), found);
+    pub(super) fn find(&self, path: &str, found: &mut impl FnMut(T)) {
+        if let Some(root) = self.nodes.first() {
+            self.forward((0, root), path.as_bytes().strip_prefix(b"/"), found);
+        }
     }
 
     /// `rest` is what is left of the path: `None` is nothing, `Some(b"")` one empty segment.
     /// Segments are compared as bytes: a slash is none of another character's.
-    fn forward(&self, mut at: u32, mut rest: Option<&[u8]>, found: &mut impl FnMut(u32)) {
-        loop {
-            let node = &self.nodes[at as usize];
-            let Some(left) = rest else { return self.end(node, found) };
+    fn forward(
+        &self,
+        (mut at, mut node): (u32, &Node),
+        mut rest: Option<&[u8]>,
+        found: &mut impl FnMut(T),
+    ) {
+        while let Some(left) = rest {
             if let Some(many) = node.many {
-                self.backward(many.get(), left, found);
+                self.backward(self.node(many), left, found);
             }
             let first = First::of(left);
-            let literal = self.child(at, node, &first);
-            let one = node.one.filter(|_| !first.text.is_empty());
-            at = match (literal, one) {
+            let literal = self.literal(at, node, &first);
+            let one = node.one.filter(|_| !first.text.is_empty()).map(|one| self.node(one));
+            (at, node) = match (literal, one) {
                 (Some(literal), Some(one)) => {
-                    self.forward(literal.get(), first.after, found);
-                    one.get()
+                    self.forward(literal, first.after, found);
+                    one
                 }
-                (Some(next), None) | (None, Some(next)) => next.get(),
+                (Some(next), None) | (None, Some(next)) => next,
                 (None, None) => return,
             };
             rest = first.after;
         }
+        self.end(node, found);
     }
 
     /// `left` is one segment or more, all of which a `Many` may take.
-    fn backward(&self, mut at: u32, mut left: &[u8], found: &mut impl FnMut(u32)) {
+    fn backward(
+        &self,
+        (mut at, mut node): (u32, &Node),
+        mut left: &[u8],
+        found: &mut impl FnMut(T),
+    ) {
         loop {
-            let node = &self.nodes[at as usize];
             self.end(node, found);
             if node.one.is_none() && !node.has_literals {
                 return;
@@ -170,21 +185,26 @@ impl Trie {
             let Some(slash) = left.iter().rposition(|byte| *byte == b'/') else { return };
             let last = First::of(&left[slash + 1..]);
             left = &left[..slash];
-            let literal = self.child(at, node, &last);
-            let one = node.one.filter(|_| !last.text.is_empty());
-            at = match (literal, one) {
+            let literal = self.literal(at, node, &last);
+            let one = node.one.filter(|_| !last.text.is_empty()).map(|one| self.node(one));
+            (at, node) = match (literal, one) {
                 (Some(literal), Some(one)) => {
-                    self.backward(literal.get(), left, found);
-                    one.get()
+                    self.backward(literal, left, found);
+                    one
                 }
-                (Some(next), None) | (None, Some(next)) => next.get(),
+                (Some(next), None) | (None, Some(next)) => next,
                 (None, None) => return,
             };
         }
     }
 
     #[inline]
-    fn child(&self, at: u32, node: &Node, first: &First<'_>) -> Option<NodeId> {
+    fn node(&self, id: NodeId) -> (u32, &Node) {
+        (id.get(), &self.nodes[id.get() as usize])
+    }
+
+    #[inline(always)] // as `First::of`
+    fn literal(&self, at: u32, node: &Node, first: &First<'_>) -> Option<(u32, &Node)> {
         if !node.has_literals {
             return None;
         }
@@ -193,11 +213,11 @@ impl Trie {
             let same = l.parent == at && l.word == word;
             same && (word.is_whole() || *self.long[l.text as usize] == *first.text)
         };
-        self.literals.find(word.hash(at), is).map(|literal| literal.child)
+        self.literals.find(word.hash(at), is).map(|literal| (literal.child.get(), &literal.node))
     }
 
     #[inline]
-    fn end(&self, node: &Node, found: &mut impl FnMut(u32)) {
+    fn end(&self, node: &Node, found: &mut impl FnMut(T)) {
         let (begin, end) = node.ends;
         self.ends[begin as usize..end as usize].iter().copied().for_each(found);
     }
