@@ -57,7 +57,7 @@ struct Leaf {
     shape: Shape,
 }
 
-/// Where the numbers of an end stand that no pattern names.
+/// Where the numbers of an end stand that [`Known`] does not hold.
 #[derive(Default)]
 pub(super) struct Room(Option<Numbers>);
 
@@ -160,6 +160,7 @@ impl Index {
     }
 
     /// As [`peers`](Self::peers), of a caller; `None` where its trust domain is not `accepted`.
+    /// Whom a pattern names is: a document has no patterns of other trust domains.
     #[inline]
     pub(super) fn caller<'i>(
         &'i self,
