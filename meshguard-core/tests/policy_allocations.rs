@@ -1,9 +1,11 @@
 //! An allowed access costs no allocation.
 
 #![allow(clippy::unwrap_used)] // a helper of tests may
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use meshguard_core::policy::Policy;
 use meshguard_core::{Access, Evidence, Reason, SpiffeId};
+use serde_json::json;
 
 const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/ns/prod/sa/checkout");
 const ORDERS: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/ns/prod/sa/orders");
@@ -29,7 +31,7 @@ fn policy() -> Policy {
     to = ["orders"]
     http = ["GET /orders/{id}", "GET /files/{**}/meta"]
     grpc = ["shop.v1.Orders/*"]
-    when = { evidence = "digest", headers = { x-tenant = "acme-*" } }
+    when = { evidence = "digest", headers = { x-tenant = "acme-*" }, claims = { level = ["4*"], share = ["0.*"] } }
     [[delivery]]
     to = ["orders"]
     seal = true
@@ -52,14 +54,15 @@ fn an_allowed_access_allocates_nothing() {
     let mut map = HeaderMap::new();
     map.insert("x-tenant", HeaderValue::from_static("acme-7"));
     let covered: Vec<HeaderName> = policy.covered_headers().to_vec();
+    let claims = json!({ "level": 42, "share": 0.125 });
     for access in [
         Access::http("GET", "/orders/7"),
         Access::http("GET", "/files/a/b/c/meta"),
         Access::grpc("/shop.v1.Orders/Get"),
         Access::http("GET", "/orders/7").via(EDGE),
     ] {
-        let access =
-            access.by(CHECKOUT).to(ORDERS).evidence(Evidence::Verified).headers(&map, &covered);
+        let access = access.by(CHECKOUT).to(ORDERS).evidence(Evidence::Verified);
+        let access = access.headers(&map, &covered).claims(&claims);
         assert_eq!(allocations(&policy, &access, Reason::Rule("orders")), 0, "{access:?}");
     }
     let denied = Access::http("GET", "/admin/x").by(CHECKOUT);

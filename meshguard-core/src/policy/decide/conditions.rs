@@ -1,9 +1,10 @@
 //! Whether the conditions of a rule hold.
 
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::Facts;
 use crate::policy::model::{ClaimCondition, HeaderCondition, When};
@@ -100,13 +101,46 @@ pub(in crate::policy) fn claim(claims: &Value, condition: &ClaimCondition) -> Op
         Value::String(text) => Some(matches(text)),
         Value::Bool(true) => Some(matches("true")),
         Value::Bool(false) => Some(matches("false")),
-        Value::Number(number) => Some(matches(&number.to_string())),
+        Value::Number(number) => Some(match Digits::of(number) {
+            Ok(digits) => matches(digits.as_str()),
+            Err(fmt::Error) => matches(&number.to_string()),
+        }),
         _ => None,
     };
     match found? {
         Value::String(text) if *condition.name == *SCOPE => Some(text.split(' ').any(matches)),
         Value::Array(list) => Some(list.iter().any(|value| one(value) == Some(true))),
         value => one(value),
+    }
+}
+
+/// A number's text, on the stack; every integer and double of 64 bits has room.
+#[derive(Default)]
+struct Digits {
+    text: [u8; 32],
+    length: usize,
+}
+
+impl Digits {
+    fn of(number: &Number) -> Result<Self, fmt::Error> {
+        let mut digits = Self::default();
+        write!(digits, "{number}")?;
+        Ok(digits)
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.text.get(..self.length);
+        text.and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Digits {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let end = self.length + more.len();
+        let room = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(more.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 
@@ -121,6 +155,7 @@ mod tests {
     fn a_claim_is_a_text_a_list_or_nothing() {
         let claims = json!({
             "scope": "orders:read orders:write", "sub": "a b", "aud": ["x", "y"], "n": 7,
+            "least": i64::MIN, "tiny": -f64::MIN_POSITIVE,
             "ok": true, "nothing": null, "realm": {"roles": ["admin"]}, "a.b": "dot",
         });
         for (name, value, want) in [
@@ -132,6 +167,8 @@ mod tests {
             ("aud", "y", Some(true)),
             ("aud", "x y", Some(false)),
             ("n", "7", Some(true)),
+            ("least", "-9223372036854775808", Some(true)),
+            ("tiny", "-2.2250738585072014e-308", Some(true)),
             ("ok", "true", Some(true)),
             ("nothing", "*", None),
             ("none", "*", None),
