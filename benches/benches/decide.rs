@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use meshguard_core::policy::{Policy, Reason};
 use meshguard_core::{Access, Evidence, SpiffeId};
 
-const RULES: [usize; 3] = [10, 1_000, 10_000];
+const RULES: [usize; 4] = [10, 1_000, 10_000, 100_000];
 const CALLEE: &SpiffeId = &SpiffeId::from_static("spiffe://bench.example/ns/prod/sa/callee");
 const STRANGER: &SpiffeId = &SpiffeId::from_static("spiffe://bench.example/ns/dev/sa/stranger");
 

@@ -55,6 +55,7 @@ use self::document::Document;
 pub use self::error::{ImportError, ImportErrorKind, Warning, WarningKind};
 use self::translate::Translation;
 use super::model::{Effect, Normalization};
+use super::text::most_nodes;
 use super::{MAX_DOCUMENT, Policy};
 use crate::identity::TrustDomain;
 
@@ -163,7 +164,13 @@ pub fn read(text: &str) -> Result<Vec<Json>, ImportError> {
         return Err(ImportError::new(ImportErrorKind::TooLarge, "", "", message)
             .hinted(format!("the bound is {MAX_DOCUMENT} bytes")));
     }
+    let nodes = most_nodes(text);
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: nodes,
+            max_nodes: nodes,
+            max_events: nodes.saturating_mul(4),
+        },
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 pub use self::reflexes::{MAX_REFLEXES, MAX_STEPS};
 pub(super) use self::schema::schema;
+pub(super) use self::tree::most_nodes;
 pub(super) use self::write::{key, quoted, write};
 
 use self::fields::{Fields, Text};
@@ -30,8 +31,8 @@ use super::model::{Document, Effect, Normalization, Peers, Rule, Semantics, Temp
 use super::template::Template;
 use crate::identity::TrustDomain;
 
-/// The longest document that is read, in bytes: 4 MiB.
-pub const MAX_DOCUMENT: usize = 4 << 20;
+/// The longest document that is read, in bytes: 16 MiB, room for [`MAX_RULES`] of usual length.
+pub const MAX_DOCUMENT: usize = 16 << 20;
 /// The most rules in one document, `[[expect]]`, `[[delivery]]` and `[[route]]` included.
 pub const MAX_RULES: usize = 100_000;
 const MAX_NAME: usize = 128;

@@ -74,6 +74,18 @@ fn a_hostile_yaml_document_is_refused() {
     assert_eq!(Policy::from_yaml(two).unwrap_err().kind(), Syntax);
 }
 
+/// What bounds the reader's work has room for what the document's own bounds permit.
+#[test]
+fn a_long_yaml_document_is_read_to_its_end() {
+    let mut text = "mesh: shop.example\nversion: 1\nallow:\n".to_owned();
+    for n in 0..50_000 {
+        text.push_str(&format!("- {{ name: r{n}, http: [GET /r{n}] }}\n"));
+    }
+    let policy = Policy::from_yaml(&text).unwrap_or_else(|e| panic!("{e}"));
+    let last = Access::http("GET", "/r49999").by(CHECKOUT);
+    assert_eq!(policy.decide(&last).reason(), Reason::Rule("r49999"));
+}
+
 #[test]
 fn the_syntax_goes_by_the_name_of_the_file() {
     for (name, syntax) in [

@@ -114,8 +114,13 @@ fn toml_node(value: &toml::Spanned<DeValue<'_>>) -> Node {
 /// Reads one YAML 1.2 document. Only what TOML can say, too: keys are strings and unique, `yes`
 /// is a string, and there are no merge keys.
 pub(super) fn yaml(text: &str) -> Result<Table, Fault> {
+    let nodes = most_nodes(text);
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: DEEPEST },
+        budget: serde_saphyr::budget! {
+            max_depth: DEEPEST,
+            max_nodes: nodes,
+            max_events: nodes.saturating_mul(4),
+        },
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,
@@ -133,6 +138,12 @@ pub(super) fn yaml(text: &str) -> Result<Table, Fault> {
         Node { at, value } => Err(Fault::new(Kind::WrongType, at, "the document is not a table")
             .hint(format!("found: {}", value.kind()))),
     }
+}
+
+/// How many nodes of YAML are read: one that is written is a byte at least, and what is more,
+/// aliases repeat.
+pub(in crate::policy) fn most_nodes(text: &str) -> usize {
+    text.len().max(250_000)
 }
 
 /// A YAML value as it comes.

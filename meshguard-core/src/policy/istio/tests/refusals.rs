@@ -204,3 +204,19 @@ fn a_text_that_is_not_understood_is_refused_whole() {
     bad.trust_domain = "Not One".into();
     assert_eq!(import(policy, &bad).unwrap_err().kind(), ImportErrorKind::TrustDomain);
 }
+
+/// What bounds the reader's work has room for as many policies as are imported.
+#[test]
+fn as_many_policies_as_a_mesh_has_are_read() {
+    let mut text = String::new();
+    for n in 0..2_000 {
+        text.push_str(&format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+             metadata: {{ name: p{n} }}\nspec: {{ rules: [] }}\n---\n"
+        ));
+    }
+    assert!(import(&text, &Workload::new("shop")).is_ok());
+    let more = text.repeat(MAX_POLICIES / 2_000 + 1);
+    let error = import(&more, &Workload::new("shop")).unwrap_err();
+    assert_eq!(error.kind(), ImportErrorKind::TooLarge);
+}
