@@ -5,6 +5,7 @@ mod owned;
 use std::fmt;
 use std::net::IpAddr;
 
+use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
@@ -393,12 +394,10 @@ impl<'a> Access<'a> {
 
     /// Whether any value of the header `name` satisfies `test`, covered by a proof or not. For
     /// what a caller must not be able to hide by leaving its proof out.
-    pub fn any_raw_header(&self, name: &str, mut test: impl FnMut(&[u8]) -> bool) -> bool {
+    pub fn any_raw_header(&self, name: &str, test: impl FnMut(&[u8]) -> bool) -> bool {
         match &self.headers {
             Headers::Pairs(_) => self.any_header(name, test),
-            Headers::Map { map, .. } => {
-                map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
-            }
+            Headers::Map { map, .. } => any_value(map, name, test),
         }
     }
 
@@ -406,14 +405,11 @@ impl<'a> Access<'a> {
     pub(crate) fn any_named_header(
         &self,
         name: &HeaderName,
-        mut test: impl FnMut(&[u8]) -> bool,
+        test: impl FnMut(&[u8]) -> bool,
     ) -> bool {
         match &self.headers {
             Headers::Pairs(_) => self.any_header(name.as_str(), test),
-            Headers::Map { map, covered } => {
-                covered.contains(name)
-                    && map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
-            }
+            Headers::Map { map, covered } => covered.contains(name) && any_value(map, name, test),
         }
     }
 
@@ -427,9 +423,7 @@ impl<'a> Access<'a> {
             Headers::Map { map, covered } => {
                 // A look-up by `HeaderName` does not parse the name again.
                 let name = covered.iter().find(|c| c.as_str().eq_ignore_ascii_case(name));
-                name.is_some_and(|name| {
-                    map.get_all(name).iter().any(|v| test(v.as_bytes().trim_ascii()))
-                })
+                name.is_some_and(|name| any_value(map, name, test))
             }
         }
     }
@@ -439,6 +433,14 @@ impl<'a> Access<'a> {
 enum Headers<'a> {
     Pairs(Vec<(&'a str, &'a str)>),
     Map { map: &'a HeaderMap, covered: &'a [HeaderName] },
+}
+
+fn any_value(
+    map: &HeaderMap,
+    name: impl AsHeaderName,
+    mut test: impl FnMut(&[u8]) -> bool,
+) -> bool {
+    map.get_all(name).iter().any(|value| test(value.as_bytes().trim_ascii()))
 }
 
 #[cfg(test)]

@@ -23,66 +23,49 @@ m = r.obj == p.obj && (r.sub == p.sub || r.team == p.sub) && r.act == p.act && (
 
 type Arguments = (String, String, String, &'static str, String, &'static str, &'static str);
 
-/// `Enforcer::enforce`.
-pub struct Casbin {
-    enforcer: Enforcer,
+/// An enforcer's `enforce`.
+pub struct Casbin<E> {
+    name: &'static str,
+    enforcer: E,
     calls: Vec<Arguments>,
 }
 
-/// `CachedEnforcer::enforce`, whose cache has every call of the sample after the first turn: the
-/// price of asking the same again.
-pub struct CasbinCached {
-    enforcer: CachedEnforcer,
-    calls: Vec<Arguments>,
-}
-
-impl Casbin {
+impl Casbin<Enforcer> {
     /// Loads the rules and prepares the arguments.
     ///
     /// # Errors
     /// Where casbin refuses any of them.
     pub fn new(load: &Workload, sample: &Sample) -> Result<Self, Error> {
-        let enforcer = wait(async {
-            let model = DefaultModel::from_str(MODEL).await?;
-            let mut enforcer = Enforcer::new(model, MemoryAdapter::default()).await?;
-            enforcer.add_policies(lines(load)).await?;
-            Ok(enforcer)
-        })?;
-        Ok(Self { enforcer, calls: calls(load, sample) })
+        Self::load("casbin", load, sample)
     }
 }
 
-impl CasbinCached {
-    /// Loads the rules and prepares the arguments.
+impl Casbin<CachedEnforcer> {
+    /// As [`new`](Casbin::new); the cache has every call of the sample after the first turn: the
+    /// price of asking the same again.
     ///
     /// # Errors
     /// Where casbin refuses any of them.
-    pub fn new(load: &Workload, sample: &Sample) -> Result<Self, Error> {
+    pub fn cached(load: &Workload, sample: &Sample) -> Result<Self, Error> {
+        Self::load("casbin, cached", load, sample)
+    }
+}
+
+impl<E: CoreApi + MgmtApi> Casbin<E> {
+    fn load(name: &'static str, load: &Workload, sample: &Sample) -> Result<Self, Error> {
         let enforcer = wait(async {
             let model = DefaultModel::from_str(MODEL).await?;
-            let mut enforcer = CachedEnforcer::new(model, MemoryAdapter::default()).await?;
+            let mut enforcer = E::new(model, MemoryAdapter::default()).await?;
             enforcer.add_policies(lines(load)).await?;
             Ok(enforcer)
         })?;
-        Ok(Self { enforcer, calls: calls(load, sample) })
+        Ok(Self { name, enforcer, calls: calls(load, sample) })
     }
 }
 
-impl Engine for Casbin {
+impl<E: CoreApi> Engine for Casbin<E> {
     fn name(&self) -> &'static str {
-        "casbin"
-    }
-
-    fn decide(&mut self, from: usize, count: usize) -> usize {
-        in_turn(&self.calls, from, count, |call| {
-            black_box(self.enforcer.enforce(borrowed(black_box(call)))).unwrap_or(false)
-        })
-    }
-}
-
-impl Engine for CasbinCached {
-    fn name(&self) -> &'static str {
-        "casbin, cached"
+        self.name
     }
 
     fn decide(&mut self, from: usize, count: usize) -> usize {

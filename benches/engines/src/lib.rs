@@ -12,7 +12,7 @@ mod rego;
 mod rounds;
 mod workload;
 
-pub use self::casbin::{Casbin, CasbinCached};
+pub use self::casbin::Casbin;
 pub use self::cedar::Cedar;
 pub use self::mesh::Mesh;
 pub use self::rego::Rego;

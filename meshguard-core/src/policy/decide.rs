@@ -15,7 +15,7 @@ use super::path;
 use super::reason::{Finding, Ruling, UnmetAt};
 use super::template::Fit;
 use super::{Loaded, Policy};
-use crate::access::Access;
+use crate::access::{Access, Operation};
 use crate::identity::SpiffeId;
 
 impl Policy {
@@ -54,6 +54,24 @@ impl Loaded {
     /// Whether callers of this trust domain are let in at all.
     pub(super) fn accepts(&self, domain: &str) -> bool {
         domain == self.mesh() || self.document.federates.iter().any(|d| d.as_str() == domain)
+    }
+
+    /// Calls `found` for each template that speaks of the operation, whose path is read already,
+    /// and with whether it is a route.
+    #[inline]
+    fn fits(
+        &self,
+        operation: Operation<'_>,
+        path: &str,
+        found: &mut impl FnMut(TemplateId, Fit, bool),
+    ) {
+        let sought = Sought::new(operation);
+        self.index.templates(path, &mut |id, shape| {
+            let own = || self.document.templates[id as usize].fit(operation);
+            if let Some(fit) = shape.fit(sought, own) {
+                found(id, fit, shape.routed);
+            }
+        });
     }
 
     /// The patterns that a hop matches, if it is one of `hops`.
@@ -187,12 +205,8 @@ impl Facts<'_, '_> {
         if self.loaded.index.rules_for_every_operation() {
             self.ask(ANY, Fit::Every, &mut found);
         }
-        let operation = self.access.operation();
-        let sought = Sought::new(operation);
-        self.loaded.index.templates(path, &mut |id, shape| {
-            let own = || self.loaded.document.templates[id as usize].fit(operation);
-            let Some(fit) = shape.fit(sought, own) else { return };
-            if fit == Fit::Every && shape.routed {
+        self.loaded.fits(self.access.operation(), path, &mut |id, fit, routed| {
+            if fit == Fit::Every && routed {
                 found.route = Some(found.route.map_or(id, |first| first.min(id)));
             }
             self.ask(id, fit, &mut found);

@@ -47,7 +47,6 @@ pub(super) struct Index {
     rules: Filed,
     /// The first delivery rule under each pair of caller and callee.
     delivery: Table<(u64, u32)>,
-    has_delivery: bool,
 }
 
 /// A template, and which operations it speaks of.
@@ -101,7 +100,6 @@ impl Index {
                 first.entry(pair).or_insert(id);
             }
         }
-        self.has_delivery = !first.is_empty();
         self.delivery = Table::new(first.into_iter().map(|of| (hash(of.0), of)).collect());
     }
 
@@ -236,7 +234,7 @@ impl Index {
     /// The first delivery rule that matches both ends.
     #[inline]
     pub(super) fn delivery(&self, from: &[u32], to: &[u32]) -> Option<u32> {
-        if self.has_delivery { self.find_delivery(from, to) } else { None }
+        if self.delivery.is_empty() { None } else { self.find_delivery(from, to) }
     }
 
     fn find_delivery(&self, from: &[u32], to: &[u32]) -> Option<u32> {

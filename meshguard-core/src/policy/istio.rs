@@ -48,19 +48,21 @@ mod write;
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 pub use self::case::{Case, CaseError, CaseKind, Request};
 use self::document::Document;
 pub use self::error::{ImportError, ImportErrorKind, Warning, WarningKind};
 use self::translate::Translation;
 use super::model::{Effect, Normalization};
-use super::text::most_nodes;
+use super::text::yaml_options;
 use super::{MAX_DOCUMENT, Policy};
 use crate::identity::TrustDomain;
 
 /// The most documents of one import.
 pub const MAX_POLICIES: usize = 10_000;
+
+/// How deep what Kubernetes writes may be nested.
+const DEEPEST: usize = 64;
 
 /// The workload that documents are imported for, and the mesh that they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,19 +166,7 @@ pub fn read(text: &str) -> Result<Vec<Json>, ImportError> {
         return Err(ImportError::new(ImportErrorKind::TooLarge, "", "", message)
             .hinted(format!("the bound is {MAX_DOCUMENT} bytes")));
     }
-    let nodes = most_nodes(text);
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_documents: nodes,
-            max_nodes: nodes,
-            max_events: nodes.saturating_mul(4),
-        },
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        merge_keys: MergeKeyPolicy::Error,
-        strict_booleans: true,
-        with_snippet: false,
-        reject_unsupported_tags: true,
-    };
+    let options = yaml_options(text, DEEPEST);
     let read = serde_saphyr::from_multiple_with_options::<Json>(text, options);
     read.map_err(|e| {
         let text = e.to_string();

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 pub use self::reflexes::{MAX_REFLEXES, MAX_STEPS};
 pub(super) use self::schema::schema;
-pub(super) use self::tree::most_nodes;
+pub(super) use self::tree::yaml_options;
 pub(super) use self::write::{key, quoted, write};
 
 use self::fields::{Fields, Text};

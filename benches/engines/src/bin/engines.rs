@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use meshguard_bench_engines::{
-    CasbinCached, Engine, Error, Mesh, Row, SIZES, Sample, Table, Workload, agree, engines,
+    Casbin, Engine, Error, Mesh, Row, SIZES, Sample, Table, Workload, agree, engines,
 };
 
 /// Rounds without an argument: a minute or two.
@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
         let row = Row::measure(rules, &mut all, rounds)?;
         let one = Sample { calls: sample.calls[..1].to_vec() };
         growth.push((rules, row.nanos[0].1));
-        let cached: Box<dyn Engine> = Box::new(CasbinCached::new(&load, &one)?);
+        let cached: Box<dyn Engine> = Box::new(Casbin::cached(&load, &one)?);
         let mut one: Vec<Box<dyn Engine + '_>> = vec![Box::new(Mesh::new(&load, &one)?), cached];
         again.rows.push(Row::measure(rules, &mut one, rounds)?);
         table.rows.push(row);

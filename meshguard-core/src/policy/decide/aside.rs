@@ -89,12 +89,7 @@ impl Policy {
             }
         };
         ask(ANY, Fit::Every);
-        loaded.index.templates(&path, &mut |id, _| {
-            let template = &loaded.document.templates[id as usize];
-            if let Some(fit) = template.fit(access.operation()) {
-                ask(id, fit);
-            }
-        });
+        loaded.fits(access.operation(), &path, &mut |id, fit, _| ask(id, fit));
         found
     }
 
@@ -149,9 +144,8 @@ impl Loaded {
     fn matching(&self, access: &Access<'_>) -> Numbers {
         let mut found = Few::default();
         if let Ok(path) = path::normalize(access.path()) {
-            self.index.templates(&path, &mut |id, _| {
-                let template = &self.document.templates[id as usize];
-                if template.fit(access.operation()) == Some(Fit::Every) {
+            self.fits(access.operation(), &path, &mut |id, fit, _| {
+                if fit == Fit::Every {
                     found.push(id);
                 }
             });

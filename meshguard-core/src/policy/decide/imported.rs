@@ -43,9 +43,8 @@ impl Policy {
             None => first(Effect::Allow).map_or(Finding::NoRule, Finding::Rule),
         };
         let mut route = None;
-        loaded.index.templates(path.unwrap_or_default(), &mut |id, _| {
-            let template = &loaded.document.templates[id as usize];
-            if template.routed && template.fit(access.operation()) == Some(Fit::Every) {
+        loaded.fits(access.operation(), path.unwrap_or_default(), &mut |id, fit, routed| {
+            if routed && fit == Fit::Every {
                 route = Some(route.map_or(id, |first: u32| first.min(id)));
             }
         });

@@ -58,7 +58,9 @@ impl Policy {
             Semantics::Native => {
                 let facts = Box::new(loaded.facts(access, rooms)?);
                 let path = path::normalize(access.path()).map_err(Finding::Path)?;
-                AsRead::Native(facts, loaded.fits(access, &path))
+                let mut fits = Vec::new();
+                loaded.fits(access.operation(), &path, &mut |id, fit, _| fits.push((id, fit)));
+                AsRead::Native(facts, fits)
             }
             Semantics::Istio(normalization) => {
                 AsRead::Imported(access, loaded.imported_path(normalization, access)?)
@@ -82,15 +84,6 @@ impl Loaded {
             Operation::Tcp => Ok(None),
             _ => normalization.apply(access.path()).map(Some).map_err(Finding::Path),
         }
-    }
-
-    fn fits(&self, access: &Access<'_>, path: &str) -> Vec<(TemplateId, Fit)> {
-        let mut fits = Vec::new();
-        self.index.templates(path, &mut |id, _| {
-            let template = &self.document.templates[id as usize];
-            fits.extend(template.fit(access.operation()).map(|fit| (id, fit)));
-        });
-        fits
     }
 }
 

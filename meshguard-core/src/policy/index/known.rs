@@ -26,8 +26,8 @@ pub(super) struct Name {
 #[derive(Clone, Copy, Debug)]
 struct Side {
     begin: u32,
-    named: u32,
     end: u32,
+    named: u32,
 }
 
 /// Names, and their numbers as caller and as callee.
@@ -48,7 +48,7 @@ impl Builder {
     fn file(&mut self, ends: Ends<'_>) -> Side {
         let begin = self.lists.len() as u32;
         self.lists.extend_from_slice(ends.all);
-        Side { begin, named: begin + ends.named as u32, end: self.lists.len() as u32 }
+        Side { begin, end: self.lists.len() as u32, named: ends.named as u32 }
     }
 
     pub(super) fn built(self) -> Known {
@@ -78,7 +78,7 @@ impl Known {
     #[inline]
     fn ends(&self, side: Side) -> Ends<'_> {
         let all = &self.lists[side.begin as usize..side.end as usize];
-        Ends { all, named: (side.named - side.begin) as usize }
+        Ends { all, named: side.named as usize }
     }
 }
 

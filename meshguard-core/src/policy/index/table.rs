@@ -28,6 +28,11 @@ impl<T> Table<T> {
         Self(slots.into())
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() == 1
+    }
+
     /// The item of this hash that is it.
     #[inline]
     pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
@@ -66,6 +71,7 @@ mod tests {
         for count in [0, 1, 2, 3, 100] {
             for hash in [|n: u64| mix(n, 0), |_| 7, |n: u64| n.wrapping_neg()] {
                 let table = Table::new((0..count).map(|n| (hash(n), n)).collect());
+                assert_eq!(table.is_empty(), count == 0);
                 for n in 0..count + 3 {
                     let found = table.find(hash(n), |item| *item == n);
                     assert_eq!(found.copied(), (n < count).then_some(n), "{n} of {count}");

@@ -114,19 +114,7 @@ fn toml_node(value: &toml::Spanned<DeValue<'_>>) -> Node {
 /// Reads one YAML 1.2 document. Only what TOML can say, too: keys are strings and unique, `yes`
 /// is a string, and there are no merge keys.
 pub(super) fn yaml(text: &str) -> Result<Table, Fault> {
-    let nodes = most_nodes(text);
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_depth: DEEPEST,
-            max_nodes: nodes,
-            max_events: nodes.saturating_mul(4),
-        },
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        merge_keys: MergeKeyPolicy::Error,
-        strict_booleans: true,
-        with_snippet: false,
-        reject_unsupported_tags: true,
-    };
+    let options = yaml_options(text, DEEPEST);
     let read = serde_saphyr::from_str_with_options::<Spanned<Yaml>>(text, options);
     let root = read.map_err(|e| {
         let at = e.location().map_or(text.len(), |place| offset(text, &place));
@@ -140,10 +128,23 @@ pub(super) fn yaml(text: &str) -> Result<Table, Fault> {
     }
 }
 
-/// How many nodes of YAML are read: one that is written is a byte at least, and what is more,
-/// aliases repeat.
-pub(in crate::policy) fn most_nodes(text: &str) -> usize {
-    text.len().max(250_000)
+/// How `text` is read where it is YAML: so that nothing in it has two meanings, and with room for
+/// what it can hold. A node that is written is a byte at least; what is more, aliases repeat.
+pub(in crate::policy) fn yaml_options(text: &str, depth: usize) -> serde_saphyr::Options {
+    let nodes = text.len().max(250_000);
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: depth,
+            max_documents: nodes,
+            max_nodes: nodes,
+            max_events: nodes.saturating_mul(4),
+        },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        merge_keys: MergeKeyPolicy::Error,
+        strict_booleans: true,
+        with_snippet: false,
+        reject_unsupported_tags: true,
+    }
 }
 
 /// A YAML value as it comes.
