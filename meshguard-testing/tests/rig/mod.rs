@@ -7,6 +7,7 @@ pub mod app;
 pub mod grpc;
 pub mod http;
 pub mod net;
+pub mod stock;
 pub mod tell;
 
 use std::future::Future;

@@ -1,0 +1,1 @@
+//! A plain TCP balancer before two instances of a direct callee.

@@ -1,0 +1,1 @@
+//! A service that passes on what its users send.

@@ -1,0 +1,1 @@
+//! Honest mistakes and limits: named as such, and never taken for forgery.

@@ -1,0 +1,1 @@
+//! Interoperability cases of gRPC, over this mesh and over stock tonic.

@@ -1,0 +1,1 @@
+//! Streams as gRPC uses them: many small messages, budgets of both ends, deadlines.
