@@ -24,9 +24,10 @@ pub(crate) fn layout(text: &str) -> Result<String, TomlError> {
     let mut document: DocumentMut = text.replace("\r\n", "\n").parse()?;
     let first = first_header(document.as_table());
     entries(document.as_table_mut(), &mut Above::File, first);
-    let last = document.trailing().as_str().unwrap_or_default();
+    // The last line need not be ended.
+    let last = format!("{}\n", document.trailing().as_str().unwrap_or_default());
     let empty = document.as_table().is_empty();
-    let end = block(last, if empty { Above::File } else { Above::Entry }).trim_end().to_owned();
+    let end = block(&last, if empty { Above::File } else { Above::Entry }).trim_end().to_owned();
     document.set_trailing(if end.is_empty() { end } else { end + "\n" });
     let laid = document.to_string();
     Ok(if ends { laid.replace('\n', "\r\n") } else { laid })

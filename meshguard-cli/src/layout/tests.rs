@@ -100,6 +100,7 @@ fn perturbed(text: &str, random: &mut impl FnMut(usize) -> usize) -> String {
         out += ["", " ", "\t"][random(3)];
         out += end;
     }
+    out += ["", "# the end", "\t# the end\n"][random(3)];
     out
 }
 
