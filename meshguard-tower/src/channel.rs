@@ -6,11 +6,13 @@ mod driver;
 mod error;
 mod exchange;
 mod intent;
+mod join;
 mod open;
 mod registry;
 mod reply;
 mod request;
 mod seen;
+mod untouched;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,16 +20,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::uri::{Authority, Scheme, Uri};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use http_body_util::combinators::UnsyncBoxBody;
 use meshguard_core::SpiffeId;
 use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::WINDOW;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::PollSemaphore;
 use tower_service::Service;
 
@@ -36,7 +38,7 @@ pub(crate) use registry::Registry;
 pub(crate) use reply::ReplyHook;
 
 use crate::body::{Incoming, Outgoing};
-use crate::error::{BoxError, DeliveryError};
+use crate::error::BoxError;
 use crate::mesh::{Mesh, random};
 use crate::observe::Tally;
 use crate::pool::{Pool, PoolLimits, Reply, Target};
@@ -44,9 +46,12 @@ use crate::session::ClientSession;
 use crate::tls::Alpn;
 use open::Opened;
 use request::SendHook;
+use untouched::Untouched;
 
 /// What goes out: the application's body, boxed where it is not known with the head.
-type WireBody = Outgoing<UnsyncBoxBody<Bytes, DeliveryError>, SendHook>;
+type WireBody = Outgoing<Untouched, SendHook>;
+/// A connection with the right to send one request.
+type Lease = crate::pool::Lease<WireBody>;
 
 /// An answer's body: nothing of it unverified.
 pub type ChannelBody = Incoming<AnswerBody, ReplyHook>;
@@ -68,8 +73,11 @@ struct Shared {
     mesh: Mesh,
     config: Config,
     pool: Pool<WireBody>,
-    session: ArcSwapOption<ClientSession>,
+    /// Those that take new exchanges, the one that was joined last first.
+    sessions: ArcSwap<Vec<Arc<ClientSession>>>,
     opening: Mutex<Option<Opened>>,
+    /// When the last session was opened.
+    opened: Mutex<Option<Instant>>,
     places: Arc<Semaphore>,
     affinity: Option<HeaderValue>,
     hop: Option<Arc<Tally>>,
@@ -133,8 +141,9 @@ impl Channel {
             mesh,
             config,
             pool,
-            session: ArcSwapOption::empty(),
+            sessions: ArcSwap::default(),
             opening: Mutex::default(),
+            opened: Mutex::default(),
             places: Arc::clone(&places),
             affinity,
             hop,

@@ -41,8 +41,10 @@ impl Balanced {
         self.caller.channel(&uri, CALLEE).unwrap().protocols(alpn)
     }
 
-    fn close_connections(&self) {
+    /// Between calls: what is under way would be lost with its connection.
+    async fn close_connections(&self) {
         self.instances.iter().for_each(|(_, app, _)| app.close_connections());
+        self.place.deserted().await;
     }
 
     /// Calls of each instance's application.
@@ -118,8 +120,7 @@ async fn a_thousand_calls_over_http2_connections_that_come_and_go_and_none_fails
     let channel = balanced.channel(Alpn::H2);
     for _ in 0..10 {
         calls(&channel, SHAPES, 10, 10).await;
-        // Between calls: what is under way would be lost with its connection.
-        balanced.close_connections();
+        balanced.close_connections().await;
     }
     assert!(balanced.calls().iter().all(|calls| *calls > 100), "{:?}", balanced.calls());
     assert!(balanced.handshakes() <= 8, "{}", balanced.handshakes());

@@ -1,7 +1,9 @@
 //! A callee that went and came back: calls renew their session, whatever their kind.
 
+mod drain;
 mod ends;
 mod hinted;
+mod probes;
 mod refused;
 mod restart;
 pub(crate) mod shapes;

@@ -8,10 +8,10 @@ use http::{Method, Request, StatusCode};
 use meshguard_core::delivery::{RECEIPT_LEN, Receipt};
 use tokio::time::sleep;
 
-use super::Shared;
 use super::call::{Failed, attempt};
 use super::exchange::Open;
 use super::request::Source;
+use super::{CallError, Shared};
 use crate::session::{ClientSession, RECEIPTS, path};
 use crate::tls::now;
 
@@ -25,10 +25,10 @@ pub(super) fn drive(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
 
 async fn run(shared: Weak<Shared>, session: Weak<ClientSession>) {
     loop {
-        let due = match session.upgrade() {
-            None => return,
-            Some(session) => session.sender().poll_timeout(),
-        };
+        let Some(held) = session.upgrade() else { return };
+        let due = held.sender().poll_timeout();
+        // A session that is forgotten lives on until its receipts were sent once.
+        let held = due.map(|_| held);
         let wait = match due {
             Some(due) => due.since(now()),
             None => match wait_for_receipts(&session).await {
@@ -37,6 +37,7 @@ async fn run(shared: Weak<Shared>, session: Weak<ClientSession>) {
             },
         };
         sleep(wait).await;
+        drop(held);
         let (Some(shared), Some(session)) = (shared.upgrade(), session.upgrade()) else { return };
         if session.sender().poll_timeout().is_some_and(|due| due <= now()) {
             flush(&shared, &session).await;
@@ -56,16 +57,18 @@ async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
     if receipts.is_empty() {
         return;
     }
-    match post(shared, session, &receipts).await {
-        Posted::Taken => {}
-        // Whoever would take them has forgotten what they confirm.
-        Posted::Unknown if shared.heeds_hint(session) => shared.forget(session),
-        Posted::Unknown | Posted::Failed => {
-            sleep(BACK_OFF).await;
-            if session.is_open(now()) {
-                session.sender().receipts_lost(receipts, now());
-            }
+    for apart in [false, true, true] {
+        match post(shared, session, &receipts, apart).await {
+            Posted::Taken => return,
+            Posted::Unknown if shared.has(session) => {} // it may live at another instance
+            // Whoever would take them has forgotten what they confirm.
+            Posted::Unknown => return,
+            Posted::Failed => break,
         }
+    }
+    sleep(BACK_OFF).await;
+    if session.is_open(now()) && shared.has(session) {
+        session.sender().receipts_lost(receipts, now());
     }
 }
 
@@ -81,19 +84,28 @@ async fn post(
     shared: &Arc<Shared>,
     session: &Arc<ClientSession>,
     receipts: &[(u64, Receipt)],
+    apart: bool,
 ) -> Posted {
-    let Ok(uri) = shared.absolute(&path(RECEIPTS)) else { return Posted::Failed };
+    let Ok(request) = request(shared) else { return Posted::Failed };
+    let Ok(lease) = shared.pool.lease_for(session.number, apart).await else {
+        return Posted::Failed;
+    };
     let Ok(open) = Open::begin(shared, session, None, None) else { return Posted::Failed };
-    let mut request = Request::new(());
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
     let (parts, ()) = request.into_parts();
     let source = Source::Known(body(receipts), None);
-    match attempt(open, parts, source, None).await {
+    match attempt(lease, open, parts, source, None).await {
         Ok(response) if response.status() == StatusCode::NO_CONTENT => Posted::Taken,
-        Err(Failed::Renew(_)) => Posted::Unknown,
-        Ok(_) | Err(Failed::Call(_)) => Posted::Failed,
+        Err(Failed::Renew(..)) => Posted::Unknown,
+        Ok(_) | Err(Failed::Call(_) | Failed::Unsent(..)) => Posted::Failed,
     }
+}
+
+/// A request that brings receipts, or none: then it asks whether the session lives.
+pub(super) fn request(shared: &Shared) -> Result<Request<()>, CallError> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = shared.absolute(&path(RECEIPTS))?;
+    Ok(request)
 }
 
 /// `u64 seq ‖ receipt`, repeated.

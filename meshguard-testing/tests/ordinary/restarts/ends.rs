@@ -88,9 +88,7 @@ fn quarantining() -> String {
 
 async fn quarantined(callee: &Mesh, told: &Told, channel: &Channel) {
     let key = EdgeKey::Caller(CALLER);
-    let cut_off = |event: &Event| {
-        matches!(event, Event::Applied(a) if a.edge == key && a.kind == ActionKind::Quarantine)
-    };
+    let cut_off = |event: &Event| matches!(event, Event::Applied(a) if a.edge == key && a.kind == ActionKind::Quarantine);
     soon(async {
         while !callee.edges().iter().any(|edge| edge.edge == key) {
             http::call(channel, http::get("/known/10")).await.answer();

@@ -23,7 +23,8 @@ fn hint(status: StatusCode, grpc: bool) -> Fault {
 
 #[tokio::test]
 async fn a_hint_is_known_by_its_header_alone() {
-    let forms = [(StatusCode::UNAUTHORIZED, false), (StatusCode::OK, true), (StatusCode::OK, false)];
+    let forms =
+        [(StatusCode::UNAUTHORIZED, false), (StatusCode::OK, true), (StatusCode::OK, false)];
     for (status, grpc) in forms.into_iter().chain([(StatusCode::BAD_GATEWAY, false)]) {
         for alpn in [Alpn::H2, Alpn::Http11] {
             let rig = Rig::new("", alpn).await;

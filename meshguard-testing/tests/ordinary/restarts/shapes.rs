@@ -85,9 +85,7 @@ async fn sent(
 ) -> Result<(), Failed> {
     match http::call(channel, request).await {
         http::Got::Answer(StatusCode::OK, body) if body == Bytes::copy_from_slice(expect) => Ok(()),
-        http::Got::Failed(error) => {
-            Err(Failed { text: error.to_string(), error: Some(error) })
-        }
+        http::Got::Failed(error) => Err(Failed { text: error.to_string(), error: Some(error) }),
         got => Err(failed(format!("{got:?}"))),
     }
 }
