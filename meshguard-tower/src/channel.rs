@@ -11,6 +11,7 @@ mod registry;
 mod reply;
 mod request;
 mod seen;
+mod shutdown;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,7 +34,10 @@ use tower_service::Service;
 
 pub use error::{CallError, CallErrorKind, ChannelError};
 pub(crate) use registry::Registry;
+#[cfg(test)]
+pub(crate) use reply::READ_ON;
 pub(crate) use reply::ReplyHook;
+pub(crate) use shutdown::shut_down;
 
 use crate::body::{Incoming, Outgoing};
 use crate::error::{BoxError, DeliveryError};
@@ -229,6 +233,33 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.0.size_hint()
+    }
+}
+
+impl Shared {
+    /// The same way without a session, for what the channel owes when it is gone.
+    fn heir(&self) -> Self {
+        Self {
+            mesh: self.mesh.clone(),
+            config: self.config.clone(),
+            pool: self.pool.clone(),
+            session: ArcSwapOption::empty(),
+            opening: Mutex::default(),
+            places: Arc::clone(&self.places),
+            affinity: self.affinity.clone(),
+            hop: self.hop.clone(),
+            last_callee: ArcSwap::new(self.last_callee.load_full()),
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// The receipts that wait go out although nobody calls any more.
+    fn drop(&mut self) {
+        let session = self.session.swap(None);
+        if let Some(session) = session.filter(|s| s.sender().receipts_waiting() > 0) {
+            driver::flush_last(&Arc::new(self.heir()), session);
+        }
     }
 }
 

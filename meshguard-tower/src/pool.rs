@@ -28,6 +28,8 @@ use connect::Dialer;
 
 pub use error::ConnectError;
 pub(crate) use error::SendError;
+#[cfg(test)]
+pub(crate) use limits::MAX_HEAD;
 pub(crate) use limits::PoolLimits;
 pub(crate) use reply::Reply;
 
@@ -115,6 +117,14 @@ where
                 }
             }
         }
+    }
+
+    /// Closes the connections that carry nothing now; the others close with what they carry.
+    /// Waits until all have said goodbye.
+    pub(crate) async fn close(&self) {
+        let idle = self.0.state().empty();
+        drop(idle); // without the lock
+        self.0.dialer.deserted().await;
     }
 
     async fn send_over(

@@ -9,6 +9,8 @@ mod handshake;
 mod server;
 mod store;
 
+#[cfg(test)]
+pub(crate) use client::MARGIN;
 pub(crate) use client::{ClientSession, Opening};
 pub use error::{SessionError, SessionRefusal};
 pub(crate) use server::ServerSession;

@@ -65,9 +65,12 @@ impl Shared {
             let opened = timeout(HANDSHAKE_TIME, handshake(&shared, rule)).await;
             let session = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()))?;
             shared.mesh.pins().add(session.peer.id());
-            shared.mesh.0.channels.add(&session);
-            shared.session.store(Some(Arc::clone(&session)));
+            shared.mesh.0.channels.add(&shared, &session);
+            let old = shared.session.swap(Some(Arc::clone(&session)));
             driver::drive(&shared, &session);
+            if let Some(old) = old {
+                driver::flush_last(&shared, old);
+            }
             Ok(session)
         });
         let interrupted = || SessionError::Protocol("the runtime is shutting down").into();

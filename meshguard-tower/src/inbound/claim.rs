@@ -119,6 +119,7 @@ pub(super) fn may_carry(
 ) -> Result<(), &'static str> {
     let (outer, caller) = (connection.peer().id(), session.peer.id());
     if outer == caller {
+        connection.carries(&session.carriers);
         return Ok(());
     }
     if !policy.is_hop(outer) {
