@@ -12,6 +12,7 @@ mod registry;
 mod reply;
 mod request;
 mod seen;
+mod shutdown;
 mod untouched;
 
 use std::fmt;
@@ -34,8 +35,15 @@ use tokio_util::sync::PollSemaphore;
 use tower_service::Service;
 
 pub use error::{CallError, CallErrorKind, ChannelError};
+#[cfg(test)]
+pub(crate) use join::{MAX_SESSIONS, PROBE_TIME, PROVEN_FOR};
+#[cfg(test)]
+pub(crate) use open::OPEN_AT_MOST;
 pub(crate) use registry::Registry;
+#[cfg(test)]
+pub(crate) use reply::READ_ON;
 pub(crate) use reply::ReplyHook;
+pub(crate) use shutdown::shut_down;
 
 use crate::body::{Incoming, Outgoing};
 use crate::error::BoxError;
@@ -238,6 +246,37 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.0.size_hint()
+    }
+}
+
+impl Shared {
+    /// The same way without a session, for what the channel owes when it is gone.
+    fn heir(&self) -> Self {
+        Self {
+            mesh: self.mesh.clone(),
+            config: self.config.clone(),
+            pool: self.pool.clone(),
+            sessions: ArcSwap::default(),
+            opening: Mutex::default(),
+            opened: Mutex::default(),
+            places: Arc::clone(&self.places),
+            affinity: self.affinity.clone(),
+            hop: self.hop.clone(),
+            last_callee: ArcSwap::new(self.last_callee.load_full()),
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// The receipts that wait go out although nobody calls any more.
+    fn drop(&mut self) {
+        let sessions = self.sessions.swap(Arc::default());
+        let owing = sessions.iter().filter(|s| s.sender().receipts_waiting() > 0);
+        let owing: Vec<_> = owing.cloned().collect();
+        if !owing.is_empty() {
+            let heir = Arc::new(self.heir());
+            owing.into_iter().for_each(|session| driver::flush_last(&heir, session));
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) use ask::{Asked, read};
 pub(crate) use binding::Binding;
 pub use error::ConnectError;
 pub(crate) use error::SendError;
+#[cfg(test)]
+pub(crate) use limits::MAX_HEAD;
 pub(crate) use limits::PoolLimits;
 pub(crate) use reply::Reply;
 
@@ -174,6 +176,14 @@ where
         request: Request<B>,
     ) -> Result<Response<Reply>, Failed<B>> {
         self.send_from(lease, request, h1::Home::Pool(Arc::downgrade(&self.0))).await
+    }
+
+    /// Closes the connections that carry nothing now; the others close with what they carry.
+    /// Waits until all have said goodbye.
+    pub(crate) async fn close(&self) {
+        let idle = self.0.state().empty();
+        drop(idle); // without the lock
+        self.0.dialer.deserted().await;
     }
 
     async fn send_from(

@@ -10,6 +10,8 @@ mod handshake;
 mod server;
 mod store;
 
+#[cfg(test)]
+pub(crate) use client::MARGIN;
 pub(crate) use client::{ClientSession, Opening};
 pub(crate) use ended::NotLive;
 pub use error::{SessionError, SessionRefusal};

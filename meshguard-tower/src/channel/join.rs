@@ -22,14 +22,14 @@ use crate::session::{AFFINITY, ClientSession, MAX_HANDSHAKE, SessionError};
 use crate::tls::now;
 
 /// Sessions of one channel at a time.
-pub(super) const MAX_SESSIONS: usize = 8;
+pub(crate) const MAX_SESSIONS: usize = 8;
 
 /// A body that cannot be sent again goes out in a session only if that has given a proven answer
 /// within so long; else the callee is asked first.
-const PROVEN_FOR: Duration = Duration::from_secs(5);
+pub(crate) const PROVEN_FOR: Duration = Duration::from_secs(5);
 
 /// The callee has so long to say whether it knows a session; then the call goes out without.
-const PROBE_TIME: Duration = Duration::from_secs(2);
+pub(crate) const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// Connections that are lost before a call gives up.
 const TRIES: usize = 4;
@@ -154,18 +154,20 @@ impl Shared {
     /// Takes a session that was opened just now.
     pub(super) fn adopt(self: &Arc<Self>, binding: &Binding, session: &Arc<ClientSession>) {
         self.mesh.pins().add(session.peer.id());
-        self.mesh.0.channels.add(session);
+        self.mesh.0.channels.add(self, session);
         if self.config.via.is_none() {
             binding.bind(session.number);
         }
         let now = now();
-        self.sessions.rcu(|sessions| {
+        let before = self.sessions.rcu(|sessions| {
             let mut all: Vec<_> = vec![Arc::clone(session)];
             all.extend(sessions.iter().filter(|s| s.is_open(now)).cloned());
             all.truncate(if self.config.via.is_some() { 1 } else { MAX_SESSIONS });
             all
         });
         driver::drive(self, session);
+        let left = before.iter().filter(|s| !self.has(s));
+        left.for_each(|session| driver::flush_last(self, Arc::clone(session)));
     }
 
     /// Takes no new exchanges in a session any more.

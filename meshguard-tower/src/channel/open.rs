@@ -32,7 +32,7 @@ const MAX_POSTS: usize = 3;
 
 /// Through a hop, which may hint as often as it likes, a session is opened at most so often: calls
 /// wait.
-const OPEN_AT_MOST: Duration = Duration::from_secs(1);
+pub(crate) const OPEN_AT_MOST: Duration = Duration::from_secs(1);
 
 /// What came of opening a session over one connection.
 pub(super) enum Opening {

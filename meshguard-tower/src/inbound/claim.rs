@@ -139,6 +139,7 @@ pub(super) fn may_carry(
 ) -> Result<(), NotCarried> {
     let (outer, caller) = (connection.peer().id(), session.peer.id());
     if outer == caller {
+        connection.carries(&session.carriers);
         return Ok(());
     }
     if !policy.is_hop(outer) {

@@ -54,6 +54,11 @@ impl<B> State<B> {
         Self { h2: None, idle: Vec::new(), speaks_h1: false, connecting: None, reaper: None }
     }
 
+    /// Takes all connections that it keeps.
+    pub(super) fn empty(&mut self) -> (Option<h2::Handle<B>>, Vec<h1::Conn<B>>) {
+        (self.h2.take(), std::mem::take(&mut self.idle))
+    }
+
     /// Whether no connection is there that could carry a request.
     #[cfg(test)]
     pub(super) fn is_worn(&self) -> bool {

@@ -11,6 +11,7 @@ use rustls::HandshakeKind;
 use rustls::client::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,6 +28,17 @@ pub(crate) struct Dialer {
     tls: TlsContext,
     /// Kept while the generation is the same: it holds the tickets.
     aim: Mutex<Option<Aim>>,
+    /// Connections whose tasks run.
+    live: watch::Sender<usize>,
+}
+
+/// A connection's task runs until this is dropped.
+pub(super) struct Live(watch::Sender<usize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live -= 1);
+    }
 }
 
 #[derive(Clone)]
@@ -51,7 +63,19 @@ pub(crate) struct Proof {
 
 impl Dialer {
     pub(crate) fn new(tls: TlsContext, target: Target, limits: PoolLimits) -> Self {
-        Self { target, limits, tls, aim: Mutex::new(None) }
+        Self { target, limits, tls, aim: Mutex::new(None), live: watch::Sender::new(0) }
+    }
+
+    /// A connection's task begins.
+    pub(super) fn live(&self) -> Live {
+        self.live.send_modify(|live| *live += 1);
+        Live(self.live.clone())
+    }
+
+    /// Waits until no connection's task runs.
+    pub(super) async fn deserted(&self) {
+        // The sender is here.
+        let _ = self.live.subscribe().wait_for(|live| *live == 0).await;
     }
 
     /// Whether a connection can carry another request: it was made with the credentials in use,

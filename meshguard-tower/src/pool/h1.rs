@@ -48,7 +48,9 @@ where
             .map_err(|error| ConnectError::Http(Arc::new(error)))?;
         let retired = CancellationToken::new();
         let guard = retired.clone().drop_guard();
+        let live = dialer.live();
         tokio::spawn(async move {
+            let _live = live;
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(target: "meshguard::pool", %error, "connection ended");

@@ -21,7 +21,7 @@ use crate::observe::{Edges, Tally};
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
 /// A new session is opened so long before the receiver would refuse exchanges.
-const MARGIN: Duration = Duration::from_secs(300);
+pub(crate) const MARGIN: Duration = Duration::from_secs(300);
 
 /// Numbers the sessions of this process, from 1.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -41,6 +41,8 @@ pub(crate) struct ClientSession {
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
+    /// Held while receipts are posted.
+    pub(crate) posting: tokio::sync::Mutex<()>,
     /// Where the callee's instance is measured.
     pub(crate) callee: Arc<Tally>,
     /// The callee's instance, as it names itself.
@@ -187,6 +189,7 @@ impl Opening {
             opened: Instant::now(),
             affinity: self.affinity,
             owes: Arc::default(),
+            posting: tokio::sync::Mutex::default(),
             sender: Mutex::new(Sender::new(theirs.window)),
             ended,
         })

@@ -20,7 +20,9 @@ use super::{
     HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
     MAX_SESSIONS_PER_PRINCIPAL, ServerSession, SessionRefusal,
 };
+use crate::connection::Carriers;
 use crate::control::Gate;
+use crate::ledger::Ledger;
 use crate::rejudge::Change;
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
@@ -32,6 +34,7 @@ pub(crate) struct Sessions {
     live: RwLock<Live>,
     pending: Mutex<HashMap<Sid, Pending>>,
     gate: Arc<Gate>,
+    ledger: Option<Ledger>,
     /// What the sessions came to that are gone.
     closed: Arc<Mutex<Closed>>,
     /// Requests that were answered *renew*.
@@ -69,10 +72,11 @@ impl Sessions {
         instance: Arc<str>,
         ledger_key: [u8; 32],
         gate: Arc<Gate>,
+        ledger: Option<Ledger>,
     ) -> Self {
         let (live, pending) = (RwLock::default(), Mutex::default());
         let (closed, renewals) = (Arc::default(), AtomicU64::new(0));
-        Self { tls, instance, ledger_key, live, pending, gate, closed, renewals }
+        Self { tls, instance, ledger_key, live, pending, gate, ledger, closed, renewals }
     }
 
     /// The session of that name, if it takes new exchanges.
@@ -103,13 +107,21 @@ impl Sessions {
     /// What all sessions came to, those that are gone included.
     pub(crate) fn sums(&self) -> Closed {
         // Kept alive until the sum is made, so that none is missed or counted twice.
-        let live: Vec<_> = {
-            let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-            live.open.iter().filter_map(Weak::upgrade).collect()
-        };
+        let live = self.not_gone();
         let mut sum = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter().for_each(|session| sum.add(session.sums()));
         sum
+    }
+
+    /// All that are not gone, whether they take new exchanges or not.
+    pub(crate) fn not_gone(&self) -> Vec<Arc<ServerSession>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.open.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// This service is over: nobody confirms its answers any more.
+    pub(crate) fn close(&self) {
+        self.not_gone().iter().for_each(|session| session.close());
     }
 
     /// The live sessions.
@@ -303,6 +315,8 @@ impl Sessions {
             withdrawn: OnceLock::new(),
             caller,
             hop,
+            carriers: Arc::new(Carriers::new()),
+            ledger: self.ledger.clone(),
             closed: Arc::clone(&self.closed),
             receiver: Mutex::new(Receiver::new(WINDOW)),
         }))

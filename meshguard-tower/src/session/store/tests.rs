@@ -10,7 +10,7 @@ use crate::session::Opening;
 use crate::tls::now;
 
 fn sessions(rig: &Rig) -> Sessions {
-    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default())
+    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default(), None)
 }
 
 /// An outer peer, or a principal.
