@@ -52,8 +52,11 @@ async fn wait_for_receipts(session: &Weak<ClientSession>) -> Option<()> {
 }
 
 async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
-    let receipts = session.sender().take_receipts();
-    if receipts.is_empty() {
+    let (receipts, tells) = {
+        let mut sender = session.sender();
+        (sender.take_receipts(), sender.has_void())
+    };
+    if receipts.is_empty() && !tells {
         return;
     }
     match post(shared, session, &receipts).await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use meshguard_core::delivery::{Failure, Outcome};
 
-use crate::error::{BoxError, DeliveryError};
+use crate::error::{BoxError, DeliveryError, Said};
 use crate::pool::ConnectError;
 use crate::session::SessionError;
 
@@ -31,8 +31,14 @@ pub enum CallErrorKind {
     Session(SessionError),
     /// The callee has spoken the delivery protocol before, and now does not. Nothing was sent.
     Downgrade,
-    /// The request cannot be sent: its URI or its body.
+    /// The request cannot be sent: its URI or its head.
     Request(&'static str),
+    /// The request's own body broke off, or cannot be sent as it is: a message above the callee's
+    /// limit, or one that is none of gRPC.
+    Body(DeliveryError),
+    /// The callee refused the request before it acted on it, over a direct connection: its HTTP
+    /// parser did, or its layer, which names a decision. It can be sent again as far as that goes.
+    Refused(StatusCode),
     /// The connection was lost before an answer came.
     NoAnswer,
     /// The answer carries no proof: the callee, a hop, or anybody on the path may have made it.
@@ -78,6 +84,8 @@ impl CallErrorKind {
             Self::Session(_) => "session",
             Self::Downgrade => "downgrade",
             Self::Request(_) => "request",
+            Self::Body(error) => error.kind().as_str(),
+            Self::Refused(_) => "refused",
             Self::NoAnswer => "no-answer",
             Self::Unproven(_) => "unproven",
             Self::BadProof(_) => "bad-proof",
@@ -110,6 +118,11 @@ impl CallError {
         &self.0.kind
     }
 
+    /// Whether a limit of the callee's stands in the way of the request's own body.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self.kind(), CallErrorKind::Body(error) if error.exceeded().is_some())
+    }
+
     /// What is known of the request: only [`Outcome::NotDelivered`] says that sending it again
     /// is safe whatever it does.
     #[must_use]
@@ -129,6 +142,8 @@ impl fmt::Display for CallError {
                 )?;
             }
             CallErrorKind::Request(what) => write!(f, "the request cannot be sent: {what}")?,
+            CallErrorKind::Body(error) => write!(f, "the request's body: {error}")?,
+            CallErrorKind::Refused(s) => write!(f, "the callee refused the request with {s}")?,
             CallErrorKind::NoAnswer => f.write_str("no answer came")?,
             CallErrorKind::Unproven(s) => write!(f, "the answer ({s}) carries no proof")?,
             CallErrorKind::BadProof(s) => write!(f, "the proof of the answer ({s}) does not hold")?,
@@ -142,7 +157,7 @@ impl fmt::Display for CallError {
             CallErrorKind::Restricted => f.write_str("the loop has cut this callee off")?,
         }
         if let Some(source) = &self.0.source {
-            write!(f, " ({source})")?;
+            write!(f, " ({})", Said(&**source))?;
         }
         write!(f, "; the request is {}", self.0.outcome)
     }
@@ -176,7 +191,7 @@ impl fmt::Debug for CallError {
 impl StdError for CallError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match (&self.0.kind, &self.0.source) {
-            (CallErrorKind::Answer(error), _) => Some(error),
+            (CallErrorKind::Answer(error) | CallErrorKind::Body(error), _) => Some(error),
             (CallErrorKind::Session(error), _) => Some(error),
             (_, Some(source)) => Some(&**source),
             (_, None) => None,

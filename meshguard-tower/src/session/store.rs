@@ -28,6 +28,8 @@ pub(crate) struct Sessions {
     tls: TlsContext,
     instance: Arc<str>,
     ledger_key: [u8; 32],
+    /// The longest gRPC message that this service takes.
+    message: usize,
     live: RwLock<Live>,
     pending: Mutex<HashMap<Sid, Pending>>,
     gate: Arc<Gate>,
@@ -63,10 +65,11 @@ impl Sessions {
         tls: TlsContext,
         instance: Arc<str>,
         ledger_key: [u8; 32],
+        message: usize,
         gate: Arc<Gate>,
     ) -> Self {
-        let (live, pending) = (RwLock::default(), Mutex::default());
-        Self { tls, instance, ledger_key, live, pending, gate, closed: Arc::default() }
+        let (live, pending, closed) = (RwLock::default(), Mutex::default(), Arc::default());
+        Self { tls, instance, ledger_key, message, live, pending, gate, closed }
     }
 
     /// The live session of that name.
@@ -132,6 +135,12 @@ impl Sessions {
         let session = opened.map_err(|e| (e, pending.tls.drain()))?;
         self.insert(&session, now).map_err(|e| (e, Vec::new()))?;
         Ok(Step { sid, answer: pending.tls.drain(), opened: Some(session) })
+    }
+
+    /// Ends a session: it takes no new exchanges, and those under way go on. Returns whether it
+    /// was live.
+    pub(crate) fn end(&self, sid: &Sid) -> bool {
+        self.retain(|session| session.sid != *sid) > 0
     }
 
     /// Ends the sessions whose time is over; how many.
@@ -256,6 +265,7 @@ impl Sessions {
         let cover = Cover::new(policy.covered_headers().iter().cloned());
         let mut ours =
             Settings::new(sid, self.instance.to_string(), self.ledger_key, cover.clone(), seal);
+        ours.message = self.message;
         ours.suite = Some(suite);
         tls.say(ours.to_json().as_bytes()).map_err(SessionRefusal::Handshake)?;
         let keys = derive(tls, &sid, suite).ok_or(SessionRefusal::Protocol("no keys"))?;
@@ -271,6 +281,7 @@ impl Sessions {
             cover,
             answer_cover: theirs.cover,
             record: theirs.record,
+            message: theirs.message,
             held: Arc::default(),
             ended: AtomicBool::new(false),
             withdrawn: OnceLock::new(),
