@@ -150,6 +150,7 @@ async fn handshake(
         &config.callee,
         Arc::clone(&of_mesh.instance),
         of_mesh.ledger_key,
+        shared.mesh.message_limit(),
         seal,
         shared.affinity.clone(),
     )?;
