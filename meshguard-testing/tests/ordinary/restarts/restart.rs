@@ -82,30 +82,34 @@ async fn streams_that_meet_a_restart_together_share_one_session() {
 
 #[tokio::test]
 async fn behind_a_hop_a_restart_costs_at_most_the_first_call_that_cannot_be_repeated() {
-    for more in ["", MAC] {
-        for (alpn, shape) in shapes::all() {
-            let mut callee = Restarting::new(more).await;
-            let hop = callee.hop().await;
-            let caller = callee.caller();
-            let channel = crate::rig::through(&caller, &hop, alpn);
-            Shape::Get.call(&channel).await.unwrap();
-            for _ in 0..2 {
-                // At once: the session is younger than a hop may have it renewed.
-                callee.restart().await;
-                let repeated = shape == Shape::Get;
-                if let Err(failed) = shape.call(&channel).await {
-                    assert!(!repeated, "{shape:?} over {alpn:?}: {failed:?}");
-                    let unproven = Outcome::Indeterminate(Unknown::Unproven);
-                    assert_eq!(failed.outcome(), Some(unproven), "{shape:?}: {failed:?}");
-                }
-                let got = shape.call(&channel).await;
-                assert!(got.is_ok(), "{shape:?} over {alpn:?}: {got:?}");
-            }
-            let counts = caller.counts();
-            assert!(counts.balances() && counts.open == 0, "{counts:?}");
-            assert!(counts.indeterminate <= 2, "{shape:?} over {alpn:?}: {counts:?}");
-        }
+    // Side by side: each waits for its turn to open a session.
+    let all = ["", MAC].into_iter().flat_map(|more| shapes::all().map(move |(a, s)| (more, a, s)));
+    let running = all.map(|(more, alpn, shape)| tokio::spawn(behind_a_hop(more, alpn, shape)));
+    for done in futures_util::future::join_all(running).await {
+        done.unwrap();
     }
+}
+
+async fn behind_a_hop(more: &str, alpn: Alpn, shape: Shape) {
+    let mut callee = Restarting::new(more).await;
+    let hop = callee.hop().await;
+    let caller = callee.caller();
+    let channel = crate::rig::through(&caller, &hop, alpn);
+    Shape::Get.call(&channel).await.unwrap();
+    for _ in 0..2 {
+        // At once: the session is younger than a hop may have it renewed.
+        callee.restart().await;
+        if let Err(failed) = shape.call(&channel).await {
+            assert!(shape != Shape::Get, "{shape:?} over {alpn:?}: {failed:?}");
+            let unproven = Outcome::Indeterminate(Unknown::Unproven);
+            assert_eq!(failed.outcome(), Some(unproven), "{shape:?}: {failed:?}");
+        }
+        let got = shape.call(&channel).await;
+        assert!(got.is_ok(), "{shape:?} over {alpn:?}: {got:?}");
+    }
+    let counts = caller.counts();
+    assert!(counts.balances() && counts.open == 0, "{counts:?}");
+    assert!(counts.indeterminate <= 2, "{shape:?} over {alpn:?}: {counts:?}");
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ pub(crate) fn all() -> impl Iterator<Item = (Alpn, Shape)> {
 /// Why a call failed.
 #[derive(Debug)]
 pub(crate) struct Failed {
+    #[expect(dead_code, reason = "shown by `Debug`")]
     pub(crate) text: String,
     pub(crate) error: Option<CallError>,
 }
