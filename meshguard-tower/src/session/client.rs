@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use meshguard_core::baseline::EdgeKey;
@@ -14,6 +14,7 @@ use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::handshake::InMemory;
 use super::{LIFETIME, SessionError};

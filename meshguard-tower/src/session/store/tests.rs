@@ -152,6 +152,8 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         withdrawn: OnceLock::new(),
         caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
         hop: None,
+        carriers: Arc::new(crate::connection::Carriers::new()),
+        ledger: None,
         closed: Arc::default(),
         receiver: Mutex::new(Receiver::new(1)),
     })
