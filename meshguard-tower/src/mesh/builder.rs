@@ -301,6 +301,7 @@ impl MeshBuilder {
         };
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
+        let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
@@ -353,7 +354,7 @@ impl MeshBuilder {
             watching: Mutex::default(),
             stopped: AtomicBool::new(false),
         }));
-        mesh.0.expectations.replace(&mesh.policy(), now());
+        mesh.0.expectations.replace(&mesh.policy(), mesh.id(), now());
         mesh.started();
         Ok(mesh)
     }
