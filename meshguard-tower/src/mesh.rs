@@ -223,6 +223,13 @@ impl Mesh {
         self.0.sessions.len()
     }
 
+    /// How many requests this service answered *renew*: they came in sessions that were not live
+    /// here. Each is logged with its reason (target `meshguard::session`).
+    #[must_use]
+    pub fn renewals_asked(&self) -> u64 {
+        self.0.sessions.renewals()
+    }
+
     /// How many sessions this service sends on.
     #[must_use]
     pub fn sessions_out(&self) -> usize {

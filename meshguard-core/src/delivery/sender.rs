@@ -135,6 +135,7 @@ impl Sender {
 
     /// Ends an attempt whose exchange is begun again in another session, and counts there.
     pub fn taken_back(&mut self, mut ticket: Ticket) {
+        self.name_void(ticket.seq);
         self.release(&mut ticket);
         self.owe_again(&mut ticket);
         if !ticket.own {
@@ -144,11 +145,15 @@ impl Sender {
 
     /// Ends an exchange of which not a byte was sent.
     pub fn end_unsent(&mut self, ticket: Ticket) {
+        self.name_void(ticket.seq);
+        self.end(ticket, Outcome::NotDelivered);
+    }
+
+    fn name_void(&mut self, seq: u64) {
         if self.void.len() < MAX_VOID {
-            self.void.push(ticket.seq);
+            self.void.push(seq);
             self.void.sort_unstable();
         }
-        self.end(ticket, Outcome::NotDelivered);
     }
 
     /// The application has consumed an answer whole.
@@ -344,7 +349,9 @@ mod tests {
         assert_eq!((counts.begun, open), (1, 1));
         s.end(b, Outcome::Delivered);
         assert_eq!(s.counts(), Counts::of(Outcome::Delivered));
-        assert_eq!(s.begin(T).unwrap().1.low, 3, "neither holds the window");
+        let (c, admission) = s.begin(T).unwrap();
+        assert_eq!(admission.low, 3, "neither holds the window");
+        assert_eq!(c.void(), [1], "this receiver may not have seen it");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use meshguard_core::delivery::{RECEIPT_LEN, Receipt};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::Shared;
 use super::call::{Failed, attempt};
 use super::exchange::Open;
 use super::request::Source;
+use super::{CallError, Shared};
 use crate::session::{ClientSession, RECEIPTS, path};
 use crate::tls::now;
 
@@ -130,13 +130,12 @@ async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) -> Flushed {
         return Flushed::Nothing;
     }
     let mut going = Receipts { of: session, receipts };
-    let posted = timeout(POST_TIME, post(shared, session, &going.receipts)).await;
+    let posted = timeout(POST_TIME, deliver(shared, session, &going.receipts)).await;
     match posted.unwrap_or(Posted::Failed) {
         Posted::Taken => Flushed::Taken(std::mem::take(&mut going.receipts).len() as u64),
         // Whoever would take them has forgotten what they confirm.
-        Posted::Unknown if shared.heeds_hint(session) => {
+        Posted::Unknown if !shared.has(session) => {
             going.receipts.clear();
-            shared.forget(session);
             Flushed::Unknown
         }
         Posted::Unknown | Posted::Failed => Flushed::Failed,
@@ -151,23 +150,52 @@ enum Posted {
     Failed,
 }
 
-async fn post(
+/// Over a connection where the session was proven, if there is one. Else it may live at another
+/// instance than the one that is met: new connections may meet that.
+async fn deliver(
     shared: &Arc<Shared>,
     session: &Arc<ClientSession>,
     receipts: &[(u64, Receipt)],
 ) -> Posted {
-    let Ok(uri) = shared.absolute(&path(RECEIPTS)) else { return Posted::Failed };
-    let Ok(open) = Open::begin(shared, session, None, None) else { return Posted::Failed };
-    let mut request = Request::new(());
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    let had = shared.has(session);
+    for apart in [false, true, true] {
+        match post(shared, session, receipts, apart).await {
+            Posted::Unknown if shared.config.via.is_none() && had == shared.has(session) => {}
+            posted => return posted,
+        }
+    }
+    Posted::Unknown
+}
+
+async fn post(
+    shared: &Arc<Shared>,
+    session: &Arc<ClientSession>,
+    receipts: &[(u64, Receipt)],
+    apart: bool,
+) -> Posted {
+    let Ok(request) = request(shared) else { return Posted::Failed };
+    let Ok(lease) = shared.pool.lease_for(session.number, apart).await else {
+        return Posted::Failed;
+    };
+    let Ok(open) = Open::begin(shared, session, None, None) else {
+        shared.pool.give_back(lease);
+        return Posted::Failed;
+    };
     let (parts, ()) = request.into_parts();
     let source = Source::Known(body(receipts), None);
-    match attempt(open, parts, source, None).await {
+    match attempt(lease, open, parts, source, None).await {
         Ok(response) if response.status() == StatusCode::NO_CONTENT => Posted::Taken,
-        Err(Failed::Renew(_)) => Posted::Unknown,
-        Ok(_) | Err(Failed::Call(_)) => Posted::Failed,
+        Err(Failed::Renew(..)) => Posted::Unknown,
+        Ok(_) | Err(Failed::Call(_) | Failed::Unsent(..)) => Posted::Failed,
     }
+}
+
+/// A request that brings receipts, or none: then it asks whether the session lives.
+pub(super) fn request(shared: &Shared) -> Result<Request<()>, CallError> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = shared.absolute(&path(RECEIPTS))?;
+    Ok(request)
 }
 
 /// `u64 seq ‖ receipt`, repeated.

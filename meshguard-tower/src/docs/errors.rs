@@ -31,6 +31,7 @@ macro_rules! all {
 
 all!(calls, CallErrorKind, {
     CallErrorKind::Connect => CallErrorKind::Connect,
+    CallErrorKind::Refused(_) => CallErrorKind::Refused(tls::Alert(44)),
     CallErrorKind::Session(_) => CallErrorKind::Session(SessionError::Split),
     CallErrorKind::Downgrade => CallErrorKind::Downgrade,
     CallErrorKind::Request(_) => CallErrorKind::Request(""),

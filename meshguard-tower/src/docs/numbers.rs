@@ -156,6 +156,7 @@ fn a_channels_limits_are_as_documented() {
         &[
             ("HTTP/1.1 connections", &[count(limits.max_h1), count(limits.max_idle_h1)]),
             ("HTTP/2 connections", &[word("1")]),
+            ("sessions", &[count(channel::MAX_SESSIONS), word("1")]),
             ("bytes of an answer's head", &[bytes(pool::MAX_HEAD)]),
         ],
     );
@@ -188,6 +189,11 @@ fn deadlines_are_as_documented() {
                 "an answer that its caller dropped unread",
                 &[time(channel::READ_ON), bytes(MAX_KNOWN)],
             ),
+            (
+                "asking a callee whether it knows the session",
+                &[time(channel::PROBE_TIME), time(channel::PROVEN_FOR)],
+            ),
+            ("opening a session through a hop", &[time(channel::OPEN_AT_MOST)]),
             ("receipts that find no request to ride on", &[time(FLUSH)]),
             ("an answer's receipt", &[time(control::RECEIPT_DUE)]),
             ("`mesh.shutdown()`", &[shutdown.clone(), shutdown]),

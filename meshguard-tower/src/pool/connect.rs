@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Version;
+use rustls::HandshakeKind;
 use rustls::client::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::binding::{Binding, Watched};
 use super::limits::{MAX_ADDRESSES, PoolLimits};
 use super::{ConnectError, Target, Via};
 use crate::tls::{HandshakeErrorKind, TlsContext, classify_io, now};
@@ -47,7 +49,7 @@ struct Aim {
 
 /// A connection on which nothing was said yet.
 pub(crate) struct Link {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: Watched<TlsStream<TcpStream>>,
     pub(crate) proof: Proof,
 }
 
@@ -55,6 +57,7 @@ pub(crate) struct Link {
 #[derive(Clone)]
 pub(crate) struct Proof {
     pub(crate) via: Via,
+    pub(crate) binding: Arc<Binding>,
     generation: u64,
 }
 
@@ -98,7 +101,10 @@ impl Dialer {
             .await?
             .map_err(|error| ConnectError::Handshake(classify_io(&error)))?;
         let via = self.proved(&stream, aim.generation).map_err(ConnectError::Handshake)?;
-        Ok(Link { stream, proof: Proof { via, generation: aim.generation } })
+        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        let binding = Arc::new(Binding::new(resumed));
+        let stream = Watched::new(stream, Arc::clone(&binding));
+        Ok(Link { stream, proof: Proof { via, binding, generation: aim.generation } })
     }
 
     /// `step` within the time for handshakes.
@@ -134,6 +140,11 @@ impl Dialer {
                 aim.insert(Aim { generation, config }).clone()
             }
         }
+    }
+
+    /// The next handshake is a full one.
+    pub(crate) fn forget_tickets(&self) {
+        *self.aim.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Who answered, and what it speaks. Verified again where the credentials were replaced while
