@@ -34,11 +34,14 @@ mod transcript;
 
 pub use crypto::{Aead, AeadError, AeadKey};
 pub use keys::{BodyKey, HeadKey, Proof, ReceiptKey, SessionKeys, context};
-pub use outcome::{Accepted, Counts, Failure, Outcome, Unknown};
+pub use outcome::{Accepted, Answers, Counts, Failure, Outcome, Unknown};
 pub use receipt::{RECEIPT_LEN, Receipt, ReceiptStatus};
-pub use receiver::{Claim, Finding, Receiver, Refusal};
-pub use record::{Decoder, Encoder, Fin, Item, OVERHEAD, RecordError, RecordErrorKind, RecordHead};
-pub use sender::{Admission, Sender, Ticket, WindowFull};
+pub use receiver::{Claim, Finding, GRACE, MAX_AWAITING, Receiver, Refusal};
+pub use record::{
+    Decoder, Encoder, Fin, Item, MAX_SEALED_BYTES, MAX_SEALED_RECORDS, OVERHEAD, RecordError,
+    RecordErrorKind, RecordHead,
+};
+pub use sender::{Admission, FLUSH, Sender, Ticket, WindowFull};
 pub use settings::{Settings, SettingsError};
 pub use sid::Sid;
 pub use suite::{Hash, Suite};

@@ -13,6 +13,8 @@ mod plain;
 
 pub(crate) use eager::{Eager, eager};
 pub(crate) use gather::Gather;
+#[cfg(test)]
+pub(crate) use hold::HOLD_TIME;
 pub(crate) use hold::{Hold, HoldError};
 pub(crate) use incoming::Incoming;
 pub(crate) use incoming::{InHook, Rest, Unread};

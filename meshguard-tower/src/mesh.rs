@@ -6,18 +6,19 @@ mod follow;
 mod operate;
 mod pins;
 mod reload;
+mod shutdown;
 mod tokens;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use meshguard_core::control::Event;
 use meshguard_core::delivery::{
-    Accepted, Counts, Finding as SessionFinding, MAX_KNOWN, ReceiptStatus, Sid,
+    Accepted, Answers, Counts, Finding as SessionFinding, MAX_KNOWN, ReceiptStatus, Sid,
 };
 use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -26,8 +27,11 @@ use tower_layer::Layer as _;
 
 pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
 pub use operate::EdgeStatus;
+#[cfg(test)]
+pub(crate) use pins::MAX_PINS;
 pub(crate) use pins::Pins;
 pub use reload::{PolicyStatus, ReloadError};
+pub use shutdown::{SHUTDOWN_TIME, Shutdown};
 
 use crate::auth::Verifier;
 use crate::channel::{Channel, ChannelError, Registry};
@@ -101,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) channels: Registry,
     files: reload::Files,
     watching: Mutex<Vec<tokio::task::AbortHandle>>,
+    /// Whether the ledger has its last word.
+    stopped: AtomicBool,
 }
 
 impl Mesh {
@@ -217,6 +223,13 @@ impl Mesh {
         self.0.sessions.len()
     }
 
+    /// How many requests this service answered *renew*: they came in sessions that were not live
+    /// here. Each is logged with its reason (target `meshguard::session`).
+    #[must_use]
+    pub fn renewals_asked(&self) -> u64 {
+        self.0.sessions.renewals()
+    }
+
     /// How many sessions this service sends on.
     #[must_use]
     pub fn sessions_out(&self) -> usize {
@@ -226,7 +239,13 @@ impl Mesh {
     /// How many answers of this service their callers have confirmed.
     #[must_use]
     pub fn answers_confirmed(&self) -> u64 {
-        self.0.sessions.sums().confirmed
+        self.answers().confirmed
+    }
+
+    /// What became of this service's answers: confirmed, or why not.
+    #[must_use]
+    pub fn answers(&self) -> Answers {
+        self.0.sessions.sums().answers
     }
 
     /// How many proven exchanges this service has accepted, and how many are dealt with.
@@ -329,6 +348,11 @@ impl Mesh {
     /// Tells of all that a session's receiver has noticed.
     pub(crate) fn notice(&self, session: &ServerSession, edge: Edge<'_>) {
         while let Some(finding) = { session.receiver().poll_finding() } {
+            if let SessionFinding::Unconfirmed { first, last } = finding {
+                session.path().unconfirmed(last - first + 1);
+                session.left_unconfirmed(first, last);
+                continue; // nobody's fault
+            }
             let missing = match finding {
                 SessionFinding::Divergence { first, last } => last - first + 1,
                 SessionFinding::ReceiptOverdue { .. } => 1,

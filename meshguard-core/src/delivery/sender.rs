@@ -13,7 +13,7 @@ const BATCH: usize = 32;
 /// Receipts that have waited so long ride on the next request, however few they are.
 const RIDE: Duration = Duration::from_millis(50);
 /// Receipts that have waited so long get a request of their own.
-const FLUSH: Duration = Duration::from_millis(100);
+pub const FLUSH: Duration = Duration::from_millis(100);
 /// Seqs that ended unsent and are still to be named, at most.
 const MAX_VOID: usize = MAX_ACKS;
 
@@ -127,7 +127,7 @@ impl Sender {
     pub fn end(&mut self, mut ticket: Ticket, outcome: Outcome) {
         self.release(&mut ticket);
         // The request that carried them had no proven answer, so they may not have arrived.
-        self.owed.append(&mut ticket.acks);
+        self.owe_again(&mut ticket);
         if !ticket.own {
             self.counts.end(outcome);
         }
@@ -135,8 +135,9 @@ impl Sender {
 
     /// Ends an attempt whose exchange is begun again in another session, and counts there.
     pub fn taken_back(&mut self, mut ticket: Ticket) {
+        self.name_void(ticket.seq);
         self.release(&mut ticket);
-        self.owed.append(&mut ticket.acks);
+        self.owe_again(&mut ticket);
         if !ticket.own {
             self.counts.take_back();
         }
@@ -144,11 +145,15 @@ impl Sender {
 
     /// Ends an exchange of which not a byte was sent.
     pub fn end_unsent(&mut self, ticket: Ticket) {
+        self.name_void(ticket.seq);
+        self.end(ticket, Outcome::NotDelivered);
+    }
+
+    fn name_void(&mut self, seq: u64) {
         if self.void.len() < MAX_VOID {
-            self.void.push(ticket.seq);
+            self.void.push(seq);
             self.void.sort_unstable();
         }
-        self.end(ticket, Outcome::NotDelivered);
     }
 
     /// The application has consumed an answer whole.
@@ -187,6 +192,20 @@ impl Sender {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How many receipts wait.
+    #[must_use]
+    pub fn receipts_waiting(&self) -> usize {
+        self.acks.len() + self.owed.len()
+    }
+
+    /// What a request carried that had no proven answer has waited long enough.
+    fn owe_again(&mut self, ticket: &mut Ticket) {
+        if !ticket.acks.is_empty() {
+            self.owed.append(&mut ticket.acks);
+            self.waiting_since.get_or_insert(Timestamp::EPOCH);
+        }
     }
 
     fn take_acks(&mut self, now: Timestamp) -> Vec<(u64, Receipt)> {
@@ -308,7 +327,10 @@ mod tests {
         let mut s = Sender::new(64);
         s.consumed(7, receipt(), T);
         let (ticket, _) = s.begin(T + RIDE).unwrap();
+        assert_eq!((s.poll_timeout(), s.receipts_waiting()), (None, 0));
         s.end(ticket, Outcome::Indeterminate(Unknown::NoAnswer));
+        assert!(s.poll_timeout().is_some_and(|due| due < T), "without another answer to wake it");
+        assert_eq!(s.receipts_waiting(), 1);
         assert_eq!(s.take_receipts(), [(7, receipt())]);
         s.receipts_lost(vec![(7, receipt())], T);
         assert_eq!(s.poll_timeout(), Some(T + FLUSH));
@@ -327,7 +349,9 @@ mod tests {
         assert_eq!((counts.begun, open), (1, 1));
         s.end(b, Outcome::Delivered);
         assert_eq!(s.counts(), Counts::of(Outcome::Delivered));
-        assert_eq!(s.begin(T).unwrap().1.low, 3, "neither holds the window");
+        let (c, admission) = s.begin(T).unwrap();
+        assert_eq!(admission.low, 3, "neither holds the window");
+        assert_eq!(c.void(), [1], "this receiver may not have seen it");
     }
 
     #[test]

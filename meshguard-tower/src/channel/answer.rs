@@ -1,6 +1,7 @@
 //! An answer, held against its request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::response::Parts;
 use http::{Response, StatusCode};
@@ -9,6 +10,7 @@ use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
 use meshguard_core::delivery::{
     Decoder, Failure, Outcome, Proof, RECORD, Receipt, ReceiptStatus, Unknown, context, known,
 };
+use tokio::time::timeout;
 
 use super::call::Failed;
 use super::exchange::{Open, unknown};
@@ -19,12 +21,18 @@ use crate::aead::AWS_LC;
 use crate::body::{Hold, HoldError, Incoming, is_grpc, stated_length, unmark_records};
 use crate::error::DeliveryError;
 use crate::inbound::{strip_answer, with_scratch};
-use crate::pool::Reply;
+use crate::pool::{Binding, Reply, read};
 use crate::session::SESSION;
 use crate::tls::now;
 
+/// So much of an answer that asks for another session is read, in so much time.
+const MAX_HINT: usize = 4096;
+const HINT_TIME: Duration = Duration::from_millis(500);
+
 /// What an answer is held against.
 pub(super) struct Verified {
+    /// What it came over.
+    pub(super) binding: Arc<Binding>,
     pub(super) proof: Proof,
     pub(super) sent: Sent,
     /// The request was a HEAD.
@@ -42,8 +50,11 @@ pub(super) async fn take(
     let (field, plan) = match verify(&open, &request.proof, &parts) {
         Ok(verified) => verified,
         Err(None) if renews(&parts) => {
+            // Read, so that the connection can be used again.
+            drop(timeout(HINT_TIME, read(body, MAX_HINT)).await);
+            open.shared.disown(&request.binding, &open.session);
             // On a direct connection the callee itself says that it did not act.
-            return Err(Failed::Renew(open.take_back()));
+            return Err(Failed::Renew(open.take_back(), status));
         }
         Err(None) => {
             let kind = CallErrorKind::Unproven(status);
@@ -55,6 +66,7 @@ pub(super) async fn take(
         }
     };
     open.head_proven();
+    open.shared.proved(&request.binding, &open.session);
     if field.dup {
         let outcome = unknown(Unknown::Duplicate);
         return Err(open.fail(CallError::new(CallErrorKind::Duplicate, outcome)).into());
@@ -111,7 +123,7 @@ fn unread(open: &Open, field: &ResponseField) {
 }
 
 /// What to do with an answer's body.
-enum Plan {
+pub(super) enum Plan {
     /// Held until it is what has this digest.
     Whole([u8; 32]),
     /// Opened with the keys of this context.
@@ -119,7 +131,7 @@ enum Plan {
 }
 
 /// The field and the plan of an answer whose proof holds. `Err(None)`: it carries none.
-fn verify(
+pub(super) fn verify(
     open: &Open,
     request: &Proof,
     parts: &Parts,
@@ -150,9 +162,10 @@ fn verify(
     Ok((field, plan))
 }
 
-fn renews(parts: &Parts) -> bool {
-    parts.status == StatusCode::UNAUTHORIZED
-        && parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
+/// Whether an answer without proof asks for another session: by that header alone. Its status is
+/// that of the framework (gRPC refuses with 200).
+pub(super) fn renews(parts: &Parts) -> bool {
+    parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
 }
 
 /// The request's outcome, where the answer's head tells it; `None`: its FIN will.

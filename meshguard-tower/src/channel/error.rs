@@ -10,6 +10,7 @@ use meshguard_core::delivery::{Failure, Outcome};
 use crate::error::{BoxError, DeliveryError};
 use crate::pool::ConnectError;
 use crate::session::SessionError;
+use crate::tls::{Alert, HandshakeErrorKind};
 
 /// A call that failed, and what is known of its request. Cloning is cheap.
 #[derive(Clone)]
@@ -27,6 +28,10 @@ struct Inner {
 pub enum CallErrorKind {
     /// There is no connection. Nothing was sent.
     Connect,
+    /// The callee, or the hop, refused this side in the TLS handshake, with this alert: its
+    /// certificate has expired, was revoked, or is signed by nobody who is trusted there. Nothing
+    /// was sent.
+    Refused(Alert),
     /// There is no session with the callee. Nothing was sent.
     Session(SessionError),
     /// The callee has spoken the delivery protocol before, and now does not. Nothing was sent.
@@ -75,6 +80,7 @@ impl CallErrorKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Refused(_) => "refused",
             Self::Session(_) => "session",
             Self::Downgrade => "downgrade",
             Self::Request(_) => "request",
@@ -104,6 +110,11 @@ impl CallError {
         Self(Arc::new(Inner { kind, outcome, source: Some(source.into()) }))
     }
 
+    /// The far end refused this side before it said anything else.
+    pub(crate) fn refused(kind: HandshakeErrorKind) -> Self {
+        ConnectError::Handshake(kind).into()
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &CallErrorKind {
@@ -122,6 +133,9 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
             CallErrorKind::Connect => f.write_str("there is no connection")?,
+            CallErrorKind::Refused(alert) => {
+                write!(f, "the far end refused this side's certificate (TLS alert {alert})")?;
+            }
             CallErrorKind::Session(error) => error.fmt(f)?,
             CallErrorKind::Downgrade => {
                 f.write_str(
@@ -186,7 +200,13 @@ impl StdError for CallError {
 
 impl From<ConnectError> for CallError {
     fn from(error: ConnectError) -> Self {
-        Self::caused(CallErrorKind::Connect, Outcome::NotDelivered, error)
+        let kind = match &error {
+            ConnectError::Handshake(HandshakeErrorKind::PeerRefused(alert)) => {
+                return Self::new(CallErrorKind::Refused(*alert), Outcome::NotDelivered);
+            }
+            _ => CallErrorKind::Connect,
+        };
+        Self::caused(kind, Outcome::NotDelivered, error)
     }
 }
 

@@ -78,13 +78,21 @@ impl Open {
     /// Ends it in the books; what is noted of it goes on until its answer's end.
     pub(super) fn close(mut self, outcome: Outcome) -> Option<Seen> {
         if let Some(ticket) = self.ticket.take() {
-            self.session.sender().end(ticket, outcome);
+            self.end_ticket(ticket, outcome);
         }
         let mut seen = self.seen.take();
         if let Some(seen) = &mut seen {
             seen.outcome = Some(outcome);
         }
         seen
+    }
+
+    fn end_ticket(&self, ticket: Ticket, outcome: Outcome) {
+        let owes = !ticket.acks().is_empty();
+        self.session.sender().end(ticket, outcome);
+        if owes {
+            self.session.owes.notify_one(); // what it carried has to be sent again
+        }
     }
 
     /// Takes it back from the books of this session: another one is to carry it.
@@ -124,7 +132,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let outcome = unknown(Unknown::Dropped);
-            self.session.sender().end(ticket, outcome);
+            self.end_ticket(ticket, outcome);
             if let Some(seen) = &mut self.seen {
                 seen.outcome = Some(outcome);
             }

@@ -24,7 +24,7 @@ use crate::session::ClientSession;
 use crate::tls::now;
 
 /// The end of an answer that its caller dropped is waited for so long.
-const READ_ON: Duration = Duration::from_secs(2);
+pub(crate) const READ_ON: Duration = Duration::from_secs(2);
 
 /// An answer's body tells its exchange how it ended.
 pub struct ReplyHook(Kind);

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
 use meshguard_core::delivery::base::RequestHead;
 use meshguard_core::delivery::field::{self, Body, RequestField, put_proof};
 use meshguard_core::delivery::grpc::Splitter;
@@ -17,6 +16,7 @@ use meshguard_core::delivery::{
 };
 
 use super::WireBody;
+use super::untouched::Untouched;
 use crate::aead::AWS_LC;
 use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
 use crate::error::{BoxError, DeliveryError};
@@ -31,7 +31,7 @@ pub(super) enum Source {
     Stream {
         first: VecDeque<Bytes>,
         end: Option<Result<HeaderMap, DeliveryError>>,
-        rest: UnsyncBoxBody<Bytes, DeliveryError>,
+        rest: Untouched,
     },
 }
 
@@ -48,17 +48,35 @@ impl Source {
             Eager::Some(first, end) => {
                 let passed = |e: B::Error| DeliveryError::passed(e.into());
                 let end = end.map(|e| e.map_err(passed));
-                Self::Stream { first, end, rest: body.map_err(passed).boxed_unsync() }
+                let rest = Untouched::new(body.map_err(passed).boxed_unsync());
+                Self::Stream { first, end, rest }
             }
         }
     }
 
-    /// The same again, if it can be.
-    pub(super) fn again(&self) -> Option<Self> {
+    /// The same again, to be [claimed](Self::claim) before it is sent.
+    pub(super) fn again(&self) -> Self {
         match self {
-            Self::Known(data, trailers) => Some(Self::Known(data.clone(), trailers.clone())),
-            Self::Stream { .. } => None,
+            Self::Known(data, trailers) => Self::Known(data.clone(), trailers.clone()),
+            Self::Stream { first, end, rest } => {
+                Self::Stream { first: first.clone(), end: end.clone(), rest: rest.again() }
+            }
         }
+    }
+
+    /// All of it, if nothing that comes from the application was sent before.
+    pub(super) fn claim(self) -> Option<Self> {
+        match self {
+            Self::Stream { first, end, rest } => {
+                Some(Self::Stream { first, end, rest: rest.claim()? })
+            }
+            known => Some(known),
+        }
+    }
+
+    /// Whether more of it comes from the application while it is sent.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
     }
 
     /// As it is, where the edge's delivery is off.
@@ -75,15 +93,15 @@ impl Source {
 fn replay(
     first: VecDeque<Bytes>,
     end: Option<Result<HeaderMap, DeliveryError>>,
-    rest: UnsyncBoxBody<Bytes, DeliveryError>,
-) -> UnsyncBoxBody<Bytes, DeliveryError> {
-    Replay { first, end, rest: Some(rest) }.boxed_unsync()
+    rest: Untouched,
+) -> Untouched {
+    Untouched::new(Replay { first, end, rest: Some(rest) }.boxed_unsync())
 }
 
 struct Replay {
     first: VecDeque<Bytes>,
     end: Option<Result<HeaderMap, DeliveryError>>,
-    rest: Option<UnsyncBoxBody<Bytes, DeliveryError>>,
+    rest: Option<Untouched>,
 }
 
 impl http_body::Body for Replay {

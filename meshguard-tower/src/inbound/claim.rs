@@ -21,7 +21,7 @@ use super::with_scratch;
 use crate::connection::Connection;
 use crate::mesh::Mesh;
 use crate::observe::Measured;
-use crate::session::ServerSession;
+use crate::session::{NotLive, ServerSession};
 use crate::sink::Edge;
 
 /// What to do with its body.
@@ -62,9 +62,8 @@ pub(super) fn prove(
     }
     let field = RequestField::parse(value.as_bytes())
         .map_err(|e| unproven("field", &e, "malformed proof"))?;
-    let Some(session) = mesh.sessions().get(&field.sid).filter(|s| s.is_open(now)) else {
-        return Err(asked().renew());
-    };
+    let session = mesh.sessions().live(&field.sid, now);
+    let session = session.map_err(|why| asked().renew(&field.sid, why))?;
     let plain = &value.as_bytes()[..field.covered];
     let head = RequestHead {
         method: &parts.method,
@@ -90,8 +89,13 @@ pub(super) fn prove(
         }
         return Err(unproven("bad-proof", &detail, "the proof does not hold"));
     };
-    may_carry(connection, policy, mesh, &session)
-        .map_err(|text| unproven("hop", &text, "this hop may not carry it"))?;
+    may_carry(connection, policy, mesh, &session).map_err(|why| match why {
+        // It was opened before policy had bodies sealed here; the next one is.
+        NotCarried::NotSealed if session.hop.is_some() => {
+            asked().renew(&field.sid, NotLive::NotSealed)
+        }
+        _ => unproven("hop", &why.as_str(), "this hop may not carry it"),
+    })?;
     let (claimed, noticed) = {
         let mut receiver = session.receiver();
         let key = &session.keys.receipt;
@@ -110,25 +114,42 @@ pub(super) fn prove(
     }
 }
 
+/// Why a connection's peer may not carry a session's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotCarried {
+    NoHop,
+    NotSealed,
+}
+
+impl NotCarried {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoHop => "the connection's peer is not the caller, nor a hop that policy names",
+            Self::NotSealed => "a session that is not sealed came through a hop",
+        }
+    }
+}
+
 /// Whether the connection's peer may carry this session's requests.
 pub(super) fn may_carry(
     connection: &Connection,
     policy: &Policy,
     mesh: &Mesh,
     session: &ServerSession,
-) -> Result<(), &'static str> {
+) -> Result<(), NotCarried> {
     let (outer, caller) = (connection.peer().id(), session.peer.id());
     if outer == caller {
+        connection.carries(&session.carriers);
         return Ok(());
     }
     if !policy.is_hop(outer) {
-        return Err("the connection's peer is not the caller, nor a hop that policy names");
+        return Err(NotCarried::NoHop);
     }
     let sealed = session.keys.suite().is_sealed();
     if sealed || policy.delivery(Some(caller), Some(mesh.id())).seal == Some(false) {
         Ok(())
     } else {
-        Err("a session that is not sealed came through a hop")
+        Err(NotCarried::NotSealed)
     }
 }
 

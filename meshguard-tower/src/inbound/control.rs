@@ -174,10 +174,12 @@ where
             let hook = RequestHook::new(&admitted.exchange);
             read(Incoming::records(body, decoder, false, hook), MAX_RECEIPTS).await
         }
-        BodyPlan::None | BodyPlan::Plain => {
+        // No receipts: its caller asks whether the session lives.
+        BodyPlan::None => {
             proven.set_receipt(Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty()));
-            None
+            Some(Bytes::new())
         }
+        BodyPlan::Plain => None,
     }
 }
 

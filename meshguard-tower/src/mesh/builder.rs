@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -305,8 +306,13 @@ impl MeshBuilder {
         };
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
         let gate: Arc<Gate> = Arc::default();
-        let sessions =
-            Sessions::new(tls.clone(), Arc::clone(&instance), ledger_key, Arc::clone(&gate));
+        let sessions = Sessions::new(
+            tls.clone(),
+            Arc::clone(&instance),
+            ledger_key,
+            Arc::clone(&gate),
+            self.ledger.clone(),
+        );
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,
@@ -339,6 +345,7 @@ impl MeshBuilder {
             channels: Default::default(),
             files: self.files,
             watching: Mutex::default(),
+            stopped: AtomicBool::new(false),
         }));
         mesh.0.expectations.replace(&mesh.policy(), now());
         mesh.started();

@@ -1,5 +1,6 @@
 //! A session's sending side.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,15 @@ use crate::observe::{Edges, Tally};
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
 /// A new session is opened so long before the receiver would refuse exchanges.
-const MARGIN: Duration = Duration::from_secs(300);
+pub(crate) const MARGIN: Duration = Duration::from_secs(300);
+
+/// Numbers the sessions of this process, from 1.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A session that this service sends on.
 pub(crate) struct ClientSession {
+    /// By which connections remember it.
+    pub(crate) number: u64,
     pub(crate) sid: Sid,
     pub(crate) keys: SessionKeys,
     /// The callee.
@@ -35,20 +41,39 @@ pub(crate) struct ClientSession {
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
+    /// Held while receipts are posted.
+    pub(crate) posting: tokio::sync::Mutex<()>,
     /// Where the callee's instance is measured.
     pub(crate) callee: Arc<Tally>,
     /// The callee's instance, as it names itself.
     pub(crate) instance: Box<str>,
     expires: Timestamp,
     opened: Instant,
+    /// Milliseconds from `opened` to the last proven answer.
+    proven: AtomicU64,
+    /// Far ends that did not know it, since then.
+    misses: AtomicU32,
     sender: Mutex<Sender>,
     ended: Arc<Mutex<Counts>>,
 }
 
 impl ClientSession {
-    /// Whether it was opened less than so long ago.
-    pub(crate) fn is_younger_than(&self, age: Duration) -> bool {
-        self.opened.elapsed() < age
+    /// An answer was proven in it.
+    pub(crate) fn answered(&self) {
+        let age = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.proven.store(age, Relaxed);
+        self.misses.store(0, Relaxed);
+    }
+
+    /// Whether its last proven answer, or its opening, is at most so long ago.
+    pub(crate) fn has_answered_within(&self, time: Duration) -> bool {
+        let last = Duration::from_millis(self.proven.load(Relaxed));
+        self.opened.elapsed().saturating_sub(last) <= time
+    }
+
+    /// A far end did not know it; how many did not since its last proven answer.
+    pub(crate) fn missed(&self) -> u32 {
+        self.misses.fetch_add(1, Relaxed).saturating_add(1)
     }
 
     /// Whether it takes new exchanges.
@@ -150,6 +175,9 @@ impl Opening {
         let instance: Box<str> = theirs.instance.into();
         let edge = EdgeKey::Callee { id: peer.id().clone(), instance: instance.clone() };
         Ok(ClientSession {
+            number: NEXT.fetch_add(1, Relaxed),
+            proven: AtomicU64::new(0),
+            misses: AtomicU32::new(0),
             callee: edges.get(&edge),
             instance,
             sid,
@@ -161,6 +189,7 @@ impl Opening {
             opened: Instant::now(),
             affinity: self.affinity,
             owes: Arc::default(),
+            posting: tokio::sync::Mutex::default(),
             sender: Mutex::new(Sender::new(theirs.window)),
             ended,
         })

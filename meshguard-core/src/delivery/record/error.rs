@@ -68,24 +68,34 @@ impl RecordError {
     }
 }
 
-impl RecordErrorKind {
-    /// A short name, for logs and counters.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::BadTag => "bad-tag",
-            Self::NotARecord => "not-a-record",
-            Self::Length => "record-length",
-            Self::BytesAfterFin => "bytes-after-fin",
-            Self::MalformedFin => "malformed-fin",
-            Self::WrongTotals => "wrong-totals",
-            Self::Aborted => "aborted",
-            Self::TooLong => "too-long",
-            Self::Provider => "provider",
-            Self::Message => "message",
+/// Every kind with its name, once: the list and the names cannot disagree.
+macro_rules! kinds {
+    ($($kind:ident $name:literal),* $(,)?) => {
+        impl RecordErrorKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// A short name, for logs and counters.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
         }
-    }
+    };
+}
+
+kinds! {
+    Truncated "truncated",
+    BadTag "bad-tag",
+    NotARecord "not-a-record",
+    Length "record-length",
+    BytesAfterFin "bytes-after-fin",
+    MalformedFin "malformed-fin",
+    WrongTotals "wrong-totals",
+    Aborted "aborted",
+    TooLong "too-long",
+    Provider "provider",
+    Message "message",
 }
 
 impl fmt::Display for RecordError {

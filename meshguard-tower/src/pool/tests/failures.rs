@@ -8,7 +8,7 @@ use crate::tls::HandshakeErrorKind;
 fn unsent<T>(result: Result<T, SendError<Outgoing>>) -> (ConnectError, Request<Outgoing>) {
     match result {
         Err(SendError::NotSent { error, request }) => (error, *request),
-        Err(lost @ SendError::Lost { .. }) => panic!("{lost:?}"),
+        Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was sent"),
     }
 }

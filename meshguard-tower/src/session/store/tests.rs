@@ -10,7 +10,7 @@ use crate::session::Opening;
 use crate::tls::now;
 
 fn sessions(rig: &Rig) -> Sessions {
-    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default())
+    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default(), None)
 }
 
 /// An outer peer, or a principal.
@@ -167,13 +167,14 @@ fn a_principal_at_its_share_loses_its_own_oldest_session_only() {
     for n in 2..=MAX_SESSIONS_PER_PRINCIPAL as u128 {
         sessions.insert(&session(&greedy, n), at).unwrap();
     }
-    assert!(oldest.is_open(at) && sessions.get(&oldest.sid).is_some());
+    assert!(oldest.is_open(at) && sessions.live(&oldest.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS_PER_PRINCIPAL + 1);
 
     let one_more = session(&greedy, u128::MAX);
     sessions.insert(&one_more, at).unwrap();
-    assert!(!oldest.is_open(at) && sessions.get(&oldest.sid).is_none());
-    assert!(sessions.get(&one_more.sid).is_some() && sessions.get(&other.sid).is_some());
+    assert!(!oldest.is_open(at));
+    assert_eq!(sessions.live(&oldest.sid, at).err(), Some(NotLive::Evicted));
+    assert!(sessions.live(&one_more.sid, at).is_ok() && sessions.live(&other.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS_PER_PRINCIPAL + 1);
 }
 
@@ -196,7 +197,7 @@ fn there_are_so_many_sessions_and_not_one_more() {
     // Who has a place may change it for another.
     let next = session(&peer("small"), u128::MAX - 2);
     sessions.insert(&next, at).unwrap();
-    assert!(sessions.get(&last.sid).is_none() && sessions.get(&next.sid).is_some());
+    assert!(sessions.live(&last.sid, at).is_err() && sessions.live(&next.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS);
     // Sessions that have ended make room.
     sessions.insert(&session(&peer("late"), 0), at + 2 * LIFETIME).unwrap();

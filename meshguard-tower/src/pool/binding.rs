@@ -1,0 +1,216 @@
+//! What is known of one connection: which session its far end has proven, and whether it refused
+//! this side.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::tls::{HandshakeErrorKind, classify_io};
+
+/// Sessions that a connection remembers not to be known at its far end; the oldest is forgotten.
+const MAX_UNKNOWN: usize = 16;
+
+/// What is known of one connection. Sessions are known by their numbers.
+#[derive(Default)]
+pub(crate) struct Binding {
+    /// The session that was last proven over it; 0: none was.
+    session: AtomicU64,
+    unknown: Mutex<Vec<u64>>,
+    /// Its handshake was a resumption: the far end looks at the certificate afterwards.
+    resumed: bool,
+    /// The far end has said something: it has accepted this side's certificate.
+    heard: AtomicBool,
+    refusal: OnceLock<HandshakeErrorKind>,
+    /// One probe at a time, for all who share the connection.
+    probing: tokio::sync::Mutex<()>,
+    probes: AtomicU64,
+}
+
+impl Binding {
+    pub(crate) fn new(resumed: bool) -> Self {
+        Self { resumed, ..Self::default() }
+    }
+
+    /// Whether it was resumed and has ended before its far end said anything: that may have
+    /// refused this side, for which a resumed handshake has no alert.
+    pub(crate) fn is_refused_in_silence(&self) -> bool {
+        self.resumed && !self.is_heard()
+    }
+
+    /// The number of the session that was proven over this connection.
+    pub(crate) fn session(&self) -> Option<u64> {
+        Some(self.session.load(Relaxed)).filter(|number| *number != 0)
+    }
+
+    /// An answer over this connection was proven in this session.
+    pub(crate) fn bind(&self, session: u64) {
+        self.session.store(session, Relaxed);
+        self.unknown().retain(|number| *number != session);
+    }
+
+    /// The far end does not know this session. Returns whether it did before, over this very
+    /// connection.
+    pub(crate) fn unbind(&self, session: u64) -> bool {
+        let mut unknown = self.unknown();
+        if !unknown.contains(&session) {
+            if unknown.len() >= MAX_UNKNOWN {
+                unknown.remove(0);
+            }
+            unknown.push(session);
+        }
+        self.session.compare_exchange(session, 0, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether the far end has said that it does not know this session.
+    pub(crate) fn is_unknown(&self, session: u64) -> bool {
+        self.unknown().contains(&session)
+    }
+
+    /// The right to ask the far end whether it knows a session.
+    pub(crate) async fn probe(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.probing.lock().await
+    }
+
+    /// How often it was asked.
+    pub(crate) fn probes(&self) -> u64 {
+        self.probes.load(Relaxed)
+    }
+
+    /// It was asked, whatever came of it.
+    pub(crate) fn probed(&self) {
+        self.probes.fetch_add(1, Relaxed);
+    }
+
+    /// Why the far end refused this side, where it did so before it said anything else: then it
+    /// has seen nothing of any request.
+    pub(crate) fn refusal(&self) -> Option<HandshakeErrorKind> {
+        self.refusal.get().copied()
+    }
+
+    /// Whether the far end has said anything.
+    fn is_heard(&self) -> bool {
+        self.heard.load(Relaxed)
+    }
+
+    fn unknown(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A failure of the connection. In TLS 1.3 a client's handshake is complete before the server
+    /// has looked at its certificate (RFC 8446, section 4.4.2.4): the alert that refuses it comes
+    /// in place of the first answer.
+    fn failed(&self, error: &io::Error) {
+        let kind = classify_io(error);
+        if !self.is_heard() && matches!(kind, HandshakeErrorKind::PeerRefused(_)) {
+            // The first refusal counts.
+            let _ = self.refusal.set(kind);
+        }
+    }
+}
+
+/// A connection's stream, which notes in its [`Binding`] what became of it.
+pub(crate) struct Watched<T> {
+    inner: T,
+    binding: std::sync::Arc<Binding>,
+    heard: bool,
+}
+
+impl<T: AsyncRead + Unpin> Watched<T> {
+    pub(crate) fn new(inner: T, binding: std::sync::Arc<Binding>) -> Self {
+        Self { inner, binding, heard: false }
+    }
+
+    /// Nothing more can be written: what the far end said last may tell why.
+    fn failed_to_write(&mut self, error: io::Error, cx: &mut Context<'_>) -> io::Error {
+        if !self.heard {
+            let mut scratch = [0; 64];
+            let read = Pin::new(&mut self.inner).poll_read(cx, &mut ReadBuf::new(&mut scratch));
+            if let Poll::Ready(Err(error)) = read {
+                self.binding.failed(&error);
+            }
+        }
+        error
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        match &read {
+            Ok(()) if !self.heard && buf.filled().len() > before => {
+                self.heard = true;
+                self.binding.heard.store(true, Relaxed);
+            }
+            Ok(()) => {}
+            Err(error) => self.binding.failed(error),
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
+        Poll::Ready(written.map_err(|error| self.failed_to_write(error, cx)))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs));
+        Poll::Ready(written.map_err(|error| self.failed_to_write(error, cx)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = ready!(Pin::new(&mut self.inner).poll_flush(cx));
+        Poll::Ready(flushed.map_err(|error| self.failed_to_write(error, cx)))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_forgets_a_session_that_its_far_end_does_not_know() {
+        let binding = Binding::default();
+        assert!(!binding.unbind(1) && binding.is_unknown(1));
+        binding.bind(2);
+        assert!(!binding.unbind(1), "it was never proven here");
+        assert_eq!(binding.session(), Some(2));
+        assert!(binding.unbind(2) && binding.session().is_none());
+        binding.bind(1);
+        assert!(!binding.is_unknown(1));
+    }
+
+    #[test]
+    fn a_connection_remembers_so_many_unknown_sessions_and_not_one_more() {
+        let binding = Binding::default();
+        (1..=MAX_UNKNOWN as u64 + 1).for_each(|number| drop(binding.unbind(number)));
+        assert!(!binding.is_unknown(1) && binding.is_unknown(2));
+        assert_eq!(binding.unknown().len(), MAX_UNKNOWN);
+    }
+}
