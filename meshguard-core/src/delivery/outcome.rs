@@ -81,6 +81,40 @@ pub struct Accepted {
     pub open: u64,
 }
 
+/// What became of a receiver's own answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Answers that went out whole.
+    pub sent: u64,
+    /// Of them, those that their caller confirmed.
+    pub confirmed: u64,
+    /// Of them, those of which their caller says that they did not come whole.
+    pub not_received: u64,
+    /// Of them, those whose caller has left without a word of them. One that comes back and
+    /// confirms is counted there.
+    pub unconfirmed: u64,
+    /// Of them, those whose receipt is awaited, overdue ones included.
+    pub awaited: u64,
+}
+
+impl Answers {
+    /// Whether the books balance: sent = confirmed + not received + unconfirmed + awaited.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.sent == self.confirmed + self.not_received + self.unconfirmed + self.awaited
+    }
+}
+
+impl std::ops::AddAssign for Answers {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.confirmed += other.confirmed;
+        self.not_received += other.not_received;
+        self.unconfirmed += other.unconfirmed;
+        self.awaited += other.awaited;
+    }
+}
+
 impl Accepted {
     /// Whether the books balance: accepted = settled + open.
     #[must_use]

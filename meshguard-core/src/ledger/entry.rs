@@ -10,7 +10,7 @@ mod wire;
 use std::time::Duration;
 
 pub use buf::EntryBuf;
-pub use delivery::{End, Exchange, Received, Sent};
+pub use delivery::{End, Exchange, Received, Sent, Unconfirmed};
 pub use error::{EntryError, EntryErrorKind};
 pub use life::{Gap, GapCause, Operator, PolicyChange, Start, Stop};
 pub use reaction::{Action, Change, Decision, Effect, Incident};
@@ -22,7 +22,7 @@ use wire::{Reader, Wire};
 /// The version of the encoding, an entry's first byte.
 pub const VERSION: u8 = 1;
 /// How many kinds of entry there are; their numbers are 1 to this.
-pub const KINDS: usize = 11;
+pub const KINDS: usize = 12;
 
 /// One entry: what happened. Borrows its texts, so that making one costs nothing.
 ///
@@ -53,6 +53,8 @@ pub enum Entry<'a> {
     Operator(Operator<'a>),
     /// Entries that are missing.
     Gap(Gap),
+    /// Answers that nobody will confirm.
+    Unconfirmed(Unconfirmed<'a>),
 }
 
 /// When an entry was recorded, and as which.
@@ -108,6 +110,7 @@ kinds! {
     9 Effect "effect",
     10 Operator "operator",
     11 Gap "gap",
+    12 Unconfirmed "unconfirmed",
 }
 
 impl<'a> Entry<'a> {

@@ -297,7 +297,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The failure of a body that did not come in time.
-pub(super) fn timed_out(got: usize) -> DeliveryError {
-    DeliveryError::new(DeliveryErrorKind::Timeout, got as u64, None)
+/// The failure of a body that there is no room for.
+pub(super) fn no_room(got: usize) -> DeliveryError {
+    DeliveryError::new(DeliveryErrorKind::NoRoom, got as u64, None)
 }

@@ -54,6 +54,11 @@ impl<B> State<B> {
         Self { h2: None, idle: Vec::new(), speaks_h1: false, connecting: None, reaper: None }
     }
 
+    /// Takes all connections that it keeps.
+    pub(super) fn empty(&mut self) -> (Option<h2::Handle<B>>, Vec<h1::Conn<B>>) {
+        (self.h2.take(), std::mem::take(&mut self.idle))
+    }
+
     /// Whether no connection is there that could carry a request.
     #[cfg(test)]
     pub(super) fn is_worn(&self) -> bool {
@@ -100,6 +105,45 @@ where
                 Step::Alone(place) => return self.alone(place).await,
             }
         }
+    }
+
+    /// A connection that waits and over which this session was proven, if there is one.
+    pub(super) async fn bound_to(&self, session: u64) -> Option<Lease<B>> {
+        match self.waiting_of(session)? {
+            Lease::H1(conn) => match conn.settled().await {
+                Some(conn) if conn.is_ready() => Some(Lease::H1(conn)),
+                Some(busy) => {
+                    self.0.state().idle.insert(0, busy);
+                    None
+                }
+                None => None,
+            },
+            shared => Some(shared),
+        }
+    }
+
+    fn waiting_of(&self, session: u64) -> Option<Lease<B>> {
+        let mut state = self.0.state();
+        state.prune(&self.0.dialer);
+        if let Some(h2) = state.h2.as_ref().filter(|h2| h2.proof.binding.session() == Some(session))
+        {
+            return Some(Lease::H2(h2.clone()));
+        }
+        let is_bound = |conn: &h1::Conn<B>| conn.proof.binding.session() == Some(session);
+        let found = state.idle.iter().rposition(is_bound);
+        found.map(|i| Lease::H1(state.idle.remove(i)))
+    }
+
+    /// A new connection that nobody shares.
+    pub(super) async fn apart(&self) -> Result<Lease<B>, ConnectError> {
+        let place = match self.0.dialer.target.alpn {
+            Alpn::H2 => None,
+            _ => Some(self.0.place(&mut self.0.state())?),
+        };
+        Ok(match dial(&self.0.dialer, place).await? {
+            Dialed::H1(conn) => Lease::H1(conn),
+            Dialed::H2(handle) => Lease::H2(handle),
+        })
     }
 
     fn step(&self, fresh: bool, settle: bool) -> Result<Step<B>, ConnectError> {
@@ -229,11 +273,13 @@ where
     B::Error: Into<BoxError>,
 {
     let link = dialer.link().await?;
-    match (link.proof.via.version, place) {
+    let binding = Arc::clone(&link.proof.binding);
+    let dialed = match (link.proof.via.version, place) {
         (Version::HTTP_2, _) => h2::Handle::open(dialer, link).await.map(Dialed::H2),
         (_, Some(place)) => h1::Conn::open(dialer, link, place).await.map(Dialed::H1),
         (_, None) => Err(ConnectError::Handshake(HandshakeErrorKind::NoAlpn)),
-    }
+    };
+    dialed.map_err(|error| binding.refusal().map_or(error, ConnectError::Handshake))
 }
 
 /// Puts what the connecting task made where all find it.
