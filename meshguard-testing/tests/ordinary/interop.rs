@@ -31,6 +31,7 @@ over_every_way! {
     a_stream_without_a_message_ends_well
     a_status_keeps_its_code_and_message
     a_status_keeps_what_is_special_in_its_message
+    a_status_is_heard_while_its_request_is_still_open
     a_method_that_is_not_there_is_unimplemented
     a_service_that_is_not_there_is_unimplemented
     metadata_of_ones_own_goes_both_ways

@@ -108,6 +108,18 @@ async fn status(way: &Way, code: i32, text: &str) {
     is(&soon(pieces.message()).await.unwrap_err(), code, text);
 }
 
+pub(super) async fn a_status_is_heard_while_its_request_is_still_open(way: Way) {
+    let began = Instant::now();
+    for _ in 0..10 {
+        let (orders, mut pieces) = ping_pong(&way).await;
+        let end = Some(End { code: 9, message: "enough".into() });
+        orders.send(Order { end, ..Order::default() }).unwrap();
+        is(&soon(pieces.message()).await.unwrap_err(), 9, "enough");
+    }
+    // Of ten waits of a second each, this would be half.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
 fn is(status: &Status, code: i32, text: &str) {
     assert_eq!((status.code(), status.message()), (Code::from(code), text));
 }
