@@ -22,25 +22,48 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use outgoing::{Framing, OutHook};
 pub(crate) use plain::{Plain, evidence, stated_length};
 
-use http::{HeaderMap, HeaderValue, header};
-use meshguard_core::delivery::grpc;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use meshguard_core::delivery::{RecordErrorKind, grpc};
 
-/// A message that an application sends is in its memory already: whoever receives it limits it.
-pub(crate) const ANY_MESSAGE: usize = u32::MAX as usize;
+use crate::error::{DeliveryError, DeliveryErrorKind};
 
-/// Whether a head says that gRPC messages follow.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request is a call of gRPC: a POST of its content type. Its body is messages.
+pub(crate) fn is_grpc_call(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::POST && has_grpc_type(headers)
+}
+
+/// Whether an answer's body is messages of gRPC: it answers a call, under gRPC's content type.
+pub(crate) fn is_grpc_answer(call: bool, headers: &HeaderMap) -> bool {
+    call && has_grpc_type(headers)
+}
+
+fn has_grpc_type(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|v| grpc::is_grpc(v.as_bytes()))
+}
+
+/// The trailers that end a gRPC stream in place of what may not or cannot be sent: as tonic says
+/// it, RESOURCE_EXHAUSTED of what is too large, INTERNAL of what is not gRPC.
+pub(crate) fn status_trailers(error: &DeliveryError) -> Option<HeaderMap> {
+    let code = match error.kind() {
+        DeliveryErrorKind::Records(RecordErrorKind::TooLarge | RecordErrorKind::TooLong) => "8",
+        DeliveryErrorKind::Records(RecordErrorKind::Message) => "13",
+        _ => return None,
+    };
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static(code));
+    let text = HeaderValue::from_str(&error.to_string());
+    trailers.extend(text.ok().map(|text| (HeaderName::from_static("grpc-message"), text)));
+    Some(trailers)
 }
 
 /// Marks an HTTP body as records: the innermost content coding (RFC 9110 §8.4), which nothing
 /// between may transform (§7.7), and whose length is no longer the application's.
-pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool) {
+pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool, grpc: bool) {
     headers.remove(header::CONTENT_LENGTH);
     if sealed {
         headers.remove("content-digest"); // a hash of what is sealed betrays it
     }
-    if is_grpc(headers) {
+    if grpc {
         return;
     }
     let coding = match headers.get(header::CONTENT_ENCODING) {
@@ -53,9 +76,9 @@ pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool) {
 }
 
 /// Undoes [`mark_records`]; `false` where the mark is missing.
-pub(crate) fn unmark_records(headers: &mut HeaderMap) -> bool {
+pub(crate) fn unmark_records(headers: &mut HeaderMap, grpc: bool) -> bool {
     headers.remove(header::CONTENT_LENGTH);
-    if is_grpc(headers) {
+    if grpc {
         return true;
     }
     let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return false };
@@ -87,8 +110,8 @@ mod tests {
             if let Some(c) = coding {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(c));
             }
-            mark_records(&mut headers, true);
-            assert!(unmark_records(&mut headers));
+            mark_records(&mut headers, true, false);
+            assert!(unmark_records(&mut headers, false));
             let left = headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap());
             assert_eq!(left, coding);
         }
@@ -99,8 +122,21 @@ mod tests {
         for coding in ["gzip", "xmg1", "mg1, gzip"] {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-            assert!(!unmark_records(&mut headers), "{coding}");
+            assert!(!unmark_records(&mut headers, false), "{coding}");
         }
-        assert!(!unmark_records(&mut HeaderMap::new()));
+        assert!(!unmark_records(&mut HeaderMap::new(), false));
+    }
+
+    #[test]
+    fn grpc_is_a_post_of_its_content_type_and_so_is_its_answer() {
+        let headers = |kind| {
+            let value = HeaderValue::from_static(kind);
+            HeaderMap::from_iter([(header::CONTENT_TYPE, value)])
+        };
+        let grpc = headers("Application/gRPC+proto");
+        assert!(is_grpc_call(&Method::POST, &grpc) && !is_grpc_call(&Method::PUT, &grpc));
+        assert!(!is_grpc_call(&Method::POST, &headers("application/grpc-web")));
+        assert!(is_grpc_answer(true, &grpc) && !is_grpc_answer(false, &grpc));
+        assert!(!is_grpc_answer(true, &headers("application/json")));
     }
 }

@@ -12,13 +12,13 @@ mod tokens;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use meshguard_core::control::Event;
 use meshguard_core::delivery::{
-    Accepted, Answers, Counts, Finding as SessionFinding, MAX_KNOWN, ReceiptStatus, Sid,
+    Accepted, Answers, Counts, Finding as SessionFinding, Forgeries, MAX_KNOWN, ReceiptStatus, Sid,
 };
 use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -100,6 +100,7 @@ pub(crate) struct Shared {
     quotas: Quotas,
     shadows: Shadows,
     pub(crate) expectations: Expectations,
+    forgeries: Mutex<Forgeries>,
     pins: Pins,
     held: Arc<AtomicUsize>,
     pub(crate) channels: Registry,
@@ -365,6 +366,7 @@ impl Mesh {
             session.path().receipts_missing(missing);
             let name = match finding {
                 SessionFinding::Divergence { .. } => "divergence",
+                SessionFinding::VoidSeen { .. } => "void-seen",
                 SessionFinding::ReceiptOverdue { .. } => "receipt-overdue",
                 _ => "answer-not-received",
             };
@@ -379,6 +381,13 @@ impl fmt::Debug for Mesh {
             .field("id", &self.0.id.as_str())
             .field("policy_version", &self.policy().version())
             .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// In whose sessions something was that no honest peer could have sent.
+    pub(crate) fn forgeries(&self) -> MutexGuard<'_, Forgeries> {
+        self.forgeries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -96,6 +96,14 @@ pub enum Finding {
         /// The last seq.
         last: u64,
     },
+    /// Seqs that their sender has given up before it had their answers, and that arrived.
+    /// Nobody's fault: no receipt of those answers will come.
+    VoidSeen {
+        /// The first seq.
+        first: u64,
+        /// The last seq.
+        last: u64,
+    },
     /// An answer that its receiver did not get, or not as it was sent.
     AnswerNotReceived {
         /// The exchange's number.
@@ -337,26 +345,37 @@ impl Receiver {
 
     /// Moves `low` up. What it passes must have been seen, or be void.
     fn pass(&mut self, low: u64, field: &RequestField<'_>) {
-        let mut missing: Option<(u64, u64)> = None;
+        let mut void = field.void.into_iter().flat_map(|void| void.pairs()).peekable();
+        let mut run: Option<Finding> = None;
         // At most a window, as `low` is at most one above the highest seq.
         for seq in self.low..low.min(self.low + self.window) {
-            let unseen = self.state(seq) == State::Unknown
-                && !field.void.is_some_and(|v| v.iter().any(|s| s == seq));
+            while void.next_if(|(_, last)| *last < seq).is_some() {}
+            let is_void = void.peek().is_some_and(|(first, _)| *first <= seq);
+            let is_seen = self.state(seq) != State::Unknown;
             self.set(seq, State::Unknown);
-            missing = match (missing, unseen) {
-                (Some((first, _)), true) => Some((first, seq)),
-                (None, true) => Some((seq, seq)),
-                (Some((first, last)), false) => {
-                    self.found(Finding::Divergence { first, last });
-                    None
+            let found = match (is_seen, is_void) {
+                (false, false) => Some(Finding::Divergence { first: seq, last: seq }),
+                (true, true) => {
+                    self.awaiting.remove(&seq);
+                    Some(Finding::VoidSeen { first: seq, last: seq })
                 }
-                (None, false) => None,
+                _ => None,
             };
+            run = self.extended(run, found);
         }
-        if let Some((first, last)) = missing {
-            self.found(Finding::Divergence { first, last });
-        }
+        let _ = self.extended(run, None);
         self.low = low;
+    }
+
+    /// What is found of a seq joins the run before it, or ends it.
+    fn extended(&mut self, run: Option<Finding>, found: Option<Finding>) -> Option<Finding> {
+        let (Some(run), next) = (run, found) else { return found };
+        let joined = next.and_then(|next| run.joined(next));
+        if joined.is_some() {
+            return joined;
+        }
+        self.found(run);
+        next
     }
 
     fn found(&mut self, finding: Finding) {
@@ -401,6 +420,21 @@ fn pair(bytes: &[u8; 8 + RECEIPT_LEN]) -> Option<(u64, Receipt)> {
     Some((u64::from_be_bytes(*seq), Receipt::from_bytes(receipt.first_chunk()?)?))
 }
 
+impl Finding {
+    /// Both as one, where `next` is of the same kind and of the seq behind.
+    fn joined(self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Self::Divergence { first, .. }, Self::Divergence { last, .. }) => {
+                Some(Self::Divergence { first, last })
+            }
+            (Self::VoidSeen { first, .. }, Self::VoidSeen { last, .. }) => {
+                Some(Self::VoidSeen { first, last })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -409,6 +443,12 @@ impl fmt::Display for Finding {
             }
             Self::Divergence { first, last } => {
                 write!(f, "requests {first} to {last} were sent and never arrived")
+            }
+            Self::VoidSeen { first, last } if first == last => {
+                write!(f, "request {first} arrived, and its caller gave it up")
+            }
+            Self::VoidSeen { first, last } => {
+                write!(f, "requests {first} to {last} arrived, and their caller gave them up")
             }
             Self::AnswerNotReceived { seq, got, of: (n, len) } => write!(
                 f,

@@ -15,7 +15,7 @@ mod fin;
 
 pub use decoder::{Decoder, Item};
 pub use encoder::{Encoder, RecordHead};
-pub use error::{RecordError, RecordErrorKind};
+pub use error::{Exceeded, RecordError, RecordErrorKind};
 pub use fin::Fin;
 
 /// Bytes that a record adds to its payload.

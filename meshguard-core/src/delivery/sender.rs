@@ -1,12 +1,16 @@
 //! What the sender of a session keeps: its seqs, its books, and the receipts that it owes.
 
+mod void;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::mem;
 use std::time::Duration;
 
-use super::{Counts, MAX_ACKS, Outcome, Receipt};
+use super::field::Range;
+use super::{Counts, MAX_ACKS, Outcome, Receipt, Unknown};
 use crate::time::Timestamp;
+use void::Void;
 
 /// So many receipts ride on the next request as soon as they wait.
 const BATCH: usize = 32;
@@ -14,14 +18,15 @@ const BATCH: usize = 32;
 const RIDE: Duration = Duration::from_millis(50);
 /// Receipts that have waited so long get a request of their own.
 pub const FLUSH: Duration = Duration::from_millis(100);
-/// Seqs that ended unsent and are still to be named, at most.
-const MAX_VOID: usize = MAX_ACKS;
-
 /// The sender's half of a session: one for each, behind its lock.
 #[derive(Debug)]
 pub struct Sender {
     window: u64,
+    /// Whether a hop may answer in the receiver's place.
+    hop: bool,
     low: u64,
+    /// The highest seq whose answer had a proven head: the receiver has seen it.
+    seen: u64,
     /// For each seq from `low` on, whether an attempt of it may still be sent.
     holding: VecDeque<bool>,
     /// Answers consumed whole: acknowledged on a later request's head.
@@ -29,7 +34,7 @@ pub struct Sender {
     /// Receipts that need a request of their own.
     owed: Vec<(u64, Receipt)>,
     waiting_since: Option<Timestamp>,
-    void: Vec<u64>,
+    void: Void,
     counts: Counts,
 }
 
@@ -40,7 +45,9 @@ pub struct Ticket {
     holds_low: bool,
     own: bool,
     acks: Vec<(u64, Receipt)>,
-    void: Vec<u64>,
+    /// The `low` that its head tells, and what is void below.
+    low: u64,
+    void: Vec<Range>,
 }
 
 /// What a request's head says of its session.
@@ -67,20 +74,36 @@ impl Sender {
     pub fn new(window: u64) -> Self {
         Self {
             window,
+            hop: false,
             low: 1,
+            seen: 0,
             holding: VecDeque::new(),
             acks: BTreeMap::new(),
             owed: Vec::new(),
             waiting_since: None,
-            void: Vec::new(),
+            void: Void::default(),
             counts: Counts::default(),
         }
     }
 
-    /// Whether another exchange may begin.
+    /// Of a session through a hop. An answer without proof is then the hop's: the request that it
+    /// answers was not given up, and a receiver that never saw it misses it.
+    #[must_use]
+    pub fn through_hop(mut self) -> Self {
+        self.hop = true;
+        self
+    }
+
+    /// Whether another exchange may begin: its number and its `low` would be within the
+    /// receiver's window.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        (self.holding.len() as u64) < self.window
+        let low = self.void.low(self.low);
+        self.next() - low < self.window && low <= self.seen + self.window
+    }
+
+    fn next(&self) -> u64 {
+        self.low + self.holding.len() as u64
     }
 
     /// Begins an exchange, which carries what acknowledgements wait.
@@ -108,52 +131,59 @@ impl Sender {
     }
 
     fn admit(&mut self, acks: Vec<(u64, Receipt)>, own: bool) -> (Ticket, Admission) {
-        let seq = self.low + self.holding.len() as u64;
+        let (seq, low) = (self.next(), self.void.low(self.low));
         self.holding.push_back(true);
-        let ticket = Ticket { seq, holds_low: true, own, acks, void: self.void.clone() };
-        (ticket, Admission { seq, att: 0, low: self.low })
+        let void = self.void.below(low);
+        let ticket = Ticket { seq, holds_low: true, own, acks, low, void };
+        (ticket, Admission { seq, att: 0, low })
     }
 
     /// The exchange's answer has a head whose proof holds: what its request carried has
-    /// arrived, and no attempt of it will be sent again.
+    /// arrived, and no attempt of it will be sent again. Not for an answer that says that the
+    /// request was not admitted.
     pub fn head_proven(&mut self, ticket: &mut Ticket) {
-        let named = mem::take(&mut ticket.void);
-        self.void.retain(|seq| !named.contains(seq));
+        self.void.told(ticket.low);
+        self.seen = self.seen.max(ticket.seq);
+        ticket.void.clear();
         ticket.acks.clear();
         self.release(ticket);
     }
 
-    /// Ends an exchange. One that was never sent is named to the receiver as void.
-    pub fn end(&mut self, mut ticket: Ticket, outcome: Outcome) {
-        self.release(&mut ticket);
-        // The request that carried them had no proven answer, so they may not have arrived.
-        self.owe_again(&mut ticket);
+    /// Ends an exchange. Unless its answer had a proven head, it may not have arrived, and is
+    /// named to the receiver as void.
+    pub fn end(&mut self, mut ticket: Ticket, outcome: Outcome, now: Timestamp) {
+        let withheld = self.hop
+            && matches!(outcome, Outcome::Indeterminate(Unknown::Unproven | Unknown::BadProof));
+        self.leave(&mut ticket, !withheld, now);
         if !ticket.own {
             self.counts.end(outcome);
         }
     }
 
     /// Ends an attempt whose exchange is begun again in another session, and counts there.
-    pub fn taken_back(&mut self, mut ticket: Ticket) {
-        self.name_void(ticket.seq);
-        self.release(&mut ticket);
-        self.owe_again(&mut ticket);
+    pub fn taken_back(&mut self, mut ticket: Ticket, now: Timestamp) {
+        self.leave(&mut ticket, true, now);
         if !ticket.own {
             self.counts.take_back();
         }
     }
 
-    /// Ends an exchange of which not a byte was sent.
-    pub fn end_unsent(&mut self, ticket: Ticket) {
-        self.name_void(ticket.seq);
-        self.end(ticket, Outcome::NotDelivered);
+    fn leave(&mut self, ticket: &mut Ticket, void: bool, now: Timestamp) {
+        if ticket.holds_low && void {
+            self.void.add(ticket.seq);
+        }
+        self.release(ticket);
+        // The request that carried them had no proven answer, so they may not have arrived.
+        self.owed.append(&mut ticket.acks);
+        if !self.owed.is_empty() || self.has_void() {
+            self.waiting_since.get_or_insert(now);
+        }
     }
 
-    fn name_void(&mut self, seq: u64) {
-        if self.void.len() < MAX_VOID {
-            self.void.push(seq);
-            self.void.sort_unstable();
-        }
+    /// Whether the receiver is to be told of seqs that may not have arrived.
+    #[must_use]
+    pub fn has_void(&self) -> bool {
+        self.void.is_any_below(self.low)
     }
 
     /// The application has consumed an answer whole.
@@ -198,14 +228,6 @@ impl Sender {
     #[must_use]
     pub fn receipts_waiting(&self) -> usize {
         self.acks.len() + self.owed.len()
-    }
-
-    /// What a request carried that had no proven answer has waited long enough.
-    fn owe_again(&mut self, ticket: &mut Ticket) {
-        if !ticket.acks.is_empty() {
-            self.owed.append(&mut ticket.acks);
-            self.waiting_since.get_or_insert(Timestamp::EPOCH);
-        }
     }
 
     fn take_acks(&mut self, now: Timestamp) -> Vec<(u64, Receipt)> {
@@ -258,9 +280,9 @@ impl Ticket {
         &self.acks
     }
 
-    /// Seqs that ended unsent, ascending.
+    /// Seqs that were given up before their answer had a proven head, ascending.
     #[must_use]
-    pub fn void(&self) -> &[u64] {
+    pub fn void(&self) -> &[Range] {
         &self.void
     }
 }
@@ -293,8 +315,8 @@ mod tests {
         assert_eq!(s.begin(T).unwrap().1, Admission { seq: 3, att: 0, low: 1 });
         s.head_proven(&mut a);
         assert_eq!(s.begin(T).unwrap().1, Admission { seq: 4, att: 0, low: 3 });
-        s.end(b, Outcome::Delivered);
-        s.end(a, Outcome::Delivered);
+        s.end(b, Outcome::Delivered, T);
+        s.end(a, Outcome::Delivered, T);
         assert!(s.counts().balances() && s.counts().open == 2);
     }
 
@@ -306,7 +328,7 @@ mod tests {
         assert_eq!(s.begin(T).unwrap_err(), WindowFull { window: 2 });
         s.head_proven(&mut b);
         assert!(!s.has_room(), "the lower one still holds");
-        s.end(a, Outcome::Indeterminate(Unknown::NoAnswer));
+        s.end(a, Outcome::Indeterminate(Unknown::NoAnswer), T);
         assert!(s.has_room());
     }
 
@@ -328,8 +350,8 @@ mod tests {
         s.consumed(7, receipt(), T);
         let (ticket, _) = s.begin(T + RIDE).unwrap();
         assert_eq!((s.poll_timeout(), s.receipts_waiting()), (None, 0));
-        s.end(ticket, Outcome::Indeterminate(Unknown::NoAnswer));
-        assert!(s.poll_timeout().is_some_and(|due| due < T), "without another answer to wake it");
+        s.end(ticket, Outcome::Indeterminate(Unknown::NoAnswer), T);
+        assert!(s.poll_timeout().is_some(), "without another answer to wake it");
         assert_eq!(s.receipts_waiting(), 1);
         assert_eq!(s.take_receipts(), [(7, receipt())]);
         s.receipts_lost(vec![(7, receipt())], T);
@@ -343,11 +365,11 @@ mod tests {
         let mut s = Sender::new(4);
         let (a, _) = s.begin(T).unwrap();
         let (b, _) = s.begin(T).unwrap();
-        s.taken_back(a);
+        s.taken_back(a, T);
         let (counts, open) = (s.counts(), s.counts().open);
         assert!(counts.balances());
         assert_eq!((counts.begun, open), (1, 1));
-        s.end(b, Outcome::Delivered);
+        s.end(b, Outcome::Delivered, T);
         assert_eq!(s.counts(), Counts::of(Outcome::Delivered));
         let (c, admission) = s.begin(T).unwrap();
         assert_eq!(admission.low, 3, "neither holds the window");
@@ -355,17 +377,69 @@ mod tests {
     }
 
     #[test]
-    fn a_seq_that_ended_unsent_is_named_until_that_is_known_to_have_arrived() {
+    fn what_was_given_up_is_named_until_that_is_known_to_have_arrived() {
         let mut s = Sender::new(64);
         let (a, _) = s.begin(T).unwrap();
-        s.end_unsent(a);
+        s.end(a, Outcome::NotDelivered, T);
         let (b, admission) = s.begin(T).unwrap();
-        assert_eq!((b.void(), admission.low), (&[1][..], 2));
-        s.end(b, Outcome::Indeterminate(Unknown::NoAnswer));
+        assert_eq!((b.void(), admission.low), (&[(1, 1)][..], 2));
+        s.end(b, Outcome::Indeterminate(Unknown::NoAnswer), T);
         let (mut c, _) = s.begin(T).unwrap();
-        assert_eq!(c.void(), [1]);
+        assert_eq!(c.void(), [(1, 2)]);
         s.head_proven(&mut c);
         assert!(s.begin(T).unwrap().0.void().is_empty());
         assert_eq!((s.counts().not_delivered, s.counts().indeterminate), (1, 1));
+    }
+
+    #[test]
+    fn what_is_void_above_low_is_named_once_low_has_passed_it() {
+        let mut s = Sender::new(64);
+        let (mut slow, _) = s.begin(T).unwrap();
+        let (given_up, _) = s.begin(T).unwrap();
+        s.end(given_up, Outcome::Indeterminate(Unknown::Dropped), T);
+        let (mut other, admission) = s.begin(T).unwrap();
+        assert_eq!((other.void(), admission.low, s.has_void()), (&[][..], 1, false));
+        // Its receiver knows nothing of seq 2 by that.
+        s.head_proven(&mut other);
+        s.head_proven(&mut slow);
+        assert!(s.has_void());
+        let (next, admission) = s.begin(T).unwrap();
+        assert_eq!((next.void(), admission.low), (&[(2, 2)][..], 4));
+    }
+
+    #[test]
+    fn an_answer_without_proof_gives_nothing_up_through_a_hop() {
+        for outcome in [Unknown::Unproven, Unknown::BadProof].map(Outcome::Indeterminate) {
+            for (mut s, named) in [(Sender::new(4), 1), (Sender::new(4).through_hop(), 0)] {
+                let (a, _) = s.begin(T).unwrap();
+                s.end(a, outcome, T);
+                let (next, admission) = s.begin(T).unwrap();
+                assert_eq!((next.void().len(), admission.low), (named, 2), "{outcome}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_in_which_nothing_is_ever_proven_ends_with_the_window() {
+        let mut s = Sender::new(8);
+        for _ in 0..8 {
+            let (ticket, _) = s.begin(T).unwrap();
+            s.end(ticket, Outcome::Indeterminate(Unknown::Dropped), T);
+        }
+        // The receiver has seen 0 at most, and takes a `low` of 8 with that.
+        assert!(!s.has_room());
+    }
+
+    #[test]
+    fn what_is_void_is_told_without_a_request_to_ride_on() {
+        let mut s = Sender::new(8);
+        let (ticket, _) = s.begin(T).unwrap();
+        s.end(ticket, Outcome::Indeterminate(Unknown::Dropped), T);
+        assert_eq!((s.poll_timeout(), s.has_void()), (Some(T + FLUSH), true));
+        assert!(s.take_receipts().is_empty());
+        assert_eq!(s.poll_timeout(), None);
+        let (mut own, _) = s.begin_own().unwrap();
+        s.head_proven(&mut own);
+        assert!(!s.has_void());
     }
 }

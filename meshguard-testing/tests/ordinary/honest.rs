@@ -1,1 +1,5 @@
 //! Honest mistakes and limits: named as such, and never taken for forgery.
+
+mod framing;
+mod limits;
+mod tags;

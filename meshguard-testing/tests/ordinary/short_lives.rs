@@ -109,6 +109,8 @@ impl Callee {
     async fn judged(&self) -> Answers {
         let judged = async {
             while self.mesh.answers().awaited > 0 {
+                let overdue = self.told.named("receipt-overdue");
+                assert!(overdue.is_empty(), "{overdue:?}, trust {}", self.caller().trust);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let since = self.caller().window.end;

@@ -29,6 +29,11 @@ pub trait InHook: Unpin {
     /// The body failed.
     fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>);
 
+    /// What the application sees in place of a failure, where more is known of it.
+    fn instead(&mut self, error: DeliveryError) -> Result<Frame<Bytes>, DeliveryError> {
+        Err(error)
+    }
+
     /// The application dropped the body before its end.
     fn dropped(&mut self, unread: Unread);
 
@@ -350,6 +355,17 @@ where
                 let polled = ready!(Pin::new(inner).poll_frame(cx));
                 return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));
             }
+        };
+        let polled = match (polled, &mut this.hook) {
+            (Some(Err(error)), Some(hook)) => {
+                let said = hook.instead(error.clone());
+                this.failed(&error);
+                if said.is_ok() {
+                    this.kind = Kind::Done;
+                }
+                return Poll::Ready(Some(said));
+            }
+            (polled, _) => polled,
         };
         let ended = match &polled {
             None => this.consumed(),

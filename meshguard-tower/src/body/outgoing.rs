@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use meshguard_core::delivery::{Encoder, RecordError, grpc, known};
 
+use super::status_trailers;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 
 /// Payloads from this size on are sent where they lie, their header and tag around them. Below,
@@ -28,6 +29,15 @@ pub(crate) trait OutHook: Unpin {
 
     /// The application's body failed: FIN says that what came is not all.
     fn aborted(&mut self, encoder: &Encoder);
+
+    /// No more of the body is sent, because of this.
+    fn broken(&mut self, _: &DeliveryError) {}
+
+    /// Whether it is an answer: trailers of gRPC may say in its place what cannot be sent, and it
+    /// ends in order.
+    fn is_answer(&self) -> bool {
+        false
+    }
 
     /// Whether the body is to be cut off: its far end has no right to it any more.
     fn is_ended(&self) -> bool {
@@ -153,10 +163,13 @@ where
                 Stage::Body => match ready!(self.poll_unless_ended(cx)) {
                     Some(chunk) => {
                         if let Err(error) = self.encode(chunk) {
-                            self.abort(error.into());
+                            self.refuse(error);
                         }
                     }
-                    None => self.stage = Stage::Fin,
+                    None => match self.messages_end() {
+                        Ok(()) => self.stage = Stage::Fin,
+                        Err(error) => self.refuse(error),
+                    },
                 },
                 Stage::Fin => ready!(self.poll_fin(cx)),
                 Stage::Trailers => {
@@ -248,11 +261,8 @@ where
     }
 
     fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Framing::Grpc(splitter) = &self.framing
-            && self.error.is_none()
-            && let Err(error) = splitter.end()
-        {
-            self.error = Some(error.into());
+        if let Some(error) = &self.error {
+            self.hook.broken(&DeliveryError::own(&**error));
         }
         let receipt = ready!(self.hook.poll_receipt(cx));
         let aborted = self.error.is_some();
@@ -268,6 +278,30 @@ where
         }
         self.stage = if self.error.is_some() { Stage::Done } else { Stage::Trailers };
         Poll::Ready(())
+    }
+
+    /// Whether a gRPC body ended behind a whole message.
+    fn messages_end(&self) -> Result<(), RecordError> {
+        match &self.framing {
+            Framing::Grpc(splitter) if self.error.is_none() => splitter.end(),
+            Framing::Grpc(_) | Framing::Http(_) => Ok(()),
+        }
+    }
+
+    /// What the application sends cannot be: it breaks off here, or ends in words.
+    fn refuse(&mut self, error: RecordError) {
+        let error = DeliveryError::from(error);
+        let in_words = self.hook.is_answer() && matches!(self.framing, Framing::Grpc(_));
+        match status_trailers(&error).filter(|_| in_words) {
+            Some(trailers) => {
+                self.hook.broken(&error);
+                self.trailers = Some(trailers);
+                self.inner = None;
+                self.first.clear();
+                self.stage = Stage::Fin;
+            }
+            None => self.abort(error.into()),
+        }
     }
 
     fn abort(&mut self, error: BoxError) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
 use meshguard_core::delivery::base::{Cover, ResponseHead};
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
 use meshguard_core::delivery::{
@@ -18,9 +19,9 @@ use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
-use crate::body::{Hold, HoldError, Incoming, is_grpc, stated_length, unmark_records};
+use crate::body::{Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records};
 use crate::error::DeliveryError;
-use crate::inbound::{strip_answer, with_scratch};
+use crate::inbound::{DECISION, strip_answer, with_scratch};
 use crate::pool::{Binding, Reply, read};
 use crate::session::SESSION;
 use crate::tls::now;
@@ -37,6 +38,8 @@ pub(super) struct Verified {
     pub(super) sent: Sent,
     /// The request was a HEAD.
     pub(super) head: bool,
+    /// The request was a call of gRPC.
+    pub(super) grpc: bool,
 }
 
 /// Verifies an answer's head, its receipt, and its body where that is known with the head.
@@ -56,16 +59,28 @@ pub(super) async fn take(
             // On a direct connection the callee itself says that it did not act.
             return Err(Failed::Renew(open.take_back(), status));
         }
+        Err(None) if open.shared.config.via.is_none() && is_refusal(&parts, &body) => {
+            let kind = CallErrorKind::Refused(status);
+            let error = CallError::caused(kind, Outcome::NotDelivered, refusal(&parts));
+            return Err(open.fail(error).into());
+        }
         Err(None) => {
             let kind = CallErrorKind::Unproven(status);
             return Err(open.fail(CallError::new(kind, unknown(Unknown::Unproven))).into());
         }
         Err(Some(detail)) => {
+            if open.shared.config.via.is_none() {
+                // A bug of the callee's, more likely than not: not in this session again.
+                open.shared.forget(&open.session);
+            }
             let (kind, outcome) = (CallErrorKind::BadProof(status), unknown(Unknown::BadProof));
             return Err(open.fail(CallError::caused(kind, outcome, detail)).into());
         }
     };
-    open.head_proven();
+    // The callee has seen nothing that it did not admit.
+    if !is_not_admitted(&field, status) {
+        open.head_proven();
+    }
     open.shared.proved(&request.binding, &open.session);
     if field.dup {
         let outcome = unknown(Unknown::Duplicate);
@@ -80,10 +95,15 @@ pub(super) async fn take(
             return Err(open.fail(error).into());
         }
     };
+    if let Some(own) = request.sent.own_failure().filter(|own| own.is_limit()) {
+        unread(&open, &field);
+        return Err(open.fail(own).into());
+    }
     strip_answer(&mut parts.headers);
     open.answered(&parts, request.sent.state(), outcome);
     parts.extensions.insert(open.session.peer.clone());
-    if field.body == Body::Records && !unmark_records(&mut parts.headers) {
+    let grpc = is_grpc_answer(request.grpc, &parts.headers);
+    if field.body == Body::Records && !unmark_records(&mut parts.headers, grpc) {
         let outcome = outcome.unwrap_or(unknown(Unknown::NoReceipt));
         let detail = "records without their content coding";
         let error = CallError::caused(CallErrorKind::BadProof(status), outcome, detail);
@@ -96,10 +116,10 @@ pub(super) async fn take(
     let body = match plan {
         Plan::Whole(digest) => hold(body, digest, length, hook).await?,
         Plan::Records(context) => {
-            let grpc = is_grpc(&parts.headers);
             let limit = if grpc { shared.mesh.message_limit() } else { RECORD };
             let keys = &session.keys;
             let decoder = Decoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC, limit);
+            let decoder = if grpc { decoder.of_messages() } else { decoder };
             Incoming::records(AnswerBody(body), decoder, grpc, hook)
         }
     };
@@ -168,6 +188,44 @@ pub(super) fn renews(parts: &Parts) -> bool {
     parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
 }
 
+/// Whether an answer without proof says that the callee did not act on the request. On a direct
+/// connection it is the callee's own, and what it answers to a request whose proof held has proof:
+/// so it comes from its layer before that, which names its decision, or from its HTTP parser,
+/// whose answers are empty.
+fn is_refusal(parts: &Parts, body: &Reply) -> bool {
+    let of_parser = matches!(
+        parts.status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    let empty = body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_TYPE);
+    parts.headers.contains_key(DECISION) || (of_parser && empty)
+}
+
+/// What such an answer says beyond its status.
+fn refusal(parts: &Parts) -> String {
+    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let by = match text(DECISION) {
+        Some(decision) => format!("decision {decision}"),
+        None => "its HTTP parser".to_owned(),
+    };
+    match text("grpc-message") {
+        Some(message) => format!("{by}: {message}"),
+        None => by,
+    }
+}
+
+/// Whether a proven answer says that the request was not admitted: out of window, late, with
+/// wrong acknowledgements.
+fn is_not_admitted(field: &ResponseField, status: StatusCode) -> bool {
+    let nothing = Rcpt::short(ReceiptStatus::Partial, 0, 0);
+    status == StatusCode::CONFLICT
+        && field.body == Body::None
+        && !field.dup
+        && field.rcpt == nothing
+}
+
 /// The request's outcome, where the answer's head tells it; `None`: its FIN will.
 fn judge_now(
     open: &Open,
@@ -198,11 +256,7 @@ fn judge_now(
         }
         // The callee's own refusal: its window, its clock, its books. An application's answer
         // never says that nothing of its request was taken.
-        Outcome::Rejected
-            if parts.status == StatusCode::CONFLICT
-                && field.body == Body::None
-                && *got == Some((0, 0)) =>
-        {
+        Outcome::Rejected if is_not_admitted(field, parts.status) => {
             Err(CallError::new(CallErrorKind::NotAdmitted, outcome))
         }
         outcome => Ok(Some(outcome)),

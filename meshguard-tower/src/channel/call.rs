@@ -23,7 +23,7 @@ use super::reply::ReplyHook;
 use super::request::{Source, prove};
 use super::seen::Seen;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Lease, Shared, WireBody};
-use crate::body::{Incoming, Plain, is_grpc};
+use crate::body::{Incoming, Plain, is_grpc_call, status_trailers};
 use crate::error::BoxError;
 use crate::inbound::{strip, strip_answer};
 use crate::observe::Tally;
@@ -64,17 +64,36 @@ where
     strip(&mut parts.headers);
     let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     parts.uri = shared.absolute(path)?;
-    let grpc = is_grpc(&parts.headers);
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     let limit = if grpc { grpc_timeout(&parts.headers) } else { None };
     let source = Source::of(body).await;
     let work = settle(&shared, place, parts, source, limit);
-    match limit {
+    let result = match limit {
         None => work.await,
         Some(limit) => match timeout(limit, work).await {
             Ok(result) => result,
             Err(_) => Ok(expired()),
         },
+    };
+    match result {
+        Err(error) if grpc => in_words(error),
+        result => result,
     }
+}
+
+/// A message above the callee's limit fails as gRPC says it; the error is in the extensions.
+fn in_words(error: CallError) -> Result<Response<ChannelBody>, CallError> {
+    let status = match error.kind() {
+        CallErrorKind::Body(body) if body.exceeded().is_some() => status_trailers(body),
+        _ => None,
+    };
+    let Some(status) = status else { return Err(error) };
+    let mut response = Response::new(Incoming::nothing());
+    *response.headers_mut() = status;
+    let kind = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response.extensions_mut().insert(error);
+    Ok(response)
 }
 
 /// With a session or without, as the edge's delivery says.
@@ -88,7 +107,8 @@ async fn settle(
     let config = &shared.config;
     let policy = shared.mesh.policy();
     let rule = policy.delivery(Some(shared.mesh.id()), Some(&config.callee));
-    let route = parts.uri.path_and_query().filter(|_| is_grpc(&parts.headers));
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
+    let route = parts.uri.path_and_query().filter(|_| grpc);
     let intent = Intent::new(shared, &parts.method, route);
     if rule.mode == DeliveryMode::Off {
         return plain(shared, parts, source, intent).await;
@@ -125,7 +145,7 @@ struct Outbound {
 /// Whether policy says of the call's route that it may be made twice.
 fn is_declared(shared: &Shared, parts: &Parts) -> bool {
     let (policy, path) = (shared.mesh.policy(), parts.uri.path());
-    let access = match is_grpc(&parts.headers) {
+    let access = match is_grpc_call(&parts.method, &parts.headers) {
         true => Access::grpc(path),
         false => Access::http(parts.method.as_str(), path),
     };
@@ -198,7 +218,7 @@ async fn begin(
 /// Sends a request once and verifies its answer's head.
 pub(super) async fn attempt(
     lease: Lease,
-    (open, admission): (Open, Admission),
+    (mut open, admission): (Open, Admission),
     mut parts: Parts,
     source: Source,
     limit: Option<Duration>,
@@ -207,36 +227,41 @@ pub(super) async fn attempt(
         parts.headers.insert(AFFINITY, affinity.clone());
     }
     let head = parts.method == http::Method::HEAD;
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     // The caller's deadline, rounded up to the second that it ends in.
     let by = limit.map(|d| (now() + d).as_unix_secs() + 1);
     let request = Request::from_parts(parts, ());
+    if let Some(seen) = open.seen() {
+        seen.limit = limit;
+    }
     let Some(ticket) = open.ticket.as_ref() else {
         return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered).into());
     };
     let Some(proved) = prove(&open.session, ticket, admission, request, source, by) else {
         let kind = CallErrorKind::Request("its head has no proof");
-        return Err(open.fail_unsent(CallError::new(kind, Outcome::NotDelivered)).into());
+        return Err(open.fail(CallError::new(kind, Outcome::NotDelivered)).into());
     };
     let binding = Arc::clone(lease.binding());
     match open.shared.send(lease, proved.request).await {
         Ok(response) => {
-            let verified = Verified { binding, proof: proved.proof, sent: proved.sent, head };
+            let verified =
+                Verified { binding, proof: proved.proof, sent: proved.sent, head, grpc };
             answer::take(open, verified, response).await
         }
         Err(SendError::NotSent { error, .. }) if open.shared.config.via.is_none() => {
             Err(Failed::Unsent(open.take_back(), error))
         }
-        Err(SendError::NotSent { error, .. }) => {
-            Err(open.fail_unsent(CallError::from(error)).into())
-        }
-        Err(SendError::Refused { kind }) => Err(open.fail_unsent(CallError::refused(kind)).into()),
+        Err(SendError::NotSent { error, .. }) => Err(open.fail(CallError::from(error)).into()),
+        Err(SendError::Refused { kind }) => Err(open.fail(CallError::refused(kind)).into()),
         // On a direct connection that is the callee's own word.
         Err(SendError::Unprocessed { error }) if open.shared.config.via.is_none() => {
             Err(Failed::Unsent(open.take_back(), ConnectError::Http(Arc::new(error))))
         }
         Err(SendError::Unprocessed { error } | SendError::Lost { error }) => {
             let outcome = unknown(Unknown::NoAnswer);
-            Err(open.fail(CallError::caused(CallErrorKind::NoAnswer, outcome, error)).into())
+            let lost = || CallError::caused(CallErrorKind::NoAnswer, outcome, error);
+            // This side's own body ended it, if it broke off.
+            Err(open.fail(proved.sent.own_failure().unwrap_or_else(lost)).into())
         }
     }
 }

@@ -67,7 +67,7 @@ async fn wait_for_receipts(session: &Weak<ClientSession>) -> Option<()> {
 
 /// A session that is of no more use to its channel: what it owes is sent in a task of its own.
 pub(super) fn flush_last(shared: &Arc<Shared>, session: Arc<ClientSession>) {
-    if session.sender().receipts_waiting() == 0 {
+    if session.sender().receipts_waiting() == 0 && !session.sender().has_void() {
         return;
     }
     // Without a runtime nobody could send anything.
@@ -125,8 +125,11 @@ impl Drop for Receipts<'_> {
 
 async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) -> Flushed {
     let _posting = session.posting.lock().await;
-    let receipts = session.sender().take_receipts();
-    if receipts.is_empty() {
+    let (receipts, tells) = {
+        let mut sender = session.sender();
+        (sender.take_receipts(), sender.has_void())
+    };
+    if receipts.is_empty() && !tells {
         return Flushed::Nothing;
     }
     let mut going = Receipts { of: session, receipts };

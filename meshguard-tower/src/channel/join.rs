@@ -43,8 +43,8 @@ pub(super) struct Place {
 /// What came of looking for a session over one connection.
 enum Found {
     Place(Place),
-    /// The callee has not said in time whether it knows the session, and the connection is busy.
-    Slow,
+    /// The callee has said what it says of the session, and its connection is of no more use.
+    Unsure,
     /// The connection was lost.
     Lost,
 }
@@ -72,7 +72,7 @@ impl Shared {
             let lease = self.pool.lease(fresh).await.map_err(CallError::from)?;
             match self.find(lease, rule, sure).await? {
                 Found::Place(place) => return Ok(place),
-                Found::Slow => sure = false,
+                Found::Unsure => sure = false,
                 Found::Lost => fresh = true,
             }
         }
@@ -103,10 +103,13 @@ impl Shared {
                     return Ok(Found::Place(Place { lease, session }));
                 }
                 Probed::Unknown(Some(kept)) => lease = kept,
-                Probed::Slow(None) => return Ok(Found::Slow),
-                Probed::Known(None) | Probed::Unknown(None) | Probed::Lost => {
-                    return Ok(Found::Lost);
+                // What closes a connection after each answer is asked no more than this.
+                Probed::Unknown(None) => {
+                    lease = self.pool.lease(true).await.map_err(CallError::from)?;
+                    lease.binding().unbind(session.number);
                 }
+                Probed::Known(None) | Probed::Slow(None) => return Ok(Found::Unsure),
+                Probed::Lost => return Ok(Found::Lost),
             }
         }
         self.pool.give_back(lease);

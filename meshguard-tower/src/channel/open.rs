@@ -150,14 +150,19 @@ async fn handshake(
         &config.callee,
         Arc::clone(&of_mesh.instance),
         of_mesh.ledger_key,
+        shared.mesh.message_limit(),
         seal,
         shared.affinity.clone(),
     )?;
-    let binding = Arc::clone(lease.binding());
     let (mut sid, mut lease) = (None, Some(lease));
     for _ in 0..MAX_POSTS {
         let request = request(shared, sid.as_ref(), tls.next(sid.as_ref())?.into(), &tls)?;
-        let over = lease.take().ok_or(Stopped::Lost)?;
+        // Where a connection ends after each answer, only affinity keeps the posts together.
+        let over = match lease.take() {
+            Some(lease) => lease,
+            None => shared.pool.lease(false).await.map_err(CallError::from)?,
+        };
+        let binding = Arc::clone(over.binding());
         let (named, answer, kept) = post(shared, over, request, sid.is_some(), &mut tls).await?;
         let named = named.ok_or(SessionError::Protocol("the answer names no session"))?;
         if sid.is_some_and(|sid| sid != named) {
@@ -197,8 +202,7 @@ fn request(
     Ok(request)
 }
 
-/// Posts one body; the sid and the body that answer it, and the connection again. All bodies of a
-/// handshake go over one.
+/// Posts one body; the sid and the body that answer it, and the connection again.
 async fn post(
     shared: &Shared,
     lease: Lease,

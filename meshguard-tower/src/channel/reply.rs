@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
+use http_body::Frame;
 use meshguard_core::Timestamp;
 use meshguard_core::delivery::{
-    Decoder, Failure, Fin, MAX_KNOWN, Outcome, Receipt, ReceiptStatus, Unknown, known,
+    Decoder, Failure, Fault, Fin, MAX_KNOWN, Outcome, Receipt, ReceiptStatus, Unknown, known,
 };
 
 use tokio::runtime::Handle;
@@ -18,7 +20,7 @@ use super::exchange::{Open, unknown};
 use super::request::Sent;
 use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
-use crate::body::{InHook, Rest, Unread};
+use crate::body::{InHook, Rest, Unread, status_trailers};
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::session::ClientSession;
 use crate::tls::now;
@@ -117,8 +119,13 @@ impl Proven {
 
     /// The answer's body has failed, unless it was cut off by this side.
     fn body_failed(&mut self, error: &DeliveryError) {
+        let own = self.sent.broken();
         if let Some(seen) = self.seen() {
-            seen.body_failed(error);
+            seen.body_failed(own.as_ref().unwrap_or(error));
+        }
+        let tampered = error.kind().verdict().fault == Fault::Tampered;
+        if tampered && self.shared.config.via.is_none() {
+            self.shared.forget(&self.session);
         }
     }
 
@@ -198,7 +205,13 @@ impl InHook for ReplyHook {
                     proven.owe(decoder.receipt(ReceiptStatus::Bad, 0), now());
                 }
                 proven.body_failed(error);
-                proven.end(unknown(Unknown::NoReceipt));
+                let own = proven.sent.broken();
+                let outcome = match own {
+                    Some(_) => Outcome::Failed(Failure::Aborted),
+                    None => unknown(Unknown::NoReceipt),
+                };
+                proven.end(outcome);
+                let error = own.as_ref().unwrap_or(error);
                 proven.shared.found(error.kind().as_str(), error);
             }
             Kind::Plain(shared, seen) => {
@@ -206,6 +219,16 @@ impl InHook for ReplyHook {
                 shared.found(error.kind().as_str(), error);
             }
             Kind::Gone => {}
+        }
+    }
+
+    fn instead(&mut self, error: DeliveryError) -> Result<Frame<Bytes>, DeliveryError> {
+        let Kind::Proven(proven) = &self.0 else { return Err(error) };
+        // An answer ends with its request's own body, if that breaks off.
+        match proven.sent.broken() {
+            None => Err(error),
+            Some(own) if own.exceeded().is_none() => Err(own),
+            Some(own) => status_trailers(&own).map(Frame::trailers).ok_or(own),
         }
     }
 
@@ -253,7 +276,7 @@ async fn read_to_fin(mut proven: Box<Proven>, mut rest: Box<dyn Rest>) {
         loop {
             match ready!(rest.poll_rest(cx)) {
                 Ok(Some(frame)) => {
-                    let read = frame.data_ref().map_or(0, bytes::Bytes::len);
+                    let read = frame.data_ref().map_or(0, Bytes::len);
                     match budget.checked_sub(read) {
                         Some(left) => budget = left,
                         None => return Poll::Ready(false),

@@ -1,7 +1,7 @@
 //! A request on its way: what stands in its head, what was sent of its body.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,13 +12,13 @@ use meshguard_core::delivery::base::RequestHead;
 use meshguard_core::delivery::field::{self, Body, RequestField, put_proof};
 use meshguard_core::delivery::grpc::Splitter;
 use meshguard_core::delivery::{
-    Admission, Encoder, Proof, Receipt, ReceiptStatus, Ticket, context, known,
+    Admission, Encoder, Failure, Outcome, Proof, Receipt, ReceiptStatus, Ticket, context, known,
 };
 
-use super::WireBody;
 use super::untouched::Untouched;
+use super::{CallError, CallErrorKind, WireBody};
 use crate::aead::AWS_LC;
-use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
+use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_call, mark_records};
 use crate::error::{BoxError, DeliveryError};
 use crate::inbound::with_scratch;
 use crate::session::ClientSession;
@@ -46,7 +46,7 @@ impl Source {
         match found {
             Eager::All(data, trailers) => Self::Known(data, trailers),
             Eager::Some(first, end) => {
-                let passed = |e: B::Error| DeliveryError::passed(e.into());
+                let passed = |e: B::Error| DeliveryError::own(&*Into::<BoxError>::into(e));
                 let end = end.map(|e| e.map_err(passed));
                 let rest = Untouched::new(body.map_err(passed).boxed_unsync());
                 Self::Stream { first, end, rest }
@@ -134,7 +134,14 @@ impl http_body::Body for Replay {
 
 /// What was sent of a request's body, as its receipt must state it.
 #[derive(Clone, Default)]
-pub(super) struct Sent(Arc<Mutex<SentState>>);
+pub(super) struct Sent(Arc<Mutex<Sending>>);
+
+#[derive(Default)]
+struct Sending {
+    state: SentState,
+    /// Why the body broke off on this side.
+    broken: Option<DeliveryError>,
+}
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct SentState {
@@ -148,11 +155,26 @@ pub(super) struct SentState {
 
 impl Sent {
     pub(super) fn state(&self) -> SentState {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().state
     }
 
     fn set(&self, state: SentState) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.lock().state = state;
+    }
+
+    /// Why the body broke off on this side, if it did.
+    pub(super) fn broken(&self) -> Option<DeliveryError> {
+        self.lock().broken.clone()
+    }
+
+    /// How a call ends whose own body broke off.
+    pub(super) fn own_failure(&self) -> Option<CallError> {
+        let kind = CallErrorKind::Body(self.broken()?);
+        Some(CallError::new(kind, Outcome::Failed(Failure::Aborted)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,6 +193,10 @@ impl OutHook for SendHook {
         let whole = Some(encoder.receipt(ReceiptStatus::Consumed, self.att));
         let totals = Some(encoder.totals());
         self.sent.set(SentState { whole, aborted: false, totals });
+    }
+
+    fn broken(&mut self, error: &DeliveryError) {
+        self.sent.lock().broken.get_or_insert_with(|| error.clone());
     }
 
     fn aborted(&mut self, encoder: &Encoder) {
@@ -197,7 +223,7 @@ pub(super) fn prove(
 ) -> Option<Proved> {
     let (mut parts, ()) = request.into_parts();
     let suite = session.keys.suite();
-    let grpc = is_grpc(&parts.headers);
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     let sent = Sent::default();
     let known = |data: &Bytes, d| {
         let whole = Receipt::known(ReceiptStatus::Consumed, admission.att, data.len() as u64, d);
@@ -215,7 +241,7 @@ pub(super) fn prove(
             Body::Known(digest)
         }
         _ => {
-            mark_records(&mut parts.headers, suite.is_sealed());
+            mark_records(&mut parts.headers, suite.is_sealed(), grpc);
             Body::Records
         }
     };
@@ -265,7 +291,7 @@ fn encode(
     let key = &session.keys.request_body;
     let encoder = Encoder::new(session.keys.suite(), key, &context, &AWS_LC);
     let framing = if grpc {
-        Framing::Grpc(Splitter::new(ANY_MESSAGE))
+        Framing::Grpc(Splitter::new(session.message))
     } else {
         Framing::Http(session.record)
     };

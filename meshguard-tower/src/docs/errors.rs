@@ -31,7 +31,10 @@ macro_rules! all {
 
 all!(calls, CallErrorKind, {
     CallErrorKind::Connect => CallErrorKind::Connect,
-    CallErrorKind::Refused(_) => CallErrorKind::Refused(tls::Alert(44)),
+    CallErrorKind::HandshakeRefused(_) => CallErrorKind::HandshakeRefused(tls::Alert(44)),
+    CallErrorKind::Refused(_) => CallErrorKind::Refused(StatusCode::FORBIDDEN),
+    CallErrorKind::Body(_) =>
+        CallErrorKind::Body(DeliveryError::new(DeliveryErrorKind::OwnBody, 0, None)),
     CallErrorKind::Session(_) => CallErrorKind::Session(SessionError::Split),
     CallErrorKind::Downgrade => CallErrorKind::Downgrade,
     CallErrorKind::Request(_) => CallErrorKind::Request(""),
@@ -52,6 +55,9 @@ all!(bodies, DeliveryErrorKind, {
     DeliveryErrorKind::Records(_) => DeliveryErrorKind::Records(RecordErrorKind::BadTag),
     DeliveryErrorKind::Short => DeliveryErrorKind::Short,
     DeliveryErrorKind::Digest => DeliveryErrorKind::Digest,
+    DeliveryErrorKind::ContentDigest => DeliveryErrorKind::ContentDigest,
+    DeliveryErrorKind::NoRoom => DeliveryErrorKind::NoRoom,
+    DeliveryErrorKind::OwnBody => DeliveryErrorKind::OwnBody,
     DeliveryErrorKind::Long => DeliveryErrorKind::Long,
     DeliveryErrorKind::Trailers => DeliveryErrorKind::Trailers,
     DeliveryErrorKind::Timeout => DeliveryErrorKind::Timeout,

@@ -11,7 +11,9 @@ use meshguard_core::policy::Content;
 use super::rows;
 use crate::body::HOLD_TIME;
 use crate::limits::*;
-use crate::{channel, control, decision, mesh, observe, pool, probe, quota, session};
+use crate::{
+    channel, control, decision, mesh, observe, pool, probe, quota, rejudge, session, shadow,
+};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const UNITS: [&str; 7] = ["ms", "s", "KiB", "MiB", "GiB", "hour", "minutes"];
@@ -228,6 +230,29 @@ fn the_loops_bounds_are_as_documented() {
     assert_eq!(cadence.calls, 50);
     let on = &meshguard_core::reflex::Plan::default().reflexes[0].on;
     assert_eq!(on.one_in, Some(Duration::from_secs(30 * 86_400)));
+}
+
+#[test]
+fn the_text_has_the_same_numbers() {
+    let page = PAGE.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (turn, linger) = (time(rejudge::TURN), time(rejudge::LINGER));
+    let (due, flush, end) = (time(control::RECEIPT_DUE), time(FLUSH), time(mesh::SHUTDOWN_TIME));
+    for said in [
+        format!("(default {}) is how many requests", count(rejudge::ENDED_PER_TURN)),
+        format!("end in each turn of {turn}, so"),
+        format!("and cut after {linger}."),
+        format!("are those that are open and the last {} that are over", count(MAX_CLOSED)),
+        format!("whose receipt has not come in {due} is *overdue*"),
+        format!("an answer of which no receipt has come in {due}"),
+        format!("they go out within {flush}, so"),
+        format!("It takes {end} at most for calls under way"),
+        format!("after the caller's deadline by {}", time(GRACE)),
+        format!("at most once in {} seconds for each rule", shadow::TELL_EVERY.as_secs()),
+    ] {
+        assert!(page.contains(&said), "docs/operations.md does not say: {said}");
+    }
+    assert_eq!(mesh::RELOAD_EVERY, Duration::from_secs(1));
+    assert!(page.contains("Files are looked at every second (`reload_every`)"));
 }
 
 fn baseline() -> meshguard_core::baseline::Settings {

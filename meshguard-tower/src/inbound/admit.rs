@@ -21,7 +21,7 @@ use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use super::route;
 use super::tokens;
-use crate::body::{evidence, is_grpc};
+use crate::body::{evidence, is_grpc_call};
 use crate::connection::Connection;
 use crate::control::Cause;
 use crate::decision::Decision;
@@ -41,10 +41,24 @@ pub(super) struct Admitted {
     pub(super) deadline: Option<Duration>,
 }
 
+/// What the answer to a request depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Asks {
+    /// For a head only.
+    pub(super) head: bool,
+    /// It is a call of gRPC.
+    pub(super) grpc: bool,
+}
+
 impl Admitted {
     /// What the body must be.
     pub(super) fn content(&self) -> Option<&Content> {
         self.decision.obligations()?.content
+    }
+
+    /// What its answer depends on.
+    pub(super) fn asks(&self) -> Asks {
+        Asks { head: self.head, grpc: self.grpc }
     }
 
     /// What was asked.
@@ -56,7 +70,7 @@ impl Admitted {
 /// Decides on a request by its head.
 pub(super) fn admit(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused> {
     let since = Instant::now();
-    let grpc = parts.method == Method::POST && is_grpc(&parts.headers);
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     let admitted = judge(mesh, parts, grpc, since);
     admitted.map_err(|refused| refused.grpc(grpc))
 }

@@ -1,5 +1,6 @@
 //! Answers, proved: the receipt of the request, and a body that its caller can verify.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,12 +14,15 @@ use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof
 use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
 use tokio::time::Sleep;
 
+use super::admit::Asks;
 use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
 use super::{ResponseBody, strip, with_scratch};
 use crate::aead::AWS_LC;
-use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
-use crate::error::BoxError;
+use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark_records};
+use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+use crate::session::ServerSession;
+use crate::sink::Direction;
 use crate::tls::now;
 
 /// An answer's FIN waits so long for the end of a request that its application does not read.
@@ -31,11 +35,11 @@ pub(super) enum Protected<R> {
     Settle(Parts),
 }
 
-/// Proves an answer. `head` says that the request was a HEAD.
+/// Proves an answer to a request that asks so.
 pub(super) fn protect<R>(
     exchange: &Arc<Exchange>,
     proven: &Proven,
-    head: bool,
+    asks: Asks,
     response: Response<R>,
     cx: &mut Context<'_>,
 ) -> Protected<R>
@@ -46,7 +50,7 @@ where
     let (mut parts, mut body) = response.into_parts();
     strip(&mut parts.headers);
     let now = proven.rcpt_now();
-    if head || bodyless(parts.status) {
+    if asks.head || bodyless(parts.status) {
         let Some(rcpt) = now else { return Protected::Settle(parts) };
         return Protected::Ready(without_body(exchange, parts, &rcpt));
     }
@@ -67,8 +71,9 @@ where
         _ => (Default::default(), None, Some(body)),
     };
     let rcpt = now.unwrap_or(Rcpt::Later);
-    mark_records(&mut parts.headers, sealed);
-    let framing = framing(&parts, proven.session.record);
+    let grpc = is_grpc_answer(asks.grpc, &parts.headers);
+    mark_records(&mut parts.headers, sealed, grpc);
+    let framing = framing(&proven.session, grpc);
     let mut response = Response::from_parts(parts, ());
     let Some(context) = prove(exchange, &mut response, &Body::Records, &rcpt, false) else {
         return Protected::Ready(response.map(|()| Outgoing::empty()));
@@ -127,11 +132,11 @@ fn bodyless(status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED
 }
 
-fn framing(parts: &Parts, record: usize) -> Framing {
-    if is_grpc(&parts.headers) {
-        Framing::Grpc(grpc::Splitter::new(ANY_MESSAGE))
+fn framing(session: &ServerSession, grpc: bool) -> Framing {
+    if grpc {
+        Framing::Grpc(grpc::Splitter::new(session.message))
     } else {
-        Framing::Http(record.min(MAX_RECORD))
+        Framing::Http(session.record.min(MAX_RECORD))
     }
 }
 
@@ -166,6 +171,15 @@ pub(super) fn answered(exchange: &Exchange, len: usize, digest: [u8; 32]) {
         let att = proven.claim.att;
         let receipt = Receipt::known(ReceiptStatus::Consumed, att, len as u64, digest);
         proven.session.receiver().answered(proven.claim, receipt, now());
+    }
+}
+
+/// An error of this service's answer, not of the request.
+struct Of<'a>(&'a DeliveryError);
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer: {}", self.0)
     }
 }
 
@@ -211,6 +225,19 @@ impl OutHook for AnswerHook {
             let receipt = encoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
             proven.session.receiver().answered(proven.claim, receipt, now());
         }
+    }
+
+    fn broken(&mut self, error: &DeliveryError) {
+        // What was withdrawn was told.
+        if error.kind() != DeliveryErrorKind::Withdrawn {
+            let exchange = self.running.exchange();
+            let name = error.kind().as_str();
+            exchange.mesh.found(Direction::Inbound, exchange.edge(), name, &Of(error));
+        }
+    }
+
+    fn is_answer(&self) -> bool {
+        true
     }
 
     fn aborted(&mut self, encoder: &Encoder) {

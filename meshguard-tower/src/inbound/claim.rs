@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use http::StatusCode;
 use http::request::Parts;
-use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::RequestHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, RequestField};
-use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, Refusal, context, known};
-use meshguard_core::reflex::Signal;
+use meshguard_core::delivery::{
+    BAD_PROOF, Claim, Fault, Proof, Receipt, ReceiptStatus, Refusal, Verdict, context, known,
+};
 use meshguard_core::{Evidence, Policy, Timestamp};
 
 use super::denied::{Asked, Denied};
@@ -55,7 +55,7 @@ pub(super) fn prove(
     let Some(value) = fields.next() else { return Ok(None) };
     let asked = || Asked::unproven(mesh, policy, Some(connection), parts);
     let unproven = |name, detail: &dyn fmt::Display, text| {
-        asked().refuse(Denied::new(StatusCode::UNAUTHORIZED, text, name).because(detail))
+        asked().refuse(Denied::new(status(BAD_PROOF), text, name).because(detail))
     };
     if fields.next().is_some() {
         return Err(unproven("field", &"more than one meshguard field", "malformed proof"));
@@ -82,12 +82,13 @@ pub(super) fn prove(
     });
     let Some(body) = plan else {
         let detail = "the request's head is not what its caller proved";
+        let refused = unproven("bad-proof", &detail, "the proof does not hold");
         charge(mesh, connection, &session);
-        if connection.peer().id() == session.peer.id() {
-            let caller = EdgeKey::Caller(session.peer.id().clone());
-            mesh.signal(&caller, Signal::Forged, detail);
+        if connection.peer().id() != session.peer.id() {
+            return Err(refused);
         }
-        return Err(unproven("bad-proof", &detail, "the proof does not hold"));
+        mesh.tampered(&session, detail);
+        return Err(refused.renew()); // its session is over
     };
     may_carry(connection, policy, mesh, &session).map_err(|why| match why {
         // It was opened before policy had bodies sealed here; the next one is.
@@ -153,6 +154,10 @@ pub(super) fn may_carry(
     }
 }
 
+fn status(verdict: Verdict) -> StatusCode {
+    StatusCode::from_u16(verdict.status).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
 /// Counts a head against whoever may have made it: the hop that brought it, else the caller.
 fn charge(mesh: &Mesh, connection: &Connection, session: &ServerSession) {
     let failed = Measured { failed: true, ..Measured::default() };
@@ -177,15 +182,10 @@ fn not_claimed(
     refusal: Refusal,
 ) -> Refused {
     let mesh = asked.mesh;
-    if matches!(refusal, Refusal::Duplicate { .. }) {
+    let verdict = refusal.verdict();
+    if verdict.fault == Fault::Mistake {
         charge(mesh, connection, &session);
     }
-    let name = match refusal {
-        Refusal::Duplicate { .. } => "duplicate",
-        Refusal::Passed => "given-up",
-        Refusal::Late => "late",
-        _ => "not-admitted",
-    };
     let claim = Claim { seq: field.seq, att: field.att, own: true };
     let (rcpt, dup) = match refusal {
         Refusal::Duplicate { settled: true } => (Rcpt::of(ReceiptStatus::Consumed), true),
@@ -196,7 +196,7 @@ fn not_claimed(
     let proven = Proven::answering(session, claim, field.proof, empty);
     let observed = Observed::new(Instant::now(), Fate::Uncounted);
     let exchange = Exchange::new(mesh, connection, Evidence::Verified, Some(proven), observed);
-    let denied = Denied::new(StatusCode::CONFLICT, "not admitted", name).because(&refusal);
+    let denied = Denied::new(status(verdict), "not admitted", refusal.as_str()).because(&refusal);
     let refused = asked.with(exchange.edge()).refuse(denied);
     refused.stating(Arc::new(exchange), rcpt, dup)
 }

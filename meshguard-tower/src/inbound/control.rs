@@ -121,7 +121,7 @@ where
         Err(refused) => return refused.into_response(),
     };
     let length = stated_length(&parts.headers);
-    unmark_records(&mut parts.headers);
+    unmark_records(&mut parts.headers, false);
     let exchange = Arc::clone(&admitted.exchange);
     let Some(proven) = &exchange.proven else {
         return refuse(mesh, &parts, StatusCode::UNAUTHORIZED, "receipts need proof");
@@ -174,7 +174,8 @@ where
             let hook = RequestHook::new(&admitted.exchange);
             read(Incoming::records(body, decoder, false, hook), MAX_RECEIPTS).await
         }
-        // No receipts: its caller asks whether the session lives.
+        // No receipts: its caller asks whether the session lives, or its head alone says
+        // something: what its caller has given up.
         BodyPlan::None => {
             proven.set_receipt(Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty()));
             Some(Bytes::new())

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use meshguard_core::delivery::field::Rcpt;
 use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, known};
+use meshguard_core::policy::DeliveryMode;
 use meshguard_core::{Evidence, Peer, ledger};
 
 use super::ending::Ending;
@@ -35,6 +36,13 @@ impl Delivery {
     #[must_use]
     pub fn failure(&self) -> Option<DeliveryError> {
         self.0.failure.get().cloned()
+    }
+
+    /// How the edge delivers, by the policy in force now: what its caller is asked to prove.
+    #[must_use]
+    pub fn mode(&self) -> DeliveryMode {
+        let (caller, own) = (self.0.principal.id(), self.0.mesh.id());
+        self.0.mesh.policy().delivery(Some(caller), Some(own)).mode
     }
 
     /// The hop that carried the request, if its caller did not itself.
@@ -289,7 +297,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The failure of a body that did not come in time.
-pub(super) fn timed_out(got: usize) -> DeliveryError {
-    DeliveryError::new(DeliveryErrorKind::Timeout, got as u64, None)
+/// The failure of a body that there is no room for.
+pub(super) fn no_room(got: usize) -> DeliveryError {
+    DeliveryError::new(DeliveryErrorKind::NoRoom, got as u64, None)
 }

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use meshguard_core::delivery::field::Rcpt;
-use meshguard_core::delivery::{Decoder, PREFIX, RECORD, Receipt, ReceiptStatus, known};
+use meshguard_core::delivery::{Decoder, Fault, PREFIX, RECORD, Receipt, ReceiptStatus, known};
 use pin_project::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
@@ -20,10 +20,10 @@ use super::claim::BodyPlan;
 use super::content::{self, Violation};
 use super::control::{Answer, control};
 use super::denied::Denied;
-use super::exchange::{Delivery, Proven, timed_out};
+use super::exchange::{Delivery, Proven, no_room};
 use super::hook::RequestHook;
 use super::observed::Fate;
-use super::refuse::{DPOP_NONCE, Refused, trailers_only};
+use super::refuse::{DPOP_NONCE, Refused, say_limit, trailers_only};
 use super::strip::strip_request;
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
@@ -107,6 +107,11 @@ where
                         let hold = Holding::Known(Hold::new(body, digest, length));
                         held(inner, parts, hold, admitted)
                     }
+                    // Whoever frames it may end it behind its head only.
+                    BodyPlan::None if !body.is_end_stream() => {
+                        let hold = Hold::new(body, known::empty(), Some(0));
+                        held(inner, parts, Holding::Known(hold), admitted)
+                    }
                     BodyPlan::Records(_) if !marked => unmarked(admitted),
                     _ if admitted.content().is_some() => gather(inner, parts, body, admitted),
                     _ => run(inner, parts, body, admitted),
@@ -167,7 +172,7 @@ fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
         strip_request(&mut parts.headers);
     }
     let marked = match admitted.body {
-        BodyPlan::Records(_) => unmark_records(&mut parts.headers),
+        BodyPlan::Records(_) => unmark_records(&mut parts.headers, admitted.grpc),
         _ => true,
     };
     parts.extensions.insert(admitted.exchange.principal.clone());
@@ -239,6 +244,7 @@ where
             let keys = &proven.session.keys;
             let limit = if admitted.grpc { exchange.mesh.message_limit() } else { RECORD };
             let decoder = Decoder::new(keys.suite(), &keys.request_body, context, &AWS_LC, limit);
+            let decoder = if admitted.grpc { decoder.of_messages() } else { decoder };
             Incoming::records(body, decoder, admitted.grpc, hook)
         }
         (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
@@ -256,9 +262,14 @@ fn surplus<S, B, F>(admitted: Admitted) -> State<S, B, F> {
 /// A body that failed before the application was called.
 fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<S, B, F> {
     admitted.exchange.fail(error);
-    let rcpt = Rcpt::short(ReceiptStatus::Bad, u64::from(got > 0), got as u64);
-    let text = "the body is not what was sent";
-    let refused = admitted.asked().refuse(Denied::told(StatusCode::BAD_REQUEST, text, error));
+    let kind = error.kind();
+    let rcpt = Rcpt::short(kind.receipt(), u64::from(got > 0), got as u64);
+    let text = match kind.verdict().fault {
+        Fault::Nobody | Fault::Path => "the body did not come whole",
+        Fault::Sender | Fault::Mistake | Fault::Tampered => "the body is not what was sent",
+    };
+    let status = StatusCode::from_u16(kind.verdict().status).unwrap_or(StatusCode::BAD_REQUEST);
+    let refused = admitted.asked().refuse(Denied::told(status, text, error));
     let refused = refused.grpc(admitted.grpc).stating(admitted.exchange, rcpt, false);
     State::Refused(Some(refused))
 }
@@ -273,7 +284,7 @@ fn violated<S, B, F>(admitted: Admitted, violation: &Violation) -> State<S, B, F
 /// There is no room to hold it.
 fn full<S, B, F>(admitted: Admitted, got: usize) -> State<S, B, F> {
     let text = "too many bodies are held already";
-    admitted.exchange.fail(&timed_out(got));
+    admitted.exchange.fail(&no_room(got));
     refused(admitted, Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, &text))
 }
 
@@ -489,6 +500,11 @@ where
         outcome: None,
     });
     let (mut parts, body) = response.into_parts();
+    if admitted.grpc
+        && let Some(failure) = exchange.failure.get()
+    {
+        say_limit(&mut parts.headers, failure);
+    }
     if let Some(nonce) = exchange.nonce() {
         parts.headers.insert(DPOP_NONCE, nonce.clone());
     }
@@ -503,7 +519,7 @@ where
         }
         (Some(proven), Some(body)) => {
             let response = Response::from_parts(parts, body);
-            match protect(exchange, proven, admitted.head, response, cx) {
+            match protect(exchange, proven, admitted.asks(), response, cx) {
                 Protected::Ready(response) => Answered::Ready(response),
                 Protected::Settle(parts) => Answered::Settle(parts, admitted),
             }

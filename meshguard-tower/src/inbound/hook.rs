@@ -9,7 +9,7 @@ use meshguard_core::delivery::{Decoder, Fin, MAX_KNOWN, Receipt, ReceiptStatus};
 use super::ending::{Part, Running};
 use super::exchange::Exchange;
 use crate::body::{InHook, Rest, Unread};
-use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::error::DeliveryError;
 
 /// A request's body tells its exchange how it ended.
 pub struct RequestHook {
@@ -58,11 +58,7 @@ impl InHook for RequestHook {
         self.running = None;
         self.exchange.fail(error);
         if let (Some(proven), Some(decoder)) = (&self.exchange.proven, decoder) {
-            // What was cut off from this side was not bad.
-            let status = match error.kind() {
-                DeliveryErrorKind::Withdrawn => ReceiptStatus::Partial,
-                _ => ReceiptStatus::Bad,
-            };
+            let status = error.kind().receipt();
             proven.set_receipt(decoder.receipt(status, proven.claim.att));
         }
     }
@@ -113,7 +109,7 @@ impl Left {
                     if let Some(exchange) = self.exchange.upgrade() {
                         exchange.fail(&error);
                     }
-                    break ReceiptStatus::Bad;
+                    break error.kind().receipt();
                 }
             }
         };

@@ -8,7 +8,7 @@ use http::Request;
 use http::response::Parts;
 use http_body::Body;
 
-use super::h1::Home;
+use super::h1::{Conn, Home};
 use super::reply::Reply;
 use super::{BoxError, Failed, Lease, Pool};
 
@@ -44,7 +44,7 @@ where
             None => {
                 let conn = back.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match conn {
-                    Some(conn) => conn.settled().await.filter(|c| c.is_ready()).map(Lease::H1),
+                    Some(conn) => conn.settled().await.filter(Conn::is_ready).map(Lease::H1),
                     None => None,
                 }
             }

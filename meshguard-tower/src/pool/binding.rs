@@ -4,15 +4,21 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::tls::{HandshakeErrorKind, classify_io};
 
 /// Sessions that a connection remembers not to be known at its far end; the oldest is forgotten.
 const MAX_UNKNOWN: usize = 16;
+
+/// Where a connection fails while it is written to, an alert that says why may still have to be
+/// read: it is waited for so long.
+const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
 /// What is known of one connection. Sessions are known by their numbers.
 #[derive(Default)]
@@ -115,25 +121,46 @@ impl Binding {
 /// A connection's stream, which notes in its [`Binding`] what became of it.
 pub(crate) struct Watched<T> {
     inner: T,
-    binding: std::sync::Arc<Binding>,
+    binding: Arc<Binding>,
     heard: bool,
+    /// Writing has failed: how, and how long the reason is waited for.
+    failed: Option<(io::Error, Pin<Box<Sleep>>)>,
 }
 
 impl<T: AsyncRead + Unpin> Watched<T> {
-    pub(crate) fn new(inner: T, binding: std::sync::Arc<Binding>) -> Self {
-        Self { inner, binding, heard: false }
+    pub(crate) fn new(inner: T, binding: Arc<Binding>) -> Self {
+        Self { inner, binding, heard: false, failed: None }
     }
 
-    /// Nothing more can be written: what the far end said last may tell why.
-    fn failed_to_write(&mut self, error: io::Error, cx: &mut Context<'_>) -> io::Error {
-        if !self.heard {
-            let mut scratch = [0; 64];
-            let read = Pin::new(&mut self.inner).poll_read(cx, &mut ReadBuf::new(&mut scratch));
-            if let Poll::Ready(Err(error)) = read {
-                self.binding.failed(&error);
+    /// Where nothing more can be written, what the far end said last may tell why.
+    fn settle<W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<W>>,
+    ) -> Poll<io::Result<W>> {
+        match written {
+            Poll::Ready(Err(error)) if !self.heard => {
+                self.failed = Some((error, Box::pin(sleep(REFUSAL_TIME))));
+                self.poll_failed(cx).map(Err)
+            }
+            other => other,
+        }
+    }
+
+    /// The error of writing, once it is known what there is to read.
+    fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let mut scratch = [0; 64];
+        match Pin::new(&mut self.inner).poll_read(cx, &mut ReadBuf::new(&mut scratch)) {
+            Poll::Ready(Err(error)) => self.binding.failed(&error),
+            Poll::Ready(Ok(())) => {}
+            Poll::Pending => {
+                if let Some((_, timer)) = &mut self.failed {
+                    ready!(timer.as_mut().poll(cx));
+                }
             }
         }
-        error
+        let failed = self.failed.take();
+        Poll::Ready(failed.map_or(io::ErrorKind::BrokenPipe.into(), |(error, _)| error))
     }
 }
 
@@ -163,8 +190,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
-        Poll::Ready(written.map_err(|error| self.failed_to_write(error, cx)))
+        if self.failed.is_some() {
+            return self.poll_failed(cx).map(Err);
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.settle(cx, written)
     }
 
     fn poll_write_vectored(
@@ -172,8 +202,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs));
-        Poll::Ready(written.map_err(|error| self.failed_to_write(error, cx)))
+        if self.failed.is_some() {
+            return self.poll_failed(cx).map(Err);
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.settle(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -181,8 +214,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = ready!(Pin::new(&mut self.inner).poll_flush(cx));
-        Poll::Ready(flushed.map_err(|error| self.failed_to_write(error, cx)))
+        if self.failed.is_some() {
+            return self.poll_failed(cx).map(Err);
+        }
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.settle(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

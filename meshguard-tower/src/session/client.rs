@@ -2,23 +2,24 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::Cover;
 use meshguard_core::delivery::{
-    Counts, EXPORTER, Sender, SessionKeys, Settings, SettingsError, Sid,
+    Counts, EXPORTER, Outcome, Sender, SessionKeys, Settings, SettingsError, Sid, Ticket,
 };
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::handshake::InMemory;
 use super::{LIFETIME, SessionError};
 use crate::observe::{Edges, Tally};
-use crate::tls::{HandshakeErrorKind, TlsContext};
+use crate::tls::{HandshakeErrorKind, TlsContext, now};
 
 /// A new session is opened so long before the receiver would refuse exchanges.
 pub(crate) const MARGIN: Duration = Duration::from_secs(300);
@@ -38,6 +39,8 @@ pub(crate) struct ClientSession {
     pub(crate) cover: Cover,
     /// The largest record payload that the callee takes.
     pub(crate) record: usize,
+    /// The longest gRPC message that the callee takes.
+    pub(crate) message: usize,
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
@@ -81,6 +84,17 @@ impl ClientSession {
         now < self.expires
     }
 
+    /// Ends an exchange. The receiver is told soon, where it may not have arrived.
+    pub(crate) fn end(&self, ticket: Ticket, outcome: Outcome) {
+        let mut sender = self.sender();
+        sender.end(ticket, outcome, now());
+        let tells = sender.has_void();
+        drop(sender);
+        if tells {
+            self.owes.notify_one();
+        }
+    }
+
     /// The state of its exchanges. Never held across user code or a wait.
     pub(crate) fn sender(&self) -> MutexGuard<'_, Sender> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,17 +117,20 @@ pub(crate) struct Opening {
     callee: SpiffeId,
     instance: Arc<str>,
     ledger_key: [u8; 32],
+    message: usize,
     seal: bool,
     affinity: Option<HeaderValue>,
     said: bool,
 }
 
 impl Opening {
+    #[allow(clippy::too_many_arguments)] // one for each setting
     pub(crate) fn new(
         context: &TlsContext,
         callee: &SpiffeId,
         instance: Arc<str>,
         ledger_key: [u8; 32],
+        message: usize,
         seal: bool,
         affinity: Option<HeaderValue>,
     ) -> Result<Self, SessionError> {
@@ -124,7 +141,8 @@ impl Opening {
             .map_err(|_| SessionError::Protocol("no TLS to begin with"))?;
         tls.set_buffer_limit(Some(super::MAX_HANDSHAKE));
         let (context, callee) = (context.clone(), callee.clone());
-        Ok(Self { tls, context, callee, instance, ledger_key, seal, affinity, said: false })
+        let said = false;
+        Ok(Self { tls, context, callee, instance, ledger_key, message, seal, affinity, said })
     }
 
     pub(crate) fn affinity(&self) -> Option<&HeaderValue> {
@@ -136,7 +154,9 @@ impl Opening {
         if let Some(sid) = sid.filter(|_| !self.tls.is_handshaking() && !self.said) {
             self.said = true;
             let instance = self.instance.to_string();
-            let ours = Settings::new(*sid, instance, self.ledger_key, Cover::default(), self.seal);
+            let mut ours =
+                Settings::new(*sid, instance, self.ledger_key, Cover::default(), self.seal);
+            ours.message = self.message;
             self.tls.say(ours.to_json().as_bytes()).map_err(SessionError::Handshake)?;
         }
         Ok(self.tls.drain())
@@ -171,6 +191,9 @@ impl Opening {
             .tls
             .export_keying_material([0; 32], EXPORTER, Some(&context))
             .map_err(|_| SessionError::Protocol("no keys"))?;
+        // Channels with a hop have a field for balancers.
+        let sender = Sender::new(theirs.window);
+        let sender = if self.affinity.is_some() { sender.through_hop() } else { sender };
         let age = LIFETIME - MARGIN;
         let instance: Box<str> = theirs.instance.into();
         let edge = EdgeKey::Callee { id: peer.id().clone(), instance: instance.clone() };
@@ -186,11 +209,12 @@ impl Opening {
             peer,
             cover: theirs.cover,
             record: theirs.record,
+            message: theirs.message,
             opened: Instant::now(),
             affinity: self.affinity,
             owes: Arc::default(),
             posting: tokio::sync::Mutex::default(),
-            sender: Mutex::new(Sender::new(theirs.window)),
+            sender: Mutex::new(sender),
             ended,
         })
     }

@@ -20,6 +20,8 @@ pub(crate) enum NotLive {
     Evicted,
     /// Its caller had no right to be here: revoked, expired, or cut off by the loop.
     Withdrawn,
+    /// A proof or a tag in it did not hold.
+    Doubtful,
     /// Policy reads headers that its proofs do not cover.
     Covers,
     /// It came through a hop, where policy has bodies sealed by now, and it is not.
@@ -33,6 +35,7 @@ impl fmt::Display for NotLive {
             Self::Expired => "the session's time is over",
             Self::Evicted => "the session made room for newer ones",
             Self::Withdrawn => "the session was ended: its caller had no right to be here",
+            Self::Doubtful => "the session was ended: a proof or a tag in it did not hold",
             Self::Covers => "the session's proofs do not cover what policy reads by now",
             Self::NotSealed => "the session is not sealed, and came through a hop",
         })

@@ -31,6 +31,8 @@ pub(crate) struct ServerSession {
     pub(crate) answer_cover: Cover,
     /// The largest record payload that the caller takes.
     pub(crate) record: usize,
+    /// The longest gRPC message that the caller takes.
+    pub(crate) message: usize,
     pub(crate) expires: Timestamp,
     /// Bytes of known bodies that are held for it.
     pub(crate) held: Arc<AtomicUsize>,

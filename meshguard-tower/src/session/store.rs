@@ -31,6 +31,8 @@ pub(crate) struct Sessions {
     tls: TlsContext,
     instance: Arc<str>,
     ledger_key: [u8; 32],
+    /// The longest gRPC message that this service takes.
+    message: usize,
     live: RwLock<Live>,
     pending: Mutex<HashMap<Sid, Pending>>,
     gate: Arc<Gate>,
@@ -71,12 +73,13 @@ impl Sessions {
         tls: TlsContext,
         instance: Arc<str>,
         ledger_key: [u8; 32],
+        message: usize,
         gate: Arc<Gate>,
         ledger: Option<Ledger>,
     ) -> Self {
         let (live, pending) = (RwLock::default(), Mutex::default());
         let (closed, renewals) = (Arc::default(), AtomicU64::new(0));
-        Self { tls, instance, ledger_key, live, pending, gate, ledger, closed, renewals }
+        Self { tls, instance, ledger_key, message, live, pending, gate, ledger, closed, renewals }
     }
 
     /// The session of that name, if it takes new exchanges.
@@ -164,6 +167,12 @@ impl Sessions {
         let session = opened.map_err(|e| (e, pending.tls.drain()))?;
         self.insert(&session, now).map_err(|e| (e, Vec::new()))?;
         Ok(Step { sid, answer: pending.tls.drain(), opened: Some(session) })
+    }
+
+    /// Ends a session: it takes no new exchanges, and those under way go on. Returns whether it
+    /// was live.
+    pub(crate) fn end(&self, sid: &Sid) -> bool {
+        self.retain(NotLive::Doubtful, |session| session.sid != *sid) > 0
     }
 
     /// Ends the sessions whose time is over; how many.
@@ -295,6 +304,7 @@ impl Sessions {
         let cover = Cover::new(policy.covered_headers().iter().cloned());
         let mut ours =
             Settings::new(sid, self.instance.to_string(), self.ledger_key, cover.clone(), seal);
+        ours.message = self.message;
         ours.suite = Some(suite);
         tls.say(ours.to_json().as_bytes()).map_err(SessionRefusal::Handshake)?;
         let keys = derive(tls, &sid, suite).ok_or(SessionRefusal::Protocol("no keys"))?;
@@ -310,6 +320,7 @@ impl Sessions {
             cover,
             answer_cover: theirs.cover,
             record: theirs.record,
+            message: theirs.message,
             held: Arc::default(),
             ended: AtomicBool::new(false),
             withdrawn: OnceLock::new(),

@@ -68,11 +68,29 @@ fn a_seq_passed_unseen_is_a_divergence_unless_it_is_void() {
         claim(&mut r, &field(seq, 1)).unwrap();
     }
     let mut next = field(9, 9);
-    next.void = Ranges::parse(b"3,8");
+    next.void = Ranges::parse(b"1-3,8");
     claim(&mut r, &next).unwrap();
+    // What was given up and has come is nobody's fault, and is told apart.
+    assert_eq!(r.poll_finding(), Some(Finding::VoidSeen { first: 1, last: 2 }));
     assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 4, last: 4 }));
     assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 6, last: 7 }));
     assert_eq!(r.poll_finding(), None);
+}
+
+#[test]
+fn no_receipt_is_awaited_of_what_its_sender_has_given_up() {
+    let mut r = Receiver::new(WINDOW);
+    for seq in 1..=2 {
+        let c = claim(&mut r, &field(seq, 1)).unwrap();
+        r.answered(c, receipt(5), T);
+    }
+    let mut next = field(3, 3);
+    next.void = Ranges::parse(b"1");
+    claim(&mut r, &next).unwrap();
+    assert_eq!(r.poll_finding(), Some(Finding::VoidSeen { first: 1, last: 1 }));
+    r.overdue(Timestamp::MAX);
+    let want = Finding::ReceiptOverdue { seq: 2, answered: T };
+    assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
 }
 
 #[test]

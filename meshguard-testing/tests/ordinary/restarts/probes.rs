@@ -101,6 +101,34 @@ async fn each_new_connection_of_http1_asks_once() {
     assert_eq!(meshes[1].sessions_open(), 1);
 }
 
+/// Six seconds by the clock of timers and sessions, in no time.
+async fn six_seconds() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_session_that_was_silent_for_seconds_is_asked_for_over_a_live_connection_too() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let desk = Desk::default();
+        let (channel, app, _place, meshes) = idle(alpn, &desk).await;
+        uploads(&channel, 1).await;
+        assert_eq!(desk.asked(), 1, "the connection was new");
+        six_seconds().await;
+        Shape::Get.call(&channel).await.unwrap();
+        uploads(&channel, 1).await;
+        assert_eq!(desk.asked(), 1, "its session has answered just now");
+        six_seconds().await;
+        // It has ended meanwhile, which nobody has told the caller.
+        let covers = "[[allow]]\nname = \"tenants\"\nfrom = [\"caller\"]\n\
+                      when = { headers = { x-tenant = \"acme\" } }\n";
+        meshes[1].set_policy(rig::policy(covers).parse().unwrap());
+        uploads(&channel, 1).await;
+        assert_eq!((desk.asked(), app.calls()), (2, 5), "over {alpn:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_callee_that_does_not_say_holds_calls_back_for_two_seconds_and_fails_none() {
     for alpn in [Alpn::H2, Alpn::Http11] {

@@ -63,7 +63,7 @@ async fn refused(channel: &Channel, shape: Shape, alert: &str) {
     for _ in 0..3 {
         let failed = shape.call(channel).await.unwrap_err();
         let error = failed.error.as_ref().unwrap_or_else(|| panic!("{failed:?}"));
-        let CallErrorKind::Refused(got) = error.kind() else {
+        let CallErrorKind::HandshakeRefused(got) = error.kind() else {
             panic!("{shape:?}, {alert}: {error}");
         };
         assert_eq!(got.as_str(), alert, "{error}");
@@ -109,7 +109,7 @@ async fn a_caller_that_is_revoked_is_told_so_and_calls_again_once_it_is_allowed(
         rig::soon(async {
             loop {
                 let failed = Shape::Get.call(&channel).await.unwrap_err();
-                if let Some(CallErrorKind::Refused(alert)) =
+                if let Some(CallErrorKind::HandshakeRefused(alert)) =
                     failed.error.as_ref().map(|error| error.kind())
                 {
                     assert_eq!(alert.as_str(), "certificate_revoked");

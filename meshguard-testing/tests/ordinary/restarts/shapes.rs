@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use meshguard_axum::core::delivery::Outcome;
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{CallError, Channel};
+use meshguard_axum::{CallError, CallErrorKind, Channel};
 
 use crate::rig::{grpc, http};
 
@@ -34,11 +34,18 @@ pub(crate) fn all() -> impl Iterator<Item = (Alpn, Shape)> {
 /// Why a call failed.
 #[derive(Debug)]
 pub(crate) struct Failed {
+    #[expect(dead_code, reason = "shown by `Debug`")]
     pub(crate) text: String,
     pub(crate) error: Option<CallError>,
 }
 
 impl Failed {
+    /// Whether an answer of this status came, without proof.
+    pub(crate) fn is_unproven(&self, status: StatusCode) -> bool {
+        let unproven = CallErrorKind::Unproven(status);
+        self.error.as_ref().is_some_and(|error| *error.kind() == unproven)
+    }
+
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.error.as_ref().map(CallError::outcome)
     }

@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use meshguard_core::delivery::MAX_RECORD;
+use meshguard_core::delivery::{MAX_RECORD, MESSAGE};
 
 use super::*;
 use crate::observe::Edges;
@@ -10,7 +10,7 @@ use crate::session::Opening;
 use crate::tls::now;
 
 fn sessions(rig: &Rig) -> Sessions {
-    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default(), None)
+    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], MESSAGE, Arc::default(), None)
 }
 
 /// An outer peer, or a principal.
@@ -22,7 +22,7 @@ fn peer(name: &str) -> Peer {
 fn opening(rig: &Rig) -> Opening {
     let svid = rig.ca.svid(CHECKOUT).unwrap();
     let tls = TlsContext::new(credentials(&rig.ca, &svid, None)).unwrap();
-    Opening::new(&tls, ORDERS, "caller".into(), [2; 32], false, None).unwrap()
+    Opening::new(&tls, ORDERS, "caller".into(), [2; 32], MESSAGE, false, None).unwrap()
 }
 
 /// Hands one body to the sessions; a new handshake gets the next sid.
@@ -145,12 +145,15 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         covered: Vec::new(),
         answer_cover: Cover::default(),
         record: MAX_RECORD,
+        message: MESSAGE,
         expires: now() + LIFETIME,
         held: Arc::default(),
         ended: AtomicBool::new(false),
         withdrawn: OnceLock::new(),
         caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
         hop: None,
+        carriers: Arc::new(crate::connection::Carriers::new()),
+        ledger: None,
         closed: Arc::default(),
         receiver: Mutex::new(Receiver::new(1)),
     })
