@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use http::Extensions;
 use meshguard_core::Peer;
 use meshguard_core::baseline::EdgeKey;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,11 @@ struct Inner {
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
+    /// What its framework wants in each request's extensions.
+    describe: OnceLock<Describe>,
 }
+
+type Describe = Box<dyn Fn(&mut Extensions) + Send + Sync>;
 
 /// Why it was closed, until it is gone.
 #[derive(Default)]
@@ -78,6 +83,7 @@ impl Connection {
             held: Arc::default(),
             caller: OnceLock::new(),
             hop: OnceLock::new(),
+            describe: OnceLock::new(),
         }))
     }
 
@@ -108,6 +114,19 @@ impl Connection {
     /// Bytes of bodies that are held for requests without proof.
     pub(crate) fn held(&self) -> &Arc<AtomicUsize> {
         &self.0.held
+    }
+
+    /// Has `describe` put what a framework wants to know of this connection into the extensions of
+    /// each request that is let in over it. The first caller's holds.
+    pub fn describe(&self, describe: impl Fn(&mut Extensions) + Send + Sync + 'static) {
+        // Who describes it again has nothing else to say.
+        let _ = self.0.describe.set(Box::new(describe));
+    }
+
+    pub(crate) fn describe_in(&self, extensions: &mut Extensions) {
+        if let Some(describe) = self.0.describe.get() {
+            describe(extensions);
+        }
     }
 
     /// The HTTP version.
