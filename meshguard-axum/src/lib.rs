@@ -25,6 +25,7 @@ mod extract;
 mod verified;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use meshguard_tower::serve::Serve;
 
 pub use extract::{Decision, NotMeshed, Peer};
@@ -35,7 +36,8 @@ pub use verified::{NotVerified, Verified, VerifiedRejection};
 ///
 /// The inbound layer goes outermost, around all routes and fallbacks, whenever they were added;
 /// a `.layer(mesh.inbound())` inside is then idle. HTTP/2 and HTTP/1.1 by ALPN; tonic's services
-/// can be merged into the router to share the port.
+/// can be merged into the router to share the port. `ConnectInfo<SocketAddr>` is the other end of
+/// the connection: the caller's own address, or its last hop's.
 ///
 /// ```
 /// # async fn f(mesh: meshguard_axum::Mesh, app: axum::Router) -> std::io::Result<()> {
@@ -47,5 +49,11 @@ pub use verified::{NotVerified, Verified, VerifiedRejection};
 /// # Ok(()) }
 /// ```
 pub fn serve(listener: Listener, router: Router) -> Serve<Inbound<Router>> {
-    listener.serve(router)
+    let described = listener.welcoming(|_, connection| {
+        let info = ConnectInfo(connection.remote_addr());
+        connection.describe(move |extensions| {
+            extensions.insert(info);
+        });
+    });
+    described.serve(router)
 }

@@ -17,7 +17,7 @@ use tonic::transport::server::Connected;
 /// Connections that agreed on HTTP/1.1 are closed: gRPC needs HTTP/2.
 #[must_use]
 pub fn incoming(listener: Listener) -> Incoming {
-    let connections = listener.into_connections();
+    let connections = described(listener).into_connections();
     let stream = futures_util::stream::unfold(connections, |mut connections| async {
         loop {
             let (io, connection) = connections.accept().await?;
@@ -32,6 +32,19 @@ pub fn incoming(listener: Listener) -> Incoming {
         }
     });
     Incoming(Box::pin(stream))
+}
+
+/// Tells tonic's requests of their connection what tonic's own listener would tell them, so that
+/// `remote_addr`, `local_addr` and `peer_certs` have their values.
+pub(crate) fn described(listener: Listener) -> Listener {
+    listener.welcoming(|io, connection| {
+        let tls = io.tls().connect_info();
+        let tcp = tls.get_ref().clone();
+        connection.describe(move |extensions| {
+            extensions.insert(tcp.clone());
+            extensions.insert(tls.clone());
+        });
+    })
 }
 
 /// See [`incoming`].

@@ -36,5 +36,5 @@ pub use request::MeshRequest;
 /// `Routes::new(OrdersServer::new(..))` makes routes of a generated service; more are added with
 /// `add_service`.
 pub fn serve(listener: Listener, routes: Routes) -> Serve<Inbound<Routes>> {
-    listener.serve(routes.prepare())
+    incoming::described(listener).serve(routes.prepare())
 }

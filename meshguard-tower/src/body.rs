@@ -9,6 +9,7 @@ mod gather;
 mod hold;
 mod incoming;
 mod outgoing;
+mod packed;
 mod plain;
 
 pub(crate) use eager::{Eager, eager};
@@ -20,12 +21,16 @@ pub(crate) use incoming::Incoming;
 pub(crate) use incoming::{InHook, Rest, Unread};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use outgoing::{Framing, OutHook};
+pub(crate) use packed::{Packed, announce, withdraw};
 pub(crate) use plain::{Plain, evidence, stated_length};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use meshguard_core::delivery::{RecordErrorKind, grpc};
 
 use crate::error::{DeliveryError, DeliveryErrorKind};
+
+const CODING: HeaderValue = HeaderValue::from_static("mg1");
+const NO_TRANSFORM: HeaderValue = HeaderValue::from_static("no-transform");
 
 /// Whether a request is a call of gRPC: a POST of its content type. Its body is messages.
 pub(crate) fn is_grpc_call(method: &Method, headers: &HeaderMap) -> bool {
@@ -57,7 +62,8 @@ pub(crate) fn status_trailers(error: &DeliveryError) -> Option<HeaderMap> {
 }
 
 /// Marks an HTTP body as records: the innermost content coding (RFC 9110 §8.4), which nothing
-/// between may transform (§7.7), and whose length is no longer the application's.
+/// between may transform (§7.7), and whose length on the wire is not the application's. Both marks
+/// are lines of their own behind the application's.
 pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool, grpc: bool) {
     headers.remove(header::CONTENT_LENGTH);
     if sealed {
@@ -66,77 +72,116 @@ pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool, grpc: bool) {
     if grpc {
         return;
     }
-    let coding = match headers.get(header::CONTENT_ENCODING) {
-        None => HeaderValue::from_static("mg1"),
-        Some(v) => HeaderValue::from_bytes(&[v.as_bytes(), b", mg1"].concat())
-            .unwrap_or_else(|_| HeaderValue::from_static("mg1")),
-    };
-    headers.insert(header::CONTENT_ENCODING, coding);
-    headers.append(header::CACHE_CONTROL, HeaderValue::from_static("no-transform"));
+    headers.append(header::CONTENT_ENCODING, CODING);
+    headers.append(header::CACHE_CONTROL, NO_TRANSFORM);
 }
 
-/// Undoes [`mark_records`]; `false` where the mark is missing.
-pub(crate) fn unmark_records(headers: &mut HeaderMap, grpc: bool) -> bool {
+/// Undoes [`mark_records`], and shows the length that the head proves, if it proves one; `false`
+/// where the mark is missing.
+pub(crate) fn unmark_records(headers: &mut HeaderMap, grpc: bool, size: Option<u64>) -> bool {
     headers.remove(header::CONTENT_LENGTH);
     if grpc {
         return true;
     }
-    let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return false };
-    let Some(rest) = coding.as_bytes().strip_suffix(b"mg1") else { return false };
-    match rest.trim_ascii_end().strip_suffix(b",") {
-        None if rest.is_empty() => {
-            headers.remove(header::CONTENT_ENCODING);
-            true
-        }
-        None => false,
-        Some(others) => match HeaderValue::from_bytes(others.trim_ascii()) {
-            Ok(others) => {
-                headers.insert(header::CONTENT_ENCODING, others);
-                true
-            }
-            Err(_) => false,
-        },
+    if let Some(size) = size {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     }
+    // What is not covered may be gone; what is left of it is the application's.
+    take_last(headers, &header::CACHE_CONTROL, &NO_TRANSFORM);
+    take_last(headers, &header::CONTENT_ENCODING, &CODING)
+}
+
+/// Takes the last member of a list field, in a line of its own or joined with the one before it
+/// (RFC 9110 §5.3); `false` where the last member is another one.
+fn take_last(headers: &mut HeaderMap, name: &HeaderName, member: &HeaderValue) -> bool {
+    let Some(last) = headers.get_all(name).iter().next_back() else { return false };
+    let Some(rest) = last.as_bytes().trim_ascii().strip_suffix(member.as_bytes()) else {
+        return false;
+    };
+    let rest = match rest.trim_ascii_end().strip_suffix(b",") {
+        Some(others) => match HeaderValue::from_bytes(others.trim_ascii()) {
+            Ok(others) => Some(others),
+            Err(_) => return false,
+        },
+        None if rest.is_empty() => None,
+        None => return false,
+    };
+    let kept = headers.get_all(name).iter().count() - 1;
+    if kept == 0 && rest.is_none() {
+        headers.remove(name);
+        return true;
+    }
+    let lines: Vec<_> = headers.get_all(name).iter().take(kept).cloned().chain(rest).collect();
+    headers.remove(name);
+    for line in lines {
+        headers.append(name, line);
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
     #[test]
     fn the_mark_comes_off_as_it_went_on() {
-        for coding in [None, Some("gzip"), Some("gzip, br")] {
-            let mut headers = HeaderMap::new();
-            if let Some(c) = coding {
-                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(c));
-            }
-            mark_records(&mut headers, true, false);
-            assert!(unmark_records(&mut headers, false));
-            let left = headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap());
-            assert_eq!(left, coding);
+        let (coding, control) = ("content-encoding", "cache-control");
+        for fields in [
+            &[][..],
+            &[(coding, "gzip")],
+            &[(coding, "gzip, br"), (control, "max-age=3")],
+            &[(coding, "gzip"), (coding, ""), (coding, "br")],
+            &[(coding, "mg1"), (control, "no-transform")],
+            &[(control, "private, no-transform"), (control, "x")],
+        ] {
+            let before = headers(fields);
+            let mut after = before.clone();
+            mark_records(&mut after, true, false);
+            assert_ne!(after, before);
+            assert!(unmark_records(&mut after, false, None));
+            assert_eq!(after, before);
         }
+    }
+
+    #[test]
+    fn lines_that_a_hop_has_joined_come_apart() {
+        let mut joined = headers(&[
+            ("content-encoding", "gzip, br, mg1"),
+            ("cache-control", "max-age=3, no-transform"),
+        ]);
+        assert!(unmark_records(&mut joined, Some(7)));
+        let left = headers(&[
+            ("content-encoding", "gzip, br"),
+            ("cache-control", "max-age=3"),
+            ("content-length", "7"),
+        ]);
+        assert_eq!(joined, left);
     }
 
     #[test]
     fn a_missing_mark_is_noticed() {
         for coding in ["gzip", "xmg1", "mg1, gzip"] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-            assert!(!unmark_records(&mut headers, false), "{coding}");
+            let headers = &mut headers(&[("content-encoding", coding)]);
+            assert!(!unmark_records(headers, false, None), "{coding}");
         }
-        assert!(!unmark_records(&mut HeaderMap::new(), false));
+        assert!(!unmark_records(&mut HeaderMap::new(), false, None));
     }
 
     #[test]
     fn grpc_is_a_post_of_its_content_type_and_so_is_its_answer() {
-        let headers = |kind| {
-            let value = HeaderValue::from_static(kind);
-            HeaderMap::from_iter([(header::CONTENT_TYPE, value)])
-        };
-        let grpc = headers("Application/gRPC+proto");
+        let of = |kind: &'static str| headers(&[("content-type", kind)]);
+        let grpc = of("Application/gRPC+proto");
         assert!(is_grpc_call(&Method::POST, &grpc) && !is_grpc_call(&Method::PUT, &grpc));
-        assert!(!is_grpc_call(&Method::POST, &headers("application/grpc-web")));
+        assert!(!is_grpc_call(&Method::POST, &of("application/grpc-web")));
         assert!(is_grpc_answer(true, &grpc) && !is_grpc_answer(false, &grpc));
-        assert!(!is_grpc_answer(true, &headers("application/json")));
+        assert!(!is_grpc_answer(true, &of("application/json")));
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use http::Extensions;
 use meshguard_core::Peer;
 use meshguard_core::baseline::EdgeKey;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ struct Inner {
     /// The session of its peer's own that it carried last, by its number; 0: none.
     carried: AtomicU64,
     carrying: Mutex<Carrying>,
+    /// What its framework wants in each request's extensions.
+    describe: OnceLock<Describe>,
 }
 
 /// Sessions that a connection may carry, at most: as many as its peer may have.
@@ -71,6 +74,8 @@ impl Carriers {
         self.direct.load(Ordering::Acquire).then_some(live)
     }
 }
+
+type Describe = Box<dyn Fn(&mut Extensions) + Send + Sync>;
 
 /// Why it was closed, until it is gone.
 #[derive(Default)]
@@ -118,6 +123,7 @@ impl Connection {
             hop: OnceLock::new(),
             carried: AtomicU64::new(0),
             carrying: Mutex::default(),
+            describe: OnceLock::new(),
         }))
     }
 
@@ -148,6 +154,19 @@ impl Connection {
     /// Bytes of bodies that are held for requests without proof.
     pub(crate) fn held(&self) -> &Arc<AtomicUsize> {
         &self.0.held
+    }
+
+    /// Has `describe` put what a framework wants to know of this connection into the extensions of
+    /// each request that is let in over it. The first caller's holds.
+    pub fn describe(&self, describe: impl Fn(&mut Extensions) + Send + Sync + 'static) {
+        // Who describes it again has nothing else to say.
+        let _ = self.0.describe.set(Box::new(describe));
+    }
+
+    pub(crate) fn describe_in(&self, extensions: &mut Extensions) {
+        if let Some(describe) = self.0.describe.get() {
+            describe(extensions);
+        }
     }
 
     /// The HTTP version.

@@ -54,6 +54,10 @@ impl<T, K> BoundedIo<T, K> {
         Self { inner, end, ended, timer, idle, last_byte: now, opening, kept }
     }
 
+    pub(crate) fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
     /// Fails once the connection was ended from outside.
     fn check(&self) -> io::Result<()> {
         if self.end.is_cancelled() { Err(ended()) } else { Ok(()) }

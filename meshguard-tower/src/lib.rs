@@ -24,6 +24,7 @@ mod decision;
 pub mod dev;
 mod error;
 mod expect;
+mod head;
 mod inbound;
 mod io;
 pub mod ledger;

@@ -27,6 +27,10 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head. What proxies allow by default is 8 to 64 KiB.
 pub const MAX_HEAD: u32 = 32 * 1024;
 
+/// Header fields of an HTTP/1.1 head: the 100 that hyper takes by default are the application's, the
+/// others the protocol's own and what belongs to the connection.
+pub(crate) const MAX_FIELDS: usize = 100 + 16;
+
 /// Time without a byte either way after which a connection is closed. Longer than a keep-alive
 /// interval, so it ends HTTP/2 connections only where those are off.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -61,6 +65,28 @@ pub struct Limits {
     pub(crate) keep_alive_interval: Duration,
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) concurrent_streams: u32,
+    pub(crate) lifetime: Option<Lifetime>,
+}
+
+/// How long a connection is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    age: Duration,
+    /// For what is under way at that age.
+    pub(crate) grace: Duration,
+}
+
+impl Lifetime {
+    /// With a grace that is no shorter than `rest`.
+    pub(crate) fn resting(self, rest: Duration) -> Self {
+        Self { grace: self.grace.max(rest), ..self }
+    }
+
+    /// The age give or take a tenth of it, so that connections made at once do not end at once.
+    pub(crate) fn scattered(self) -> Duration {
+        let (tenth, [byte]) = (self.age / 10, crate::mesh::random());
+        (self.age - tenth).saturating_add(tenth / 255 * 2 * u32::from(byte))
+    }
 }
 
 impl Default for Limits {
@@ -76,6 +102,7 @@ impl Default for Limits {
             keep_alive_interval: KEEP_ALIVE_INTERVAL,
             keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
             concurrent_streams: MAX_CONCURRENT_STREAMS,
+            lifetime: None,
         }
     }
 }
@@ -136,6 +163,16 @@ impl Limits {
     pub fn with_keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keep_alive_interval = interval;
         self.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// Ends connections that are this old, give or take a tenth: over HTTP/2 with GOAWAY, over
+    /// HTTP/1.1 with the next answer. What is still under way after `grace` is cut off. Without it,
+    /// a connection has no age; where callers are spread by a balancer of connections, it lets new
+    /// instances get their share.
+    #[must_use]
+    pub fn with_connection_age(mut self, age: Duration, grace: Duration) -> Self {
+        self.lifetime = Some(Lifetime { age, grace });
         self
     }
 

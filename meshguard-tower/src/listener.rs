@@ -47,6 +47,16 @@ pub struct Listener {
     stats: HandshakeStats,
     accepting: DropGuard,
     watching: DropGuard,
+    welcome: Option<Welcome>,
+}
+
+/// Is shown each connection.
+struct Welcome(Box<dyn Fn(&Io, &Connection) + Send + Sync>);
+
+impl fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Welcome")
+    }
 }
 
 impl Listener {
@@ -69,7 +79,8 @@ impl Listener {
         let acceptor = Acceptor::new(tls, alpn, limits_, stats_, live_, handover).behind(gate);
         tokio::spawn(Arc::new(acceptor).run(socket, accepting.clone()));
         let (accepting, watching) = (accepting.drop_guard(), watching.drop_guard());
-        Ok(Self { local_addr, limits, accepted, live, stats, accepting, watching })
+        let welcome = None;
+        Ok(Self { local_addr, limits, accepted, live, stats, accepting, watching, welcome })
     }
 
     /// The address it listens on, with the port that the system chose for port 0.
@@ -87,7 +98,19 @@ impl Listener {
     /// The next authenticated connection; `None` only where the acceptor has ended, which it does
     /// not by itself. Cancel safe.
     pub async fn accept(&mut self) -> Option<(Io, Connection)> {
-        self.accepted.recv().await
+        let (io, connection) = self.accepted.recv().await?;
+        if let Some(Welcome(welcome)) = &self.welcome {
+            welcome(&io, &connection);
+        }
+        Some((io, connection))
+    }
+
+    /// Shows `welcome` each connection before anything is read from it: the place to
+    /// [`describe`](Connection::describe) it for a framework.
+    #[must_use]
+    pub fn welcoming(mut self, welcome: impl Fn(&Io, &Connection) + Send + Sync + 'static) -> Self {
+        self.welcome = Some(Welcome(Box::new(welcome)));
+        self
     }
 
     /// How many connections are live.
@@ -117,6 +140,14 @@ impl Listener {
 ///
 /// It fails once its [`Connection`] is closed or was silent for too long.
 pub struct Io(Pin<Box<BoundedIo<TlsStream<TcpStream>, Kept>>>);
+
+impl Io {
+    /// The TLS stream below, to look at.
+    #[must_use]
+    pub fn tls(&self) -> &TlsStream<TcpStream> {
+        self.0.get_ref()
+    }
+}
 
 impl AsyncRead for Io {
     fn poll_read(

@@ -426,6 +426,16 @@ impl Listener {
         serve(self.inner, self.mesh.inbound().layer(service)).with_health(health)
     }
 
+    /// Shows `welcome` each connection: see [`listener::Listener::welcoming`].
+    #[must_use]
+    pub fn welcoming(
+        mut self,
+        welcome: impl Fn(&listener::Io, &crate::Connection) + Send + Sync + 'static,
+    ) -> Self {
+        self.inner = self.inner.welcoming(welcome);
+        self
+    }
+
     /// The connections alone, for an adapter that has a serving loop of its own.
     #[must_use]
     pub fn into_connections(self) -> listener::Listener {

@@ -22,8 +22,9 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::client::conn::TrySendError;
 use meshguard_core::{Peer, SpiffeId};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
+use crate::head::check_request;
 use crate::tls::{Alpn, HandshakeErrorKind, TlsContext};
 use checkout::State;
 use connect::Dialer;
@@ -68,8 +69,12 @@ pub(crate) struct Pool<B>(Arc<Inner<B>>);
 
 pub(crate) struct Inner<B> {
     dialer: Arc<Dialer>,
-    /// One place for each live HTTP/1.1 connection.
+    /// One place for each HTTP/1.1 connection that carries a request; they are given in order.
     places: Arc<Semaphore>,
+    /// One for each HTTP/1.1 connection that is being made.
+    dials: Arc<Semaphore>,
+    /// An HTTP/1.1 connection has come back.
+    parked: Notify,
     state: Mutex<State<B>>,
 }
 
@@ -98,9 +103,11 @@ where
 {
     /// A pool without a connection; the first request makes one.
     pub(crate) fn new(tls: TlsContext, target: Target, limits: PoolLimits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.max_h1.min(Semaphore::MAX_PERMITS)));
+        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let (places, dials) = (permits(limits.max_h1), permits(limits.max_dials));
         let dialer = Arc::new(Dialer::new(tls, target, limits));
-        Self(Arc::new(Inner { dialer, places, state: Mutex::new(State::new()) }))
+        let (parked, state) = (Notify::new(), Mutex::new(State::new()));
+        Self(Arc::new(Inner { dialer, places, dials, parked, state }))
     }
 
     /// Sends `request`, whose URI is absolute, and waits for the head of its response.
@@ -197,10 +204,12 @@ where
         let sent = match lease {
             Lease::H1(conn) => {
                 head::for_h1(&mut request, target);
+                check_request(&request);
                 conn.send(request, home).await
             }
             Lease::H2(handle) => {
                 head::for_h2(&mut request, target);
+                check_request(&request);
                 handle.send(request).await
             }
         };
@@ -227,6 +236,18 @@ impl<B> Lease<B> {
         match self {
             Self::H1(conn) => &conn.proof.binding,
             Self::H2(handle) => &handle.proof.binding,
+        }
+    }
+}
+
+impl<B> Failed<B> {
+    /// With the body that was given, in place of what it was sent as.
+    fn map<C>(self, body: impl FnOnce(B) -> C) -> Failed<C> {
+        match self {
+            Self::Unsent(request, error) => Failed::Unsent(Box::new(request.map(body)), error),
+            Self::Refused(kind) => Failed::Refused(kind),
+            Self::Unprocessed(error) => Failed::Unprocessed(error),
+            Self::Lost(error) => Failed::Lost(error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Serving HTTP over a [`Listener`]: HTTP/1.1 and HTTP/2 by ALPN, timed, bounded, and drained.
 
 mod connection;
+mod http1;
 
 use std::fmt;
 use std::future::{IntoFuture, pending};

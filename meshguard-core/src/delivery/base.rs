@@ -55,10 +55,12 @@ impl Cover {
     /// The most names that settings may ask for.
     pub const MAX: usize = 64;
 
-    /// Sorts the names and drops repeated ones and those that are covered anyway.
+    /// Sorts the names and drops repeated ones, those that are covered anyway, and those that
+    /// belong to a connection ([`is_of_connection`]).
     #[must_use]
     pub fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
-        let mut names: Vec<_> = names.into_iter().filter(|n| !is_fixed(n)).collect();
+        let kept = |name: &HeaderName| !is_fixed(name) && !is_of_connection(name.as_str());
+        let mut names: Vec<_> = names.into_iter().filter(kept).collect();
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names.dedup();
         Self(names)
@@ -79,6 +81,25 @@ impl Cover {
 
 fn is_fixed(name: &HeaderName) -> bool {
     request_slot(name.as_str()).is_some() || name.as_str().starts_with("meshguard")
+}
+
+/// Whether a field belongs to a connection or to one HTTP version (RFC 9110 §7.6.1, RFC 9113
+/// §8.2.2): whoever sends a message on may set it anew, so no proof covers it. `host` is covered
+/// as `@authority`.
+#[must_use]
+pub fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "content-length"
+            | "host"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// The head of a request, as its proof sees it.
@@ -295,7 +316,7 @@ mod tests {
 
     #[test]
     fn cover_is_sorted_and_never_repeats_what_is_covered_anyway() {
-        let names = ["x-b", "content-type", "x-a", "x-b", "meshguard"];
+        let names = ["x-b", "content-type", "x-a", "x-b", "meshguard", "host", "te"];
         let cover = Cover::new(names.map(HeaderName::from_static));
         assert_eq!(cover.names(), ["x-a", "x-b"]);
     }

@@ -1,10 +1,11 @@
 //! The `meshguard` header field: its grammar, read without copying, and its writer.
 //!
 //! ```text
-//! sid="…", seq=1842[, att=1], low=1839[, void="1840"], body=none|known|records[, d=:32:]
+//! sid="…", seq=1842[, att=1], low=1839[, void="1840"], BODY
 //!     [, acks="1800-1801,1839", ackh=:16:][, by=<unix s>], p=:16:
-//! seq=1842, body=none|known|records[, d=:32:], rcpt=consumed|received|partial|bad|later
+//! seq=1842, BODY, rcpt=consumed|received|partial|bad|later
 //!     [, n=1, len=4][, t=:16:][, dup], p=:16:
+//! BODY = body=none | body=known, d=:32: | body=records[, size=2048]
 //! ```
 //!
 //! Members come in exactly this order. Anything else is refused: there is one way to write a
@@ -37,8 +38,9 @@ pub enum Body {
     None,
     /// It goes unchanged; this is its digest ([`known::digest`](super::known::digest)).
     Known([u8; 32]),
-    /// It goes as records to an authenticated FIN.
-    Records,
+    /// It goes as records to an authenticated FIN; so many payload bytes in all, where that is
+    /// known with the head.
+    Records(Option<u64>),
 }
 
 /// Where a field does not follow its grammar.
@@ -113,7 +115,13 @@ fn put_body(out: &mut Vec<u8>, body: &Body) {
             out.extend_from_slice(&base64_32(d));
             out.push(b':');
         }
-        Body::Records => out.extend_from_slice(b", body=records"),
+        Body::Records(size) => {
+            out.extend_from_slice(b", body=records");
+            if let Some(size) = size {
+                out.extend_from_slice(b", size=");
+                put_number(out, *size);
+            }
+        }
     }
 }
 

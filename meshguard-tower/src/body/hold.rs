@@ -14,6 +14,7 @@ use meshguard_core::delivery::{MAX_KNOWN, known};
 use tokio::time::Sleep;
 
 use super::eager::join;
+use super::packed::unpack;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 
 /// A known body has so long to come.
@@ -103,7 +104,10 @@ where
                         }
                         self.chunks.push_back(data);
                     }
-                    Err(frame) => return Poll::Ready(self.verify(frame.into_trailers().ok())),
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().ok().map(unpack);
+                        return Poll::Ready(self.verify(trailers));
+                    }
                 },
             }
         }

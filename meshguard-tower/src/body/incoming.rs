@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use meshguard_core::delivery::{Decoder, Fin, Item, grpc, known};
 
 use super::Plain;
+use super::packed::unpack;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 
 /// Messages below this are put behind their gRPC prefix by copying.
@@ -104,6 +105,8 @@ pub(crate) struct Opener<B> {
     payload: Option<Bytes>,
     fin: Option<Fin>,
     trailers: Option<HeaderMap>,
+    /// The payload bytes that the head proves.
+    size: Option<u64>,
     /// Forgets the type: `drop` has no bounds of its own.
     erase: fn(Box<Opener<B>>) -> Box<dyn Rest>,
 }
@@ -139,9 +142,27 @@ impl<B, H: InHook> Incoming<B, H> {
         B::Error: Into<BoxError>,
     {
         let erase = |opener: Box<Opener<B>>| -> Box<dyn Rest> { opener };
-        let opener =
-            Opener { inner, decoder, grpc, payload: None, fin: None, trailers: None, erase };
+        let opener = Opener {
+            inner,
+            decoder,
+            grpc,
+            payload: None,
+            fin: None,
+            trailers: None,
+            size: None,
+            erase,
+        };
         Self { kind: Kind::Records(Box::new(opener)), hook: Some(hook) }
+    }
+
+    /// Holds records to the length that their head proves, and shows it.
+    pub(crate) fn sized(mut self, size: Option<u64>) -> Self {
+        if let Kind::Records(opener) = &mut self.kind
+            && !opener.grpc
+        {
+            opener.size = size;
+        }
+        self
     }
 
     /// Passes on what another layer guards already.
@@ -189,6 +210,34 @@ impl<B> Opener<B> {
         }
     }
 
+    /// Not more than the head proves.
+    fn check_length(&self) -> Result<(), DeliveryError> {
+        let (_, len) = self.decoder.totals();
+        match self.size {
+            Some(size) if len > size => {
+                Err(DeliveryError::new(DeliveryErrorKind::Long, len, self.size))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the head and FIN say of the whole, against what came.
+    fn check_end(&self) -> Result<(), DeliveryError> {
+        let (_, len) = self.decoder.totals();
+        if self.size.is_some_and(|size| len < size) {
+            return Err(DeliveryError::new(DeliveryErrorKind::Short, len, self.size));
+        }
+        self.check_trailers()
+    }
+
+    /// What is still to come, where the head proves it.
+    fn size_hint(&self) -> SizeHint {
+        match self.size {
+            Some(size) => SizeHint::with_exact(size.saturating_sub(self.decoder.totals().1)),
+            None => SizeHint::default(),
+        }
+    }
+
     /// What FIN says of trailers, against those that came.
     fn check_trailers(&self) -> Result<(), DeliveryError> {
         let promised = self.fin.as_ref().and_then(|f| f.trailers);
@@ -228,18 +277,19 @@ where
             }
             match self.decoder.poll()? {
                 Some(Item::Data { flag, payload }) => {
+                    self.check_length()?;
                     return Poll::Ready(Ok(Some(Frame::data(self.pass_on(flag, payload)))));
                 }
                 Some(Item::Fin(fin)) => self.fin = Some(fin),
                 None if self.trailers.is_some() => {
                     self.decoder.end()?;
-                    self.check_trailers()?;
+                    self.check_end()?;
                     return Poll::Ready(Ok(self.trailers.take().map(Frame::trailers)));
                 }
                 None => match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => self.decoder.push(data),
-                        Err(frame) => self.trailers = frame.into_trailers().ok(),
+                        Err(frame) => self.trailers = frame.into_trailers().ok().map(unpack),
                     },
                     Some(Err(error)) => return Poll::Ready(self.broken(error.into())),
                     None => return Poll::Ready(self.ended()),
@@ -250,13 +300,13 @@ where
 
     fn ended(&mut self) -> Result<Option<Frame<Bytes>>, DeliveryError> {
         self.decoder.end()?;
-        self.check_trailers().map(|()| None)
+        self.check_end().map(|()| None)
     }
 
     /// The transport failed. Behind the verified end that is no loss.
     fn broken(&mut self, error: BoxError) -> Result<Option<Frame<Bytes>>, DeliveryError> {
         match self.decoder.end() {
-            Ok(()) => self.check_trailers().map(|()| None),
+            Ok(()) => self.check_end().map(|()| None),
             Err(short) => Err(DeliveryError::records(short, Some(error))),
         }
     }
@@ -400,10 +450,18 @@ where
         match &self.kind {
             Kind::Done => SizeHint::with_exact(0),
             Kind::Held(data, _) => SizeHint::with_exact(data.len() as u64),
-            Kind::Failed(_) | Kind::Records(_) => SizeHint::default(),
+            Kind::Records(opener) => opener.size_hint(),
+            Kind::Failed(_) => SizeHint::default(),
             Kind::Plain(plain) => plain.inner().size_hint(),
             Kind::Through(inner) => inner.size_hint(),
         }
+    }
+}
+
+/// No body.
+impl<B, H: InHook> Default for Incoming<B, H> {
+    fn default() -> Self {
+        Self::nothing()
     }
 }
 

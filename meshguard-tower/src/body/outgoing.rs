@@ -71,6 +71,8 @@ struct Records<B, H> {
     ready: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     error: Option<BoxError>,
+    /// The payload bytes that the head has stated.
+    size: Option<u64>,
     /// FIN has had its time to be written before the error ends all.
     told: bool,
     hook: H,
@@ -129,6 +131,7 @@ impl<B, H> Outgoing<B, H> {
             ready: VecDeque::new(),
             trailers: None,
             error: None,
+            size: None,
             told: false,
             hook,
             stage: Stage::Body,
@@ -142,6 +145,14 @@ impl<B, H> Outgoing<B, H> {
             records.inner = None;
         }
         Self(Kind::Records(Box::new(records)))
+    }
+
+    /// Holds the application's body to the length that its head states.
+    pub(crate) fn sized(mut self, size: Option<u64>) -> Self {
+        if let Kind::Records(records) = &mut self.0 {
+            records.size = size;
+        }
+        self
     }
 }
 
@@ -261,6 +272,7 @@ where
     }
 
     fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.check_size();
         if let Some(error) = &self.error {
             self.hook.broken(&DeliveryError::own(&**error));
         }
@@ -288,6 +300,16 @@ where
         }
     }
 
+    /// A body of another length than its head states does not end as if it were whole.
+    fn check_size(&mut self) {
+        let sent = self.encoder.totals().1;
+        if self.error.is_none()
+            && let Some(size) = self.size.filter(|size| *size != sent)
+        {
+            self.error = Some(WrongLength { stated: size, is: sent }.into());
+        }
+    }
+
     /// What the application sends cannot be: it breaks off here, or ends in words.
     fn refuse(&mut self, error: RecordError) {
         let error = DeliveryError::from(error);
@@ -309,6 +331,13 @@ where
         self.inner = None;
         self.first.clear();
         self.stage = Stage::Fin;
+    }
+}
+
+/// No body.
+impl<B, H> Default for Outgoing<B, H> {
+    fn default() -> Self {
+        Self::empty()
     }
 }
 
@@ -355,11 +384,19 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
-            Kind::Known(data, _) => SizeHint::with_exact(data.len() as u64),
+            // With an exact length, hyper sends no trailers over HTTP/1.1.
+            Kind::Known(data, Some(_)) => at_least(data.len() as u64),
+            Kind::Known(data, None) => SizeHint::with_exact(data.len() as u64),
             Kind::Plain(inner, _) => inner.size_hint(),
             Kind::Records(_) => SizeHint::default(),
         }
     }
+}
+
+fn at_least(bytes: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(bytes);
+    hint
 }
 
 /// An error is no end: whoever is cut off must not take what it has for all there is.
@@ -381,6 +418,21 @@ where
     }
     polled.map(|frame| frame.map(|frame| frame.map_err(|e| failed(e.into()))))
 }
+
+/// An application's body is not what its own head says.
+#[derive(Debug)]
+struct WrongLength {
+    stated: u64,
+    is: u64,
+}
+
+impl std::fmt::Display for WrongLength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the content-length says {} bytes, and the body has {}", self.stated, self.is)
+    }
+}
+
+impl std::error::Error for WrongLength {}
 
 fn withdrawn() -> DeliveryError {
     DeliveryError::new(DeliveryErrorKind::Withdrawn, 0, None)

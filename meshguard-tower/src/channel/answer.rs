@@ -19,7 +19,9 @@ use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
-use crate::body::{Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records};
+use crate::body::{
+    Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
+};
 use crate::error::DeliveryError;
 use crate::inbound::{DECISION, strip_answer, with_scratch};
 use crate::pool::{Binding, Reply, read};
@@ -100,10 +102,13 @@ pub(super) async fn take(
         return Err(open.fail(own).into());
     }
     strip_answer(&mut parts.headers);
+    withdraw(&mut parts.headers);
     open.answered(&parts, request.sent.state(), outcome);
     parts.extensions.insert(open.session.peer.clone());
     let grpc = is_grpc_answer(request.grpc, &parts.headers);
-    if field.body == Body::Records && !unmark_records(&mut parts.headers, grpc) {
+    if let Body::Records(size) = field.body
+        && !unmark_records(&mut parts.headers, grpc, size)
+    {
         let outcome = outcome.unwrap_or(unknown(Unknown::NoReceipt));
         let detail = "records without their content coding";
         let error = CallError::caused(CallErrorKind::BadProof(status), outcome, detail);
@@ -115,12 +120,12 @@ pub(super) async fn take(
     let hook = ReplyHook::proven(open, outcome, request.sent, succeeded(&parts));
     let body = match plan {
         Plan::Whole(digest) => hold(body, digest, length, hook).await?,
-        Plan::Records(context) => {
+        Plan::Records(context, size) => {
             let limit = if grpc { shared.mesh.message_limit() } else { RECORD };
             let keys = &session.keys;
             let decoder = Decoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC, limit);
             let decoder = if grpc { decoder.of_messages() } else { decoder };
-            Incoming::records(AnswerBody(body), decoder, grpc, hook)
+            Incoming::records(AnswerBody(body), decoder, grpc, hook).sized(size)
         }
     };
     Ok(Response::from_parts(parts, body))
@@ -146,8 +151,8 @@ fn unread(open: &Open, field: &ResponseField) {
 pub(super) enum Plan {
     /// Held until it is what has this digest.
     Whole([u8; 32]),
-    /// Opened with the keys of this context.
-    Records([u8; 32]),
+    /// Opened with the keys of this context; so many bytes, where the head proves it.
+    Records([u8; 32], Option<u64>),
 }
 
 /// The field and the plan of an answer whose proof holds. `Err(None)`: it carries none.
@@ -169,7 +174,7 @@ pub(super) fn verify(
         let plan = match field.body {
             Body::None => Plan::Whole(known::empty()),
             Body::Known(digest) => Plan::Whole(digest),
-            Body::Records => Plan::Records(context(&s.base)),
+            Body::Records(size) => Plan::Records(context(&s.base), size),
         };
         (open.session.keys.response_head.prove(&s.base), plan)
     });

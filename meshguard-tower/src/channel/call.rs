@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::request::Parts;
-use http::uri::{PathAndQuery, Scheme, Uri};
-use http::{Request, Response, StatusCode};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use meshguard_core::Access;
 use meshguard_core::delivery::{Admission, Outcome, Unknown};
@@ -25,6 +26,7 @@ use super::seen::Seen;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Lease, Shared, WireBody};
 use crate::body::{Incoming, Plain, is_grpc_call, status_trailers};
 use crate::error::BoxError;
+use crate::head::{settle as settle_fields, take_host};
 use crate::inbound::{strip, strip_answer};
 use crate::observe::Tally;
 use crate::pool::Failed::{Lost, Refused, Unprocessed, Unsent};
@@ -62,11 +64,11 @@ where
 {
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
-    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    parts.uri = shared.absolute(path)?;
+    shared.settle_head(&mut parts)?;
     let grpc = is_grpc_call(&parts.method, &parts.headers);
     let limit = if grpc { grpc_timeout(&parts.headers) } else { None };
     let source = Source::of(body).await;
+    let source = source.stating(&mut parts.headers).map_err(refused)?;
     let work = settle(&shared, place, parts, source, limit);
     let result = match limit {
         None => work.await,
@@ -226,7 +228,7 @@ pub(super) async fn attempt(
     if let Some(affinity) = &open.session.affinity {
         parts.headers.insert(AFFINITY, affinity.clone());
     }
-    let head = parts.method == http::Method::HEAD;
+    let head = parts.method == Method::HEAD;
     let grpc = is_grpc_call(&parts.method, &parts.headers);
     // The caller's deadline, rounded up to the second that it ends in.
     let by = limit.map(|d| (now() + d).as_unix_secs() + 1);
@@ -244,8 +246,7 @@ pub(super) async fn attempt(
     let binding = Arc::clone(lease.binding());
     match open.shared.send(lease, proved.request).await {
         Ok(response) => {
-            let verified =
-                Verified { binding, proof: proved.proof, sent: proved.sent, head, grpc };
+            let verified = Verified { binding, proof: proved.proof, sent: proved.sent, head, grpc };
             answer::take(open, verified, response).await
         }
         Err(SendError::NotSent { error, .. }) if open.shared.config.via.is_none() => {
@@ -278,7 +279,7 @@ async fn plain(
     };
     let admitted = shared.admits(seen.instance().unwrap_or_default());
     admitted.inspect_err(|error| seen.failed(error.kind()))?;
-    let head = parts.method == http::Method::HEAD;
+    let head = parts.method == Method::HEAD;
     let request = Request::from_parts(parts, source.plain());
     let sent = shared.pool.send(request).await.map_err(|e| match e {
         SendError::NotSent { error, .. } => CallError::from(error),
@@ -305,6 +306,11 @@ async fn plain(
     Ok(Response::from_parts(parts, Incoming::plain(body, ReplyHook::plain(shared, seen))))
 }
 
+/// What cannot be sent as it is.
+fn refused(why: &'static str) -> CallError {
+    CallError::new(CallErrorKind::Request(why), Outcome::NotDelivered)
+}
+
 /// The caller's deadline has passed: gRPC's way of saying so.
 fn expired() -> Response<ChannelBody> {
     let mut response = Response::new(Incoming::nothing());
@@ -314,6 +320,22 @@ fn expired() -> Response<ChannelBody> {
     headers.insert("grpc-status", value("4"));
     headers.insert("grpc-message", value("deadline exceeded"));
     response
+}
+
+/// Whether a head asks for another protocol. `h2c` asks for a version of this one, which whoever
+/// does not have it ignores (RFC 9110 §7.8).
+fn switches(headers: &HeaderMap) -> bool {
+    let mut asked = headers.get_all(UPGRADE).iter();
+    asked.any(|to| !to.as_bytes().trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
+fn absolute(authority: Authority, path: &str) -> Result<Uri, CallError> {
+    let builder = Uri::builder().scheme(Scheme::HTTPS).authority(authority);
+    let uri = match path.starts_with('?') {
+        true => builder.path_and_query(format!("/{path}")),
+        false => builder.path_and_query(path),
+    };
+    uri.build().map_err(|_| refused("no such path"))
 }
 
 impl Shared {
@@ -355,13 +377,25 @@ impl Shared {
         })
     }
 
-    /// The URI on the wire: this channel's authority, and the request's path.
+    /// Makes of a request's head what leaves, whatever the HTTP version: only so can it be proved.
+    fn settle_head(&self, parts: &mut Parts) -> Result<(), CallError> {
+        if parts.method == Method::CONNECT || switches(&parts.headers) {
+            return Err(refused("a channel carries no CONNECT and no upgrade to another protocol"));
+        }
+        settle_fields(&mut parts.headers);
+        let host = take_host(&mut parts.headers).map_err(refused)?;
+        let authority = host.unwrap_or_else(|| self.config.authority.clone());
+        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        parts.uri = absolute(authority, path)?;
+        parts.version = Version::default();
+        // A request that came in speaks of its own connection there.
+        parts.extensions.clear();
+        Ok(())
+    }
+
+    /// The URI on the wire of one of the protocol's own requests.
     pub(super) fn absolute(&self, path: &str) -> Result<Uri, CallError> {
-        let builder = Uri::builder().scheme(Scheme::HTTPS);
-        let uri = builder.authority(self.config.authority.clone()).path_and_query(path).build();
-        uri.map_err(|_| {
-            CallError::new(CallErrorKind::Request("no such path"), Outcome::NotDelivered)
-        })
+        absolute(self.config.authority.clone(), path)
     }
 
     pub(super) fn edge(&self) -> Edge<'_> {

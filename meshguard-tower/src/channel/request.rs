@@ -20,6 +20,7 @@ use super::{CallError, CallErrorKind, WireBody};
 use crate::aead::AWS_LC;
 use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_call, mark_records};
 use crate::error::{BoxError, DeliveryError};
+use crate::head::{keep_request, take_length};
 use crate::inbound::with_scratch;
 use crate::session::ClientSession;
 
@@ -32,6 +33,8 @@ pub(super) enum Source {
         first: VecDeque<Bytes>,
         end: Option<Result<HeaderMap, DeliveryError>>,
         rest: Untouched,
+        /// How long all of it is, where that is known.
+        size: Option<u64>,
     },
 }
 
@@ -42,6 +45,7 @@ impl Source {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        let size = body.size_hint().exact();
         let found = std::future::poll_fn(|cx| Poll::Ready(eager(&mut body, cx))).await;
         match found {
             Eager::All(data, trailers) => Self::Known(data, trailers),
@@ -49,8 +53,30 @@ impl Source {
                 let passed = |e: B::Error| DeliveryError::own(&*Into::<BoxError>::into(e));
                 let end = end.map(|e| e.map_err(passed));
                 let rest = Untouched::new(body.map_err(passed).boxed_unsync());
-                Self::Stream { first, end, rest }
+                Self::Stream { first, end, rest, size }
             }
+        }
+    }
+
+    /// Held against the length that its head states; a stream is held to it as it goes.
+    pub(super) fn stating(mut self, headers: &mut HeaderMap) -> Result<Self, &'static str> {
+        let Some(stated) = take_length(headers)? else { return Ok(self) };
+        let known = match &mut self {
+            Self::Known(data, _) => Some(data.len() as u64),
+            Self::Stream { size, .. } => size.replace(stated),
+        };
+        match known {
+            Some(known) if known != stated => Err("its content-length is not its body's length"),
+            _ => Ok(self),
+        }
+    }
+
+    /// What the head proves of a body that goes as records. gRPC states no length.
+    fn size(&self, grpc: bool) -> Option<u64> {
+        match self {
+            _ if grpc => None,
+            Self::Known(data, _) => Some(data.len() as u64),
+            Self::Stream { size, .. } => *size,
         }
     }
 
@@ -58,8 +84,9 @@ impl Source {
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Known(data, trailers) => Self::Known(data.clone(), trailers.clone()),
-            Self::Stream { first, end, rest } => {
-                Self::Stream { first: first.clone(), end: end.clone(), rest: rest.again() }
+            Self::Stream { first, end, rest, size } => {
+                let (first, end) = (first.clone(), end.clone());
+                Self::Stream { first, end, rest: rest.again(), size: *size }
             }
         }
     }
@@ -67,8 +94,8 @@ impl Source {
     /// All of it, if nothing that comes from the application was sent before.
     pub(super) fn claim(self) -> Option<Self> {
         match self {
-            Self::Stream { first, end, rest } => {
-                Some(Self::Stream { first, end, rest: rest.claim()? })
+            Self::Stream { first, end, rest, size } => {
+                Some(Self::Stream { first, end, rest: rest.claim()?, size })
             }
             known => Some(known),
         }
@@ -84,7 +111,7 @@ impl Source {
         match self {
             Self::Known(data, None) if data.is_empty() => Outgoing::empty(),
             Self::Known(data, trailers) => Outgoing::known(data, trailers),
-            Self::Stream { first, end, rest } => Outgoing::plain(replay(first, end, rest)),
+            Self::Stream { first, end, rest, .. } => Outgoing::plain(replay(first, end, rest)),
         }
     }
 }
@@ -242,7 +269,7 @@ pub(super) fn prove(
         }
         _ => {
             mark_records(&mut parts.headers, suite.is_sealed(), grpc);
-            Body::Records
+            Body::Records(source.size(grpc))
         }
     };
     let acks: Vec<u64> = ticket.acks().iter().map(|(seq, _)| *seq).collect();
@@ -263,7 +290,8 @@ pub(super) fn prove(
         head.write(&session.cover, &s.field, &mut s.base);
         let proof = session.keys.request_head.prove(&s.base);
         put_proof(&mut s.field, &proof);
-        let context = (kind == Body::Records).then(|| context(&s.base));
+        keep_request(&mut parts.extensions, &s.base, &session.cover);
+        let context = matches!(kind, Body::Records(_)).then(|| context(&s.base));
         (HeaderValue::from_bytes(&s.field), proof, context)
     });
     let mut value = value.ok()?;
@@ -295,7 +323,8 @@ fn encode(
     } else {
         Framing::Http(session.record)
     };
-    Some(records(encoder, framing, source, hook))
+    let size = source.size(grpc);
+    Some(records(encoder, framing, source, hook).sized(size))
 }
 
 fn records(encoder: Encoder, framing: Framing, source: Source, hook: SendHook) -> WireBody {
@@ -303,7 +332,7 @@ fn records(encoder: Encoder, framing: Framing, source: Source, hook: SendHook) -
         Source::Known(data, trailers) => {
             Outgoing::records(encoder, framing, [data].into(), None, trailers.map(Ok), hook)
         }
-        Source::Stream { first, end, rest } => {
+        Source::Stream { first, end, rest, .. } => {
             let rest = (!rest.is_end_stream()).then_some(rest);
             let end = end.map(|e| e.map_err(Into::into));
             Outgoing::records(encoder, framing, first, rest, end, hook)

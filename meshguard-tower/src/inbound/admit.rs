@@ -277,7 +277,7 @@ fn exchange(
             let in_head = |d| Receipt::known(ReceiptStatus::Received, claim.att, 0, d);
             let proven = match body {
                 BodyPlan::Known(d) => Proven::in_head(session, claim, proof, in_head(d)),
-                BodyPlan::Records(_) => Proven::records(session, claim, proof),
+                BodyPlan::Records(..) => Proven::records(session, claim, proof),
                 _ => Proven::in_head(session, claim, proof, in_head(known::empty())),
             };
             (body, Evidence::Verified, Some(proven))

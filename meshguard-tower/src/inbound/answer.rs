@@ -20,7 +20,9 @@ use super::exchange::{Exchange, Proven};
 use super::{ResponseBody, strip, with_scratch};
 use crate::aead::AWS_LC;
 use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark_records};
+use crate::connection::Protocol;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+use crate::head::{keep_answer, settle_answer, take_length};
 use crate::session::ServerSession;
 use crate::sink::Direction;
 use crate::tls::now;
@@ -28,11 +30,15 @@ use crate::tls::now;
 /// An answer's FIN waits so long for the end of a request that its application does not read.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+const WRONG_LENGTH: &str = "the answer's content-length is not its body's length";
+
 /// What became of a response.
 pub(super) enum Protected<R> {
     Ready(Response<ResponseBody<R>>),
     /// It may have no body, and must wait for the request's end to state a receipt.
     Settle(Parts),
+    /// Its head says something else than its body.
+    Wrong(&'static str),
 }
 
 /// Proves an answer to a request that asks so.
@@ -49,10 +55,20 @@ where
 {
     let (mut parts, mut body) = response.into_parts();
     strip(&mut parts.headers);
+    settle_answer(&mut parts.headers, parts.status, exchange.connection.protocol() == Protocol::H1);
     let now = proven.rcpt_now();
     if asks.head || bodyless(parts.status) {
         let Some(rcpt) = now else { return Protected::Settle(parts) };
         return Protected::Ready(without_body(exchange, parts, &rcpt));
+    }
+    let stated = match take_length(&mut parts.headers) {
+        Ok(stated) => stated,
+        Err(why) => return Protected::Wrong(why),
+    };
+    let exact = body.size_hint().exact();
+    let differs = |length: Option<u64>| stated.zip(length).is_some_and(|(stated, is)| stated != is);
+    if differs(exact) {
+        return Protected::Wrong(WRONG_LENGTH);
     }
     let sealed = proven.session.keys.suite().is_sealed();
     let (first, end, inner) = match (now, sealed) {
@@ -60,6 +76,9 @@ where
             return Protected::Ready(without_body(exchange, parts, &rcpt));
         }
         (Some(rcpt), false) => match eager(&mut body, cx) {
+            Eager::All(data, _) if differs(Some(data.len() as u64)) => {
+                return Protected::Wrong(WRONG_LENGTH);
+            }
             Eager::All(data, None) if data.is_empty() => {
                 return Protected::Ready(without_body(exchange, parts, &rcpt));
             }
@@ -73,15 +92,16 @@ where
     let rcpt = now.unwrap_or(Rcpt::Later);
     let grpc = is_grpc_answer(asks.grpc, &parts.headers);
     mark_records(&mut parts.headers, sealed, grpc);
+    let size = stated.or(exact).filter(|_| !grpc);
     let framing = framing(&proven.session, grpc);
     let mut response = Response::from_parts(parts, ());
-    let Some(context) = prove(exchange, &mut response, &Body::Records, &rcpt, false) else {
+    let Some(context) = prove(exchange, &mut response, &Body::Records(size), &rcpt, false) else {
         return Protected::Ready(response.map(|()| Outgoing::empty()));
     };
     let keys = &proven.session.keys;
     let encoder = Encoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC);
     let hook = AnswerHook::new(exchange, rcpt == Rcpt::Later);
-    let body = Outgoing::records(encoder, framing, first, inner, end, hook);
+    let body = Outgoing::records(encoder, framing, first, inner, end, hook).sized(size);
     Protected::Ready(response.map(|()| body))
 }
 
@@ -114,9 +134,11 @@ pub(super) fn prove(
             headers: response.headers(),
             request: &proven.proof,
         };
-        head.write(&proven.session.answer_cover, &s.field, &mut s.base);
+        let cover = &proven.session.answer_cover;
+        head.write(cover, &s.field, &mut s.base);
         put_proof(&mut s.field, &proven.session.keys.response_head.prove(&s.base));
-        let context = (*body == Body::Records).then(|| context(&s.base));
+        let context = matches!(body, Body::Records(_)).then(|| context(&s.base));
+        keep_answer(response.extensions_mut(), &s.base, cover, &proven.proof);
         (HeaderValue::from_bytes(&s.field), context)
     });
     // The field's text is ASCII throughout.

@@ -28,7 +28,8 @@ use crate::sink::Edge;
 pub(super) enum BodyPlan {
     None,
     Known([u8; 32]),
-    Records([u8; 32]),
+    /// Keyed by this context; so many bytes, where the head proves it.
+    Records([u8; 32], Option<u64>),
     Plain,
 }
 
@@ -77,7 +78,7 @@ pub(super) fn prove(
         (session.keys.request_head.prove(&s.base) == field.proof).then(|| match field.body {
             Body::None => BodyPlan::None,
             Body::Known(digest) => BodyPlan::Known(digest),
-            Body::Records => BodyPlan::Records(context(&s.base)),
+            Body::Records(size) => BodyPlan::Records(context(&s.base), size),
         })
     });
     let Some(body) = plan else {

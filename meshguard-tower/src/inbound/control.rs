@@ -121,7 +121,7 @@ where
         Err(refused) => return refused.into_response(),
     };
     let length = stated_length(&parts.headers);
-    unmark_records(&mut parts.headers, false);
+    unmark_records(&mut parts.headers, false, None);
     let exchange = Arc::clone(&admitted.exchange);
     let Some(proven) = &exchange.proven else {
         return refuse(mesh, &parts, StatusCode::UNAUTHORIZED, "receipts need proof");
@@ -167,7 +167,7 @@ where
             proven.set_receipt(Receipt::known(consumed, 0, body.len() as u64, digest));
             Some(body)
         }
-        BodyPlan::Records(context) => {
+        BodyPlan::Records(context, _) => {
             let keys = &proven.session.keys;
             let suite = keys.suite();
             let decoder = Decoder::new(suite, &keys.request_body, &context, &AWS_LC, MAX_RECEIPTS);

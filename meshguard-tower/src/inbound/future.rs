@@ -28,9 +28,10 @@ use super::strip::strip_request;
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
 use crate::body::{
-    Gather, Hold, HoldError, Incoming, Outgoing, Plain, stated_length, unmark_records,
+    Gather, Hold, HoldError, Incoming, Outgoing, Plain, stated_length, unmark_records, withdraw,
 };
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+use crate::head::check_answer;
 use crate::mesh::{HELD, Mesh};
 use crate::session::MAX_HELD_PER_SESSION;
 use crate::sink::{Call, Direction};
@@ -112,7 +113,7 @@ where
                         let hold = Hold::new(body, known::empty(), Some(0));
                         held(inner, parts, Holding::Known(hold), admitted)
                     }
-                    BodyPlan::Records(_) if !marked => unmarked(admitted),
+                    BodyPlan::Records(..) if !marked => unmarked(admitted),
                     _ if admitted.content().is_some() => gather(inner, parts, body, admitted),
                     _ => run(inner, parts, body, admitted),
                 }
@@ -171,10 +172,12 @@ fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
     } else {
         strip_request(&mut parts.headers);
     }
+    withdraw(&mut parts.headers);
     let marked = match admitted.body {
-        BodyPlan::Records(_) => unmark_records(&mut parts.headers, admitted.grpc),
+        BodyPlan::Records(_, size) => unmark_records(&mut parts.headers, admitted.grpc, size),
         _ => true,
     };
+    exchange.connection.describe_in(&mut parts.extensions);
     parts.extensions.insert(admitted.exchange.principal.clone());
     parts.extensions.insert(admitted.decision.clone());
     parts.extensions.insert(Delivery(Arc::clone(&admitted.exchange)));
@@ -240,12 +243,12 @@ where
 {
     let exchange = &admitted.exchange;
     Some(match (&admitted.body, &exchange.proven) {
-        (BodyPlan::Records(context), Some(proven)) => {
+        (BodyPlan::Records(context, size), Some(proven)) => {
             let keys = &proven.session.keys;
             let limit = if admitted.grpc { exchange.mesh.message_limit() } else { RECORD };
             let decoder = Decoder::new(keys.suite(), &keys.request_body, context, &AWS_LC, limit);
             let decoder = if admitted.grpc { decoder.of_messages() } else { decoder };
-            Incoming::records(body, decoder, admitted.grpc, hook)
+            Incoming::records(body, decoder, admitted.grpc, hook).sized(*size)
         }
         (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
         (BodyPlan::None, _) => return None,
@@ -278,6 +281,13 @@ fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<
 fn violated<S, B, F>(admitted: Admitted, violation: &Violation) -> State<S, B, F> {
     admitted.exchange.observed.becomes(Fate::Refused);
     let refused = admitted.asked().refuse(violation.denied()).grpc(admitted.grpc);
+    State::Refused(Some(refused.given_up(admitted.exchange)))
+}
+
+/// The application's answer cannot go out as it is.
+fn wrong<S, B, F>(why: &'static str, admitted: Admitted) -> State<S, B, F> {
+    let denied = Denied::new(StatusCode::INTERNAL_SERVER_ERROR, why, "answer-length");
+    let refused = admitted.asked().refuse(denied).grpc(admitted.grpc);
     State::Refused(Some(refused.given_up(admitted.exchange)))
 }
 
@@ -376,6 +386,25 @@ where
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_answer(cx).map_ok(|response| {
+            check_answer(&response);
+            response
+        })
+    }
+}
+
+impl<S, B, R> InboundFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    fn poll_answer(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
@@ -409,6 +438,7 @@ where
                         Answered::Ready(response) => return Poll::Ready(Ok(response)),
                         Answered::Settle(parts, admitted) => State::Settle(Some((parts, admitted))),
                         Answered::Withdrawn(admitted) => withdrawn(admitted),
+                        Answered::Wrong(why, admitted) => wrong(why, admitted),
                     }
                 }
                 StateProj::Settle(settling) => match ready!(poll_settle(settling, cx)) {
@@ -477,6 +507,8 @@ enum Answered<R> {
     /// Its caller has no right to it any more.
     Withdrawn(Admitted),
     Settle(http::response::Parts, Admitted),
+    /// The application's head is not true of its body.
+    Wrong(&'static str, Admitted),
 }
 
 /// Proves an answer, or passes it on where its request was not proven.
@@ -522,6 +554,7 @@ where
             match protect(exchange, proven, admitted.asks(), response, cx) {
                 Protected::Ready(response) => Answered::Ready(response),
                 Protected::Settle(parts) => Answered::Settle(parts, admitted),
+                Protected::Wrong(why) => Answered::Wrong(why, admitted),
             }
         }
         // The application was given up at its deadline, its request with it.

@@ -4,6 +4,8 @@
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
+use crate::head::is_host;
+
 /// The authority that is asked.
 ///
 /// # Errors
@@ -34,25 +36,6 @@ fn authority(parts: &Parts) -> Result<&str, &'static str> {
         (None, None) => return Err("no host"),
     };
     if is_host(authority) { Ok(authority) } else { Err("malformed host") }
-}
-
-/// A name or an address, with a port or without. Nothing of what readers take apart differently:
-/// no user, no list, no escapes.
-fn is_host(text: &str) -> bool {
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, "")) => (address, None),
-            Some((address, port)) => (address, Some(port.strip_prefix(':').unwrap_or_default())),
-            None => return false,
-        },
-        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
-    };
-    let is_name = if text.starts_with('[') {
-        name.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
-    } else {
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    !name.is_empty() && is_name && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// Methods are compared exactly (RFC 9110 §9.1). `delete` is not `DELETE`, and who takes it for

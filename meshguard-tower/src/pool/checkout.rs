@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use http::Version;
 use http_body::Body;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -26,6 +26,8 @@ pub(crate) struct State<B> {
     speaks_h1: bool,
     connecting: Option<Connecting<B>>,
     reaper: Option<AbortHandle>,
+    /// Requests that wait for a place, or for a connection.
+    waiting: usize,
 }
 
 /// A task that connects for all who wait, whoever of them gives up.
@@ -37,11 +39,10 @@ struct Connecting<B> {
 
 /// What to do for a connection.
 enum Step<B> {
-    Use(Lease<B>),
-    /// It may be ready soon.
-    Settle(h1::Conn<B>),
+    Use(h2::Handle<B>),
     Join(Waiting<B>),
-    Alone(OwnedSemaphorePermit),
+    /// One of HTTP/1.1.
+    Exclusive,
 }
 
 enum Dialed<B> {
@@ -51,7 +52,8 @@ enum Dialed<B> {
 
 impl<B> State<B> {
     pub(crate) fn new() -> Self {
-        Self { h2: None, idle: Vec::new(), speaks_h1: false, connecting: None, reaper: None }
+        let (h2, connecting, reaper) = (None, None, None);
+        Self { h2, idle: Vec::new(), speaks_h1: false, connecting, reaper, waiting: 0 }
     }
 
     /// Takes all connections that it keeps.
@@ -84,34 +86,29 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// A connection; not one that waited, where `fresh`.
+    /// A connection; not one that rested, where `fresh`.
     pub(super) async fn checkout(&self, fresh: bool) -> Result<Lease<B>, ConnectError> {
-        let mut settle = true;
         loop {
-            match self.step(fresh, settle)? {
-                Step::Use(lease) => return Ok(lease),
-                Step::Settle(conn) => {
-                    settle = false;
-                    match conn.settled().await {
-                        Some(conn) if conn.is_ready() => return Ok(Lease::H1(conn)),
-                        Some(busy) => self.0.state().idle.insert(0, busy),
-                        None => {}
-                    }
-                }
+            let step = self.step();
+            match step {
+                Step::Use(handle) => return Ok(Lease::H2(handle)),
                 Step::Join(outcome) => match joined(outcome).await? {
                     Some(handle) => return Ok(Lease::H2(handle)),
-                    None => continue, // parked, and all know now that it speaks HTTP/1.1
+                    None => {} // parked, and all know now that it speaks HTTP/1.1
                 },
-                Step::Alone(place) => return self.alone(place).await,
+                Step::Exclusive => return self.exclusive(fresh).await,
             }
         }
     }
 
-    /// A connection that waits and over which this session was proven, if there is one.
+    /// A connection that rests and over which this session was proven, if there is one.
     pub(super) async fn bound_to(&self, session: u64) -> Option<Lease<B>> {
-        match self.waiting_of(session)? {
+        match self.resting_of(session)? {
             Lease::H1(conn) => match conn.settled().await {
-                Some(conn) if conn.is_ready() => Some(Lease::H1(conn)),
+                Some(conn) if conn.is_ready() => {
+                    let place = permit(&self.0.places).await.ok()?;
+                    Some(Lease::H1(conn.at(Some(place))))
+                }
                 Some(busy) => {
                     self.0.state().idle.insert(0, busy);
                     None
@@ -122,7 +119,7 @@ where
         }
     }
 
-    fn waiting_of(&self, session: u64) -> Option<Lease<B>> {
+    fn resting_of(&self, session: u64) -> Option<Lease<B>> {
         let mut state = self.0.state();
         state.prune(&self.0.dialer);
         if let Some(h2) = state.h2.as_ref().filter(|h2| h2.proof.binding.session() == Some(session))
@@ -138,76 +135,143 @@ where
     pub(super) async fn apart(&self) -> Result<Lease<B>, ConnectError> {
         let place = match self.0.dialer.target.alpn {
             Alpn::H2 => None,
-            _ => Some(self.0.place(&mut self.0.state())?),
+            Alpn::Http11 | Alpn::Both => Some(permit(&self.0.places).await?),
         };
-        Ok(match dial(&self.0.dialer, place).await? {
+        let _dial = permit(&self.0.dials).await?;
+        Ok(match dial_with(&self.0.dialer, place).await? {
             Dialed::H1(conn) => Lease::H1(conn),
             Dialed::H2(handle) => Lease::H2(handle),
         })
     }
 
-    fn step(&self, fresh: bool, settle: bool) -> Result<Step<B>, ConnectError> {
+    fn step(&self) -> Step<B> {
         let mut state = self.0.state();
         state.prune(&self.0.dialer);
         if let Some(handle) = &state.h2 {
-            return Ok(Step::Use(Lease::H2(handle.clone())));
-        }
-        if !fresh {
-            if let Some(i) = state.idle.iter().rposition(h1::Conn::is_ready) {
-                return Ok(Step::Use(Lease::H1(state.idle.remove(i))));
-            }
-            if settle && let Some(conn) = state.idle.pop() {
-                return Ok(Step::Settle(conn));
-            }
+            return Step::Use(handle.clone());
         }
         match self.0.dialer.target.alpn {
-            Alpn::Http11 => self.0.place(&mut state).map(Step::Alone),
-            Alpn::Both if state.speaks_h1 => self.0.place(&mut state).map(Step::Alone),
-            Alpn::Both | Alpn::H2 => self.join(&mut state).map(Step::Join),
+            Alpn::Http11 => Step::Exclusive,
+            Alpn::Both if state.speaks_h1 || !state.idle.is_empty() => Step::Exclusive,
+            Alpn::Both | Alpn::H2 => Step::Join(self.join(&mut state)),
+        }
+    }
+
+    /// A connection for one request alone: waits in order for a place, then takes a connection
+    /// that rests or makes one, whichever comes first.
+    async fn exclusive(&self, fresh: bool) -> Result<Lease<B>, ConnectError> {
+        let waiting = Queued::new(&self.0);
+        let place = permit(&self.0.places).await?;
+        let (mut settle, mut place) = (true, Some(place));
+        loop {
+            match self.resting(fresh, settle) {
+                Resting::Shared(handle) => return Ok(Lease::H2(handle)),
+                Resting::Ready(conn) => return Ok(Lease::H1(conn.at(place))),
+                Resting::Settling(conn) => {
+                    settle = false;
+                    match conn.settled().await {
+                        Some(conn) if conn.is_ready() => return Ok(Lease::H1(conn.at(place))),
+                        Some(busy) => self.0.state().idle.insert(0, busy),
+                        None => {}
+                    }
+                    continue;
+                }
+                Resting::None => {}
+            }
+            let dial = tokio::select! {
+                biased;
+                dial = permit(&self.0.dials) => dial?,
+                () = self.0.parked.notified(), if !fresh => continue,
+            };
+            let dialed = dial_with(&self.0.dialer, place.take()).await;
+            drop((dial, waiting));
+            return match dialed? {
+                Dialed::H1(conn) => Ok(Lease::H1(conn)),
+                Dialed::H2(handle) => {
+                    self.0.share(handle.clone());
+                    Ok(Lease::H2(handle))
+                }
+            };
+        }
+    }
+
+    /// What rests, for whoever has a place.
+    fn resting(&self, fresh: bool, settle: bool) -> Resting<B> {
+        let mut state = self.0.state();
+        state.prune(&self.0.dialer);
+        if let Some(handle) = &state.h2 {
+            return Resting::Shared(handle.clone());
+        }
+        if fresh {
+            return Resting::None;
+        }
+        if let Some(i) = state.idle.iter().rposition(h1::Conn::is_ready) {
+            return Resting::Ready(state.idle.remove(i));
+        }
+        match settle.then(|| state.idle.pop()).flatten() {
+            Some(conn) => Resting::Settling(conn),
+            None => Resting::None,
         }
     }
 
     /// The result of the connecting task, which is started unless it runs.
-    fn join(&self, state: &mut State<B>) -> Result<Waiting<B>, ConnectError> {
+    fn join(&self, state: &mut State<B>) -> Waiting<B> {
         let dialer = &self.0.dialer;
         let generation = dialer.generation();
         if let Some(running) = &state.connecting
             && running.generation == generation
             && !running.task.is_finished()
         {
-            return Ok(running.outcome.clone());
+            return running.outcome.clone();
         }
-        let place = match dialer.target.alpn {
-            Alpn::H2 => None,
-            _ => Some(self.0.place(state)?),
-        };
         let (sender, outcome) = watch::channel(None);
         let (dialer, home) = (Arc::clone(dialer), Arc::downgrade(&self.0));
         let task = tokio::spawn(async move {
-            let dialed = dial(&dialer, place).await;
+            let dialed = dial_with(&dialer, None).await;
             let outcome = settle(&home, generation, dialed);
             sender.send_replace(Some(outcome));
         });
         let task = task.abort_handle();
         state.connecting = Some(Connecting { generation, outcome: outcome.clone(), task });
-        Ok(outcome)
+        outcome
     }
+}
 
-    /// A connection for the caller alone, unless the callee turns out to speak HTTP/2 now.
-    async fn alone(&self, place: OwnedSemaphorePermit) -> Result<Lease<B>, ConnectError> {
-        match dial(&self.0.dialer, Some(place)).await? {
-            Dialed::H1(conn) => Ok(Lease::H1(conn)),
-            Dialed::H2(handle) => {
-                self.0.share(handle.clone());
-                Ok(Lease::H2(handle))
-            }
-        }
+/// What a request with a place finds.
+enum Resting<B> {
+    Ready(h1::Conn<B>),
+    /// It may be ready soon.
+    Settling(h1::Conn<B>),
+    /// The callee speaks HTTP/2 after all.
+    Shared(h2::Handle<B>),
+    None,
+}
+
+/// A request that waits; connections that come back meanwhile are kept for it.
+struct Queued<'a, B>(&'a Inner<B>);
+
+impl<'a, B> Queued<'a, B> {
+    fn new(inner: &'a Inner<B>) -> Self {
+        inner.state().waiting += 1;
+        Self(inner)
     }
+}
+
+impl<B> Drop for Queued<'_, B> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
+/// A place, in order. The semaphores are never closed.
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ConnectError> {
+    Arc::clone(of).acquire_owned().await.map_err(|_closed| ConnectError::Interrupted)
 }
 
 impl<B: Send + 'static> Inner<B> {
     /// Keeps a connection for the next request, unless it is of no more use.
-    pub(super) fn park(self: &Arc<Self>, conn: h1::Conn<B>) {
+    pub(super) fn park(self: &Arc<Self>, mut conn: h1::Conn<B>) {
+        let place = conn.place.take(); // free once the connection is there to be found
         let mut state = self.state();
         if conn.is_closed() || !self.dialer.is_current(&conn.proof) {
             return;
@@ -217,26 +281,15 @@ impl<B: Send + 'static> Inner<B> {
             state.reaper = Some(conn.runtime.spawn(reaping).abort_handle());
         }
         state.idle.push(conn);
-        if state.idle.len() > self.dialer.limits.max_idle_h1 {
+        if state.idle.len() > self.dialer.limits.max_idle_h1.max(state.waiting) {
             state.idle.remove(0);
         }
+        drop((state, place));
+        self.parked.notify_one();
     }
 }
 
 impl<B> Inner<B> {
-    /// A place for one more HTTP/1.1 connection, if need be that of one which only waits.
-    fn place(&self, state: &mut State<B>) -> Result<OwnedSemaphorePermit, ConnectError> {
-        loop {
-            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                return Ok(place);
-            }
-            if state.idle.is_empty() {
-                return Err(ConnectError::AtCapacity);
-            }
-            state.idle.remove(0);
-        }
-    }
-
     fn share(&self, handle: h2::Handle<B>) {
         let mut state = self.state();
         state.speaks_h1 = false;
@@ -262,9 +315,9 @@ async fn joined<B>(mut waiting: Waiting<B>) -> Outcome<B> {
     }
 }
 
-/// A connection of the version that the callee agreed to. `place` is there where that may be
-/// HTTP/1.1.
-async fn dial<B>(
+/// A connection of the version that the callee agreed to; of HTTP/1.1, at that place if it is to
+/// carry a request now.
+async fn dial_with<B>(
     dialer: &Dialer,
     place: Option<OwnedSemaphorePermit>,
 ) -> Result<Dialed<B>, ConnectError>
@@ -274,10 +327,12 @@ where
 {
     let link = dialer.link().await?;
     let binding = Arc::clone(&link.proof.binding);
-    let dialed = match (link.proof.via.version, place) {
-        (Version::HTTP_2, _) => h2::Handle::open(dialer, link).await.map(Dialed::H2),
-        (_, Some(place)) => h1::Conn::open(dialer, link, place).await.map(Dialed::H1),
-        (_, None) => Err(ConnectError::Handshake(HandshakeErrorKind::NoAlpn)),
+    let dialed = match link.proof.via.version {
+        Version::HTTP_2 => h2::Handle::open(dialer, link).await.map(Dialed::H2),
+        _ if dialer.target.alpn == Alpn::H2 => {
+            Err(ConnectError::Handshake(HandshakeErrorKind::NoAlpn))
+        }
+        _ => h1::Conn::open(dialer, link, place).await.map(Dialed::H1),
     };
     dialed.map_err(|error| binding.refusal().map_or(error, ConnectError::Handshake))
 }

@@ -24,8 +24,6 @@ pub enum ConnectError {
     Handshake(HandshakeErrorKind),
     /// The connection was made, but ended before it took the request.
     Http(Arc<hyper::Error>),
-    /// As many HTTP/1.1 connections to the callee as are allowed are busy.
-    AtCapacity,
     /// The connecting task ended without a result: the runtime is shutting down.
     Interrupted,
 }
@@ -39,7 +37,6 @@ impl fmt::Display for ConnectError {
             Self::Timeout => f.write_str("no connection to the host in time"),
             Self::Handshake(kind) => write!(f, "the TLS handshake failed: {kind}"),
             Self::Http(error) => write!(f, "the connection took no request: {error}"),
-            Self::AtCapacity => f.write_str("all connections to the host are busy"),
             Self::Interrupted => f.write_str("connecting was interrupted"),
         }
     }
@@ -51,7 +48,7 @@ impl std::error::Error for ConnectError {
             Self::Resolve(error) | Self::Connect(error) => Some(&**error),
             Self::Handshake(kind) => Some(kind),
             Self::Http(error) => Some(&**error),
-            Self::InvalidHost(_) | Self::Timeout | Self::AtCapacity | Self::Interrupted => None,
+            Self::InvalidHost(_) | Self::Timeout | Self::Interrupted => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use meshguard_core::delivery::field;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,17 +17,20 @@ use super::connect::{Dialer, Link, Proof};
 use super::limits::{CLOSE_GRACE, MAX_HEAD, SETTLE};
 use super::reply::{Keep, Park, Reply};
 use super::{BoxError, ConnectError, Failed, Inner};
+use crate::body::Packed;
+use crate::limits::MAX_FIELDS;
 
 /// A live connection; dropping it closes it.
 pub(crate) struct Conn<B> {
-    sender: SendRequest<B>,
+    sender: SendRequest<Packed<B>>,
     pub(crate) proof: Proof,
     /// When its last response was read to the end.
     pub(crate) since: Instant,
     /// Where its tasks run: a body may be read elsewhere.
     pub(crate) runtime: Handle,
     _retired: DropGuard,
-    _place: OwnedSemaphorePermit,
+    /// Held while it carries a request.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl<B> Conn<B>
@@ -37,11 +41,12 @@ where
     pub(crate) async fn open(
         dialer: &Dialer,
         link: Link,
-        place: OwnedSemaphorePermit,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, ConnectError> {
         let Link { stream, proof } = link;
-        let handshake =
-            Builder::new().max_header_size(MAX_HEAD as usize).handshake(TokioIo::new(stream));
+        let mut http = Builder::new();
+        http.max_header_size(MAX_HEAD as usize).max_headers(MAX_FIELDS);
+        let handshake = http.handshake(TokioIo::new(stream));
         let (sender, connection) = dialer
             .in_time(handshake)
             .await?
@@ -59,7 +64,7 @@ where
             }
         });
         let (since, runtime) = (Instant::now(), Handle::current());
-        Ok(Self { sender, proof, since, runtime, _retired: guard, _place: place })
+        Ok(Self { sender, proof, since, runtime, _retired: guard, place })
     }
 
     /// Sends `request`, and gives the connection to the response's body.
@@ -68,7 +73,11 @@ where
         request: Request<B>,
         home: Home<B>,
     ) -> Result<Response<Reply>, Failed<B>> {
-        let response = self.sender.try_send_request(request).await.map_err(Failed::from)?;
+        // Of what nothing proves, hyper carries the trailers that the head names.
+        let packs = request.headers().contains_key(field::NAME);
+        let request = request.map(|body| Packed { body, packs });
+        let sent = self.sender.try_send_request(request).await;
+        let response = sent.map_err(|error| Failed::from(error).map(|packed| packed.body))?;
         let via = self.proof.via.clone();
         let keep = Keep::H1(Box::new(Parked { conn: self, home }));
         let mut response = response.map(|body| Reply::new(body, keep));
@@ -78,6 +87,12 @@ where
 }
 
 impl<B> Conn<B> {
+    /// To carry a request, at this place.
+    pub(crate) fn at(mut self, place: Option<OwnedSemaphorePermit>) -> Self {
+        self.place = place;
+        self
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.sender.is_ready()
     }

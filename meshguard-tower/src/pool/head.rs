@@ -1,36 +1,29 @@
 //! The request's head as each HTTP version wants it.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use http_body::Body;
+use meshguard_core::delivery::field;
 
 use super::Target;
-
-/// Headers that speak of a connection and not of a message (RFC 9110, section 7.6.1), but for
-/// `te` and `connection` itself.
-const OF_CONNECTIONS: [HeaderName; 4] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+use crate::body::{announce, withdraw};
+use crate::head::{TRAILERS, settle};
 
 /// What sending changes in a request, for giving it back.
 pub(crate) struct Original {
     uri: Uri,
     version: Version,
     host: Option<HeaderValue>,
+    te: Option<HeaderValue>,
+    length: Option<HeaderValue>,
 }
 
 impl Original {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        let host = request.headers().get(HOST).cloned();
-        Self { uri: request.uri().clone(), version: request.version(), host }
+        let of = |name| request.headers().get(name).cloned();
+        let (host, te, length) = (of(HOST), of(TE), of(CONTENT_LENGTH));
+        Self { uri: request.uri().clone(), version: request.version(), host, te, length }
     }
 
     /// The request with its URI, version and `Host`; headers that speak of a connection stay out.
@@ -38,7 +31,15 @@ impl Original {
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = self.version;
         let headers = request.headers_mut();
-        strip(headers);
+        settle(headers);
+        withdraw(headers);
+        match &self.te {
+            Some(te) => headers.insert(TE, te.clone()),
+            None => headers.remove(TE),
+        };
+        if let Some(length) = &self.length {
+            headers.insert(CONTENT_LENGTH, length.clone());
+        }
         match &self.host {
             Some(host) => headers.insert(HOST, host.clone()),
             None => headers.remove(HOST),
@@ -53,7 +54,11 @@ pub(crate) fn for_h1<B: Body>(request: &mut Request<B>, target: &Target) {
     let host = host_of(request.uri(), target);
     let exact = request.body().size_hint().exact().is_some();
     let headers = request.headers_mut();
-    strip(headers);
+    settle(headers);
+    let proven = headers.contains_key(field::NAME);
+    if proven {
+        headers.insert(TE, TRAILERS); // without it, there would be none in the answer
+    }
     if let (false, Ok(host)) = (headers.contains_key(HOST), HeaderValue::try_from(host)) {
         headers.insert(HOST, host);
     }
@@ -65,6 +70,9 @@ pub(crate) fn for_h1<B: Body>(request: &mut Request<B>, target: &Target) {
         // hyper would send no body at all with GET and HEAD, and no trailers after a known length
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         headers.remove(CONTENT_LENGTH);
+        if proven {
+            announce(headers);
+        }
     }
     if request.method() != Method::CONNECT {
         let path = request.uri().path_and_query().cloned();
@@ -76,7 +84,7 @@ pub(crate) fn for_h1<B: Body>(request: &mut Request<B>, target: &Target) {
 /// HTTP/2: the absolute URI without user information (RFC 9113, section 8.3.1), and no header that
 /// speaks of a connection (section 8.2.2).
 pub(crate) fn for_h2<B>(request: &mut Request<B>, target: &Target) {
-    strip(request.headers_mut());
+    settle(request.headers_mut());
     request.headers_mut().remove(HOST);
     let uri = request.uri();
     let plain =
@@ -104,25 +112,6 @@ fn host_of(uri: &Uri, target: &Target) -> String {
             format!("[{}]:{}", target.host, target.port)
         }
         None => format!("{}:{}", target.host, target.port),
-    }
-}
-
-/// Removes what speaks of a connection, also by the `Connection` header's word; `te: trailers`
-/// stays, since without it servers send no trailers.
-fn strip(headers: &mut HeaderMap) {
-    let trailers = headers.get_all(TE).iter().any(|te| te == TRAILERS);
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in OF_CONNECTIONS.iter().chain(&[CONNECTION, TE]).chain(&named) {
-        headers.remove(name);
-    }
-    if trailers {
-        headers.insert(TE, TRAILERS);
     }
 }
 

@@ -11,9 +11,15 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/1.1 connections kept for later. Each is a socket and about 40 KB of buffers.
 pub(crate) const MAX_IDLE_H1: usize = 32;
 
-/// HTTP/1.1 connections alive, each with one request at a time. A callee that is so slow that
-/// more are wanted is not helped by more.
+/// HTTP/1.1 connections that carry a request. A callee that is so slow that more are wanted is not
+/// helped by more: further requests wait, in order.
 pub(crate) const MAX_H1: usize = 256;
+
+/// HTTP/1.1 connections that are being made at a time. The mesh's own listeners take
+/// [`MAX_PENDING_PER_SOURCE`] handshakes of one address: four channels of one host fit.
+///
+/// [`MAX_PENDING_PER_SOURCE`]: crate::limits::MAX_PENDING_PER_SOURCE
+pub(crate) const MAX_DIALS: usize = 32;
 
 /// Time that an HTTP/1.1 connection is kept without a request: less than [`HEAD_TIMEOUT`], after
 /// which the mesh's own listeners close it, so that no request meets a closing connection.
@@ -58,6 +64,8 @@ pub(crate) struct PoolLimits {
     pub(crate) max_idle_h1: usize,
     /// See [`MAX_H1`].
     pub(crate) max_h1: usize,
+    /// See [`MAX_DIALS`].
+    pub(crate) max_dials: usize,
     /// See [`IDLE`].
     pub(crate) idle: Duration,
     /// See [`H2_KEEP_ALIVE_INTERVAL`].
@@ -73,6 +81,7 @@ impl Default for PoolLimits {
             handshake_timeout: HANDSHAKE_TIMEOUT,
             max_idle_h1: MAX_IDLE_H1,
             max_h1: MAX_H1,
+            max_dials: MAX_DIALS,
             idle: IDLE,
             h2_keep_alive_interval: H2_KEEP_ALIVE_INTERVAL,
             h2_keep_alive_timeout: H2_KEEP_ALIVE_TIMEOUT,

@@ -1,6 +1,11 @@
 //! One connection's HTTP.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -9,12 +14,14 @@ use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::BoxError;
+use super::http1::Http1;
 use crate::connection::{Connection, Protocol};
-use crate::limits::{Limits, MAX_FRAME};
+use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME};
 use crate::listener::Io;
 
 /// hyper's two servers, with our limits.
@@ -22,6 +29,9 @@ use crate::listener::Io;
 pub(crate) struct Http {
     h1: http1::Builder,
     h2: http2::Builder<TokioExecutor>,
+    lifetime: Option<Lifetime>,
+    /// How long an HTTP/1.1 connection may rest.
+    rest: Duration,
 }
 
 impl Http {
@@ -29,6 +39,7 @@ impl Http {
         let mut h1 = http1::Builder::new();
         h1.timer(TokioTimer::new())
             .header_read_timeout(limits.head_timeout)
+            .max_headers(MAX_FIELDS)
             .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX));
         let mut h2 = http2::Builder::new(TokioExecutor::new());
         h2.timer(TokioTimer::new())
@@ -37,7 +48,8 @@ impl Http {
             .max_concurrent_streams(limits.concurrent_streams)
             .max_frame_size(MAX_FRAME)
             .max_header_list_size(limits.head_bytes);
-        Self { h1, h2 }
+        let (lifetime, rest) = (limits.lifetime, limits.head_timeout);
+        Self { h1, h2, lifetime, rest }
     }
 
     /// Serves the connection until it ends, or until it has finished after `finish`.
@@ -58,16 +70,36 @@ impl Http {
         let io = TokioIo::new(io);
         let inner = TowerToHyperService::new(service);
         let service = WithConnection { inner, connection: connection.clone() };
+        let leaving = Arc::new(AtomicBool::new(false));
         let ended = match connection.protocol() {
             Protocol::H1 => {
+                let service = Http1 { inner: service, leaving: Arc::clone(&leaving) };
                 let serving = self.h1.serve_connection(io, service).with_upgrades();
                 let finish = finished(&finish, &connection);
-                until_finished(serving, finish, UpgradeableConnection::graceful_shutdown).await
+                // Whoever sends a request to it when it closes does not know what came of it:
+                // it is left to close with its next answer, or for its rest.
+                let old =
+                    grow_old(self.lifetime.map(|l| l.resting(self.rest)), &connection, || {
+                        leaving.store(true, Relaxed);
+                    });
+                tokio::select! {
+                    ended = until_finished(serving, finish, UpgradeableConnection::graceful_shutdown) => ended,
+                    never = old => match never {},
+                }
             }
             Protocol::H2 => {
                 let serving = self.h2.serve_connection(io, service);
-                let finish = finished(&finish, &connection);
-                until_finished(serving, finish, http2::Connection::graceful_shutdown).await
+                let aged = CancellationToken::new();
+                let finish = async {
+                    tokio::select! {
+                        () = finished(&finish, &connection) => {}
+                        () = aged.cancelled() => {}
+                    }
+                };
+                tokio::select! {
+                    ended = until_finished(serving, finish, http2::Connection::graceful_shutdown) => ended,
+                    never = grow_old(self.lifetime, &connection, || aged.cancel()) => match never {},
+                }
             }
         };
         if let Err(error) = ended {
@@ -90,6 +122,21 @@ async fn finished(finish: &CancellationToken, connection: &Connection) {
         () = finish.cancelled() => {}
         () = connection.retired() => {}
     }
+}
+
+/// Asks a connection to end once it is old, and cuts it off after its grace; never ends itself.
+async fn grow_old(
+    lifetime: Option<Lifetime>,
+    connection: &Connection,
+    ask: impl FnOnce(),
+) -> Infallible {
+    if let Some(lifetime) = lifetime {
+        sleep(lifetime.scattered()).await;
+        ask();
+        sleep(lifetime.grace).await;
+        connection.close();
+    }
+    pending().await
 }
 
 async fn until_finished<C: Future>(

@@ -81,7 +81,8 @@ impl<'a> Reader<'a> {
         if self.eat(b"none") {
             Ok(Body::None)
         } else if self.eat(b"records") {
-            Ok(Body::Records)
+            let size = if self.eat(b", size=") { Some(self.number("size")?) } else { None };
+            Ok(Body::Records(size))
         } else if self.eat(b"known") {
             self.expect(b", d=:", "d")?;
             Ok(Body::Known(self.bytes("d")?))

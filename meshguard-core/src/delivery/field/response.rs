@@ -151,6 +151,8 @@ mod tests {
             (format!("seq=1, body=none, rcpt=bad, n=1, len=4, {t}, {P}"), Some(Combination("t"))),
             (format!("seq=1, body=none, rcpt=bad, n=1, {P}"), Some(Member("len"))),
             (format!("seq=1, body=none, rcpt=later, {t}, {P}"), Some(Unknown)),
+            (format!("seq=1, body=records, size=7, rcpt=later, {P}"), None),
+            (format!("seq=1, body=records, rcpt=later, size=7, {P}"), Some(Unknown)),
             (format!("seq=1, body=none, rcpt=ok, {P}"), Some(Member("rcpt"))),
             (format!("seq=1, body=none, rcpt=consumed, dup, dup, {P}"), Some(Unknown)),
             (format!("seq=1, rcpt=consumed, body=none, {P}"), Some(Member("body"))),

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use http::HeaderName;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 
@@ -86,6 +87,20 @@ fn what_speaks_of_a_connection_is_removed_and_the_rest_stays() {
 }
 
 #[test]
+fn a_proven_http1_request_asks_for_trailers_and_names_its_own() {
+    let body = || {
+        http_body_util::StreamBody::new(futures_util::stream::empty::<
+            Result<http_body::Frame<Bytes>, std::io::Error>,
+        >())
+    };
+    let request = h1(get("https://a.example/").header("meshguard", "x").body(body()).unwrap());
+    assert_eq!(request.headers()[TE], "trailers");
+    assert_eq!(request.headers()[TRAILER], "meshguard-trailers");
+    let request = h1(empty(get("https://a.example/").header("meshguard", "x")));
+    assert!(!request.headers().contains_key(TRAILER));
+}
+
+#[test]
 fn the_wish_for_trailers_stays() {
     let request = || empty(get("https://a.example/").header("te", "trailers"));
     assert_eq!(h2(request()).headers()[TE], "trailers");
@@ -120,7 +135,7 @@ fn http1_sends_every_body_whatever_the_method() {
 fn a_request_is_restored_from_either_version() {
     for send in [h1::<Empty<Bytes>>, h2::<Empty<Bytes>>] {
         for host in [None, Some("b.example")] {
-            let mut builder = get("https://a.example/b?c").header("te", "trailers");
+            let mut builder = get("https://a.example/b?c").header("meshguard", "x");
             if let Some(host) = host {
                 builder = builder.header(HOST, host);
             }
