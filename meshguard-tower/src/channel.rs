@@ -11,6 +11,7 @@ mod registry;
 mod reply;
 mod request;
 mod seen;
+mod unverified;
 
 use std::fmt;
 use std::net::SocketAddr;

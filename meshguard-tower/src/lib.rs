@@ -60,7 +60,9 @@ pub use mesh::{
 pub use meshguard_core as core;
 pub use meshguard_core::baseline::EdgeKey;
 pub use meshguard_core::control::{Cadence, Incident, IncidentId};
-pub use meshguard_core::delivery::{Accepted, Counts, Failure, Outcome, RecordErrorKind, Unknown};
+pub use meshguard_core::delivery::{
+    Accepted, Counts, Exceeded, Failure, Outcome, RecordErrorKind, Unknown,
+};
 pub use meshguard_core::{Access, Evidence, Peer, Policy, PolicyError, Reason, SpiffeId};
 pub use pool::ConnectError;
 pub use session::{SessionError, SessionRefusal};

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use http::response::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body::Body as _;
+use http::{Response, StatusCode};
 use meshguard_core::delivery::base::{Cover, ResponseHead};
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
 use meshguard_core::delivery::{
@@ -15,13 +14,13 @@ use super::call::Failed;
 use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
+use super::unverified::unverified;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
 use crate::body::{Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records};
 use crate::error::DeliveryError;
-use crate::inbound::{DECISION, strip_answer, with_scratch};
+use crate::inbound::{strip_answer, with_scratch};
 use crate::pool::Reply;
-use crate::session::SESSION;
 use crate::tls::now;
 
 /// What an answer is held against.
@@ -44,27 +43,7 @@ pub(super) async fn take(
     let status = parts.status;
     let (field, plan) = match verify(&open, &request.proof, &parts) {
         Ok(verified) => verified,
-        Err(None) if renews(&parts) => {
-            // On a direct connection the callee itself says that it did not act.
-            return Err(Failed::Renew(open.take_back()));
-        }
-        Err(None) if open.shared.config.via.is_none() && is_refusal(&parts, &body) => {
-            let kind = CallErrorKind::Refused(status);
-            let error = CallError::caused(kind, Outcome::NotDelivered, refusal(&parts));
-            return Err(open.fail(error).into());
-        }
-        Err(None) => {
-            let kind = CallErrorKind::Unproven(status);
-            return Err(open.fail(CallError::new(kind, unknown(Unknown::Unproven))).into());
-        }
-        Err(Some(detail)) => {
-            if open.shared.config.via.is_none() {
-                // A bug of the callee's, more likely than not: not in this session again.
-                open.shared.forget(&open.session);
-            }
-            let (kind, outcome) = (CallErrorKind::BadProof(status), unknown(Unknown::BadProof));
-            return Err(open.fail(CallError::caused(kind, outcome, detail)).into());
-        }
+        Err(why) => return Err(unverified(open, &parts, &body, why)),
     };
     // The callee has seen nothing that it did not admit.
     if !is_not_admitted(&field, status) {
@@ -83,7 +62,7 @@ pub(super) async fn take(
             return Err(open.fail(error).into());
         }
     };
-    if let Some(own) = request.sent.own_failure().filter(|own| own.is_limit()) {
+    if let Some(own) = request.sent.own_failure().filter(CallError::is_limit) {
         unread(&open, &field);
         return Err(open.fail(own).into());
     }
@@ -168,39 +147,6 @@ fn verify(
         return Err(Some("it answers another request".into()));
     }
     Ok((field, plan))
-}
-
-fn renews(parts: &Parts) -> bool {
-    parts.status == StatusCode::UNAUTHORIZED
-        && parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
-}
-
-/// Whether an answer without proof says that the callee did not act on the request. On a direct
-/// connection it is the callee's own, and what it answers to a request whose proof held has proof:
-/// so it comes from its layer before that, which names its decision, or from its HTTP parser,
-/// whose answers are empty.
-fn is_refusal(parts: &Parts, body: &Reply) -> bool {
-    let of_parser = matches!(
-        parts.status,
-        StatusCode::BAD_REQUEST
-            | StatusCode::URI_TOO_LONG
-            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-    );
-    let empty = body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_TYPE);
-    parts.headers.contains_key(DECISION) || (of_parser && empty)
-}
-
-/// What such an answer says beyond its status.
-fn refusal(parts: &Parts) -> String {
-    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let by = match text(DECISION) {
-        Some(decision) => format!("decision {decision}"),
-        None => "its HTTP parser".to_owned(),
-    };
-    match text("grpc-message") {
-        Some(message) => format!("{by}: {message}"),
-        None => by,
-    }
 }
 
 /// Whether a proven answer says that the request was not admitted: out of window, late, with

@@ -309,13 +309,8 @@ impl MeshBuilder {
         };
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
         let gate: Arc<Gate> = Arc::default();
-        let sessions = Sessions::new(
-            tls.clone(),
-            Arc::clone(&instance),
-            ledger_key,
-            self.message_limit,
-            Arc::clone(&gate),
-        );
+        let (own, at) = (Arc::clone(&instance), Arc::clone(&gate));
+        let sessions = Sessions::new(tls.clone(), own, ledger_key, self.message_limit, at);
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,
