@@ -14,6 +14,7 @@ mod request;
 mod seen;
 mod shutdown;
 mod untouched;
+mod unverified;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -64,7 +64,7 @@ pub use meshguard_core as core;
 pub use meshguard_core::baseline::EdgeKey;
 pub use meshguard_core::control::{Cadence, Incident, IncidentId};
 pub use meshguard_core::delivery::{
-    Accepted, Answers, Counts, Failure, Outcome, RecordErrorKind, Unknown,
+    Accepted, Answers, Counts, Exceeded, Failure, Outcome, RecordErrorKind, Unknown,
 };
 pub use meshguard_core::{Access, Evidence, Peer, Policy, PolicyError, Reason, SpiffeId};
 pub use pool::ConnectError;

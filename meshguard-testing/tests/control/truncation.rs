@@ -104,11 +104,12 @@ async fn a_caller_that_forges_on_its_own_connection_is_cut_off() {
             let _ = http::call(&channel, http::get("/known/10")).await;
         }
     };
+    let cut_off = WICKED;
     tokio::select! {
         () = forging => {}
-        _ = mall.quarantined(&WICKED) => {}
+        _ = mall.quarantined(&cut_off) => {}
     }
-    assert_eq!(mall.at_callee.named("session-ended").len(), 3);
+    assert!(mall.at_callee.named("session-ended").len() >= 3);
     let events = mall.at_callee.events();
     assert!(events.iter().any(restricts_a_caller), "{events:#?}");
     http::call(&direct, http::get("/known/10")).await.answer();

@@ -3,3 +3,4 @@
 mod framing;
 mod limits;
 mod tags;
+mod words;

@@ -96,6 +96,9 @@ enum Kind<B> {
     Through(B),
 }
 
+/// What polling a body has brought.
+type Polled = Option<Result<Frame<Bytes>, DeliveryError>>;
+
 /// Opens records.
 pub(crate) struct Opener<B> {
     inner: B,
@@ -180,6 +183,35 @@ impl<B, H: InHook> Incoming<B, H> {
             (None, _) => Ok(()),
             (Some(mut hook), Kind::Records(o)) => hook.consumed(Some(&o.decoder), o.fin.as_ref()),
             (Some(mut hook), _) => hook.consumed(None, None),
+        }
+    }
+
+    /// The hook learns how the body ends, and what the application sees of that is what it says.
+    fn told(&mut self, polled: Polled) -> Polled {
+        let ended = match &polled {
+            None => self.consumed(),
+            Some(Ok(frame)) if frame.is_trailers() => {
+                if let (Some(hook), Some(trailers)) = (&mut self.hook, frame.trailers_ref()) {
+                    hook.trailers(trailers);
+                }
+                self.consumed()
+            }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => {
+                let said = match &mut self.hook {
+                    Some(hook) => hook.instead(error.clone()),
+                    None => Err(error.clone()),
+                };
+                self.failed(error);
+                if said.is_ok() {
+                    self.kind = Kind::Done;
+                }
+                return Some(said);
+            }
+        };
+        match ended {
+            Ok(()) => polled,
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -406,35 +438,7 @@ where
                 return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));
             }
         };
-        let polled = match (polled, &mut this.hook) {
-            (Some(Err(error)), Some(hook)) => {
-                let said = hook.instead(error.clone());
-                this.failed(&error);
-                if said.is_ok() {
-                    this.kind = Kind::Done;
-                }
-                return Poll::Ready(Some(said));
-            }
-            (polled, _) => polled,
-        };
-        let ended = match &polled {
-            None => this.consumed(),
-            Some(Ok(frame)) if frame.is_trailers() => {
-                if let (Some(hook), Some(trailers)) = (&mut this.hook, frame.trailers_ref()) {
-                    hook.trailers(trailers);
-                }
-                this.consumed()
-            }
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => {
-                this.failed(error);
-                Ok(())
-            }
-        };
-        Poll::Ready(match ended {
-            Ok(()) => polled,
-            Err(error) => Some(Err(error)),
-        })
+        Poll::Ready(this.told(polled))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body::Body as _;
+use http::{Response, StatusCode};
 use meshguard_core::delivery::base::{Cover, ResponseHead};
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
 use meshguard_core::delivery::{
@@ -17,20 +16,16 @@ use super::call::Failed;
 use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
+use super::unverified::unverified;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
 use crate::body::{
     Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
 };
 use crate::error::DeliveryError;
-use crate::inbound::{DECISION, strip_answer, with_scratch};
-use crate::pool::{Binding, Reply, read};
-use crate::session::SESSION;
+use crate::inbound::{strip_answer, with_scratch};
+use crate::pool::{Binding, Reply};
 use crate::tls::now;
-
-/// So much of an answer that asks for another session is read, in so much time.
-const MAX_HINT: usize = 4096;
-const HINT_TIME: Duration = Duration::from_millis(500);
 
 /// What an answer is held against.
 pub(super) struct Verified {
@@ -54,30 +49,7 @@ pub(super) async fn take(
     let status = parts.status;
     let (field, plan) = match verify(&open, &request.proof, &parts) {
         Ok(verified) => verified,
-        Err(None) if renews(&parts) => {
-            // Read, so that the connection can be used again.
-            drop(timeout(HINT_TIME, read(body, MAX_HINT)).await);
-            open.shared.disown(&request.binding, &open.session);
-            // On a direct connection the callee itself says that it did not act.
-            return Err(Failed::Renew(open.take_back(), status));
-        }
-        Err(None) if open.shared.config.via.is_none() && is_refusal(&parts, &body) => {
-            let kind = CallErrorKind::Refused(status);
-            let error = CallError::caused(kind, Outcome::NotDelivered, refusal(&parts));
-            return Err(open.fail(error).into());
-        }
-        Err(None) => {
-            let kind = CallErrorKind::Unproven(status);
-            return Err(open.fail(CallError::new(kind, unknown(Unknown::Unproven))).into());
-        }
-        Err(Some(detail)) => {
-            if open.shared.config.via.is_none() {
-                // A bug of the callee's, more likely than not: not in this session again.
-                open.shared.forget(&open.session);
-            }
-            let (kind, outcome) = (CallErrorKind::BadProof(status), unknown(Unknown::BadProof));
-            return Err(open.fail(CallError::caused(kind, outcome, detail)).into());
-        }
+        Err(why) => return Err(unverified(open, request.binding, &parts, body, why).await),
     };
     // The callee has seen nothing that it did not admit.
     if !is_not_admitted(&field, status) {
@@ -97,7 +69,7 @@ pub(super) async fn take(
             return Err(open.fail(error).into());
         }
     };
-    if let Some(own) = request.sent.own_failure().filter(|own| own.is_limit()) {
+    if let Some(own) = request.sent.own_failure().filter(CallError::is_limit) {
         unread(&open, &field);
         return Err(open.fail(own).into());
     }
@@ -185,40 +157,6 @@ pub(super) fn verify(
         return Err(Some("it answers another request".into()));
     }
     Ok((field, plan))
-}
-
-/// Whether an answer without proof asks for another session: by that header alone. Its status is
-/// that of the framework (gRPC refuses with 200).
-pub(super) fn renews(parts: &Parts) -> bool {
-    parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
-}
-
-/// Whether an answer without proof says that the callee did not act on the request. On a direct
-/// connection it is the callee's own, and what it answers to a request whose proof held has proof:
-/// so it comes from its layer before that, which names its decision, or from its HTTP parser,
-/// whose answers are empty.
-fn is_refusal(parts: &Parts, body: &Reply) -> bool {
-    let of_parser = matches!(
-        parts.status,
-        StatusCode::BAD_REQUEST
-            | StatusCode::URI_TOO_LONG
-            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-    );
-    let empty = body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_TYPE);
-    parts.headers.contains_key(DECISION) || (of_parser && empty)
-}
-
-/// What such an answer says beyond its status.
-fn refusal(parts: &Parts) -> String {
-    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let by = match text(DECISION) {
-        Some(decision) => format!("decision {decision}"),
-        None => "its HTTP parser".to_owned(),
-    };
-    match text("grpc-message") {
-        Some(message) => format!("{by}: {message}"),
-        None => by,
-    }
 }
 
 /// Whether a proven answer says that the request was not admitted: out of window, late, with

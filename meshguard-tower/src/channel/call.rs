@@ -234,7 +234,7 @@ pub(super) async fn attempt(
     let by = limit.map(|d| (now() + d).as_unix_secs() + 1);
     let request = Request::from_parts(parts, ());
     if let Some(seen) = open.seen() {
-        seen.limit = limit;
+        seen.within(limit);
     }
     let Some(ticket) = open.ticket.as_ref() else {
         return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered).into());

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::exchange::{Open, unknown};
 use super::open::Opening;
 use super::request::{Source, prove};
-use super::{CallError, Lease, Shared, answer, driver};
+use super::{CallError, Lease, Shared, answer, driver, unverified};
 use crate::pool::{Asked, Binding, Failed};
 use crate::session::{AFFINITY, ClientSession, MAX_HANDSHAKE, SessionError};
 use crate::tls::now;
@@ -238,7 +238,7 @@ impl Shared {
                     self.proved(&binding, session);
                     Ok(Probed::Known(lease))
                 }
-                Err(None) if answer::renews(&parts) => {
+                Err(None) if unverified::renews(&parts) => {
                     drop(open.take_back());
                     self.disown(&binding, session);
                     Ok(Probed::Unknown(lease))

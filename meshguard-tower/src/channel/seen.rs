@@ -1,5 +1,6 @@
 //! What is noted of a call while it is under way; measured once it has ended, however it did.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ pub(super) struct Seen {
     callee: Arc<Tally>,
     pub(super) exchange: Option<(Sid, u64)>,
     since: Instant,
-    /// How long its caller waits.
-    pub(super) limit: Option<Duration>,
+    /// How long its caller waits, in milliseconds.
+    limit: Option<NonZeroU32>,
     pub(super) method: Method,
     /// The path of a gRPC call, which is its route.
     pub(super) route: Option<PathAndQuery>,
@@ -75,6 +76,12 @@ impl Seen {
         self.callee = Arc::clone(&session.callee);
         self.exchange = Some((session.sid, seq));
         self.since = Instant::now();
+    }
+
+    /// Its caller waits for so long.
+    pub(super) fn within(&mut self, limit: Option<Duration>) {
+        let millis = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        self.limit = limit.and_then(|limit| NonZeroU32::new(millis(limit)));
     }
 
     /// The answer has a head.
@@ -133,7 +140,7 @@ impl Seen {
     /// The application wanted no more of the call, and no deadline of its own had passed.
     fn is_given_up(&self) -> bool {
         self.outcome == Some(Outcome::Indeterminate(Unknown::Dropped))
-            && self.limit.is_none_or(|limit| self.since.elapsed() < limit)
+            && self.limit.is_none_or(|limit| self.since.elapsed().as_millis() < limit.get().into())
     }
 
     /// The callee's instance, as far as it is known.

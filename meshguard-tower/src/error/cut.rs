@@ -57,7 +57,7 @@ mod tests {
         assert!(Said(&lost).to_string().starts_with("the connection was lost"), "{}", Said(&lost));
         let h2 = h2::Error::from(h2::Reason::CANCEL);
         let text = Said(&h2).to_string();
-        assert!(text.contains("CANCEL") || text.contains("cancel"), "{text}");
+        assert!(text.contains("stream no longer needed"), "{text}");
         let carried = io::Error::other(h2);
         assert_eq!(Said(&carried).to_string(), text);
     }

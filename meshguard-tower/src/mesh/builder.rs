@@ -311,14 +311,9 @@ impl MeshBuilder {
         };
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
         let gate: Arc<Gate> = Arc::default();
-        let sessions = Sessions::new(
-            tls.clone(),
-            Arc::clone(&instance),
-            ledger_key,
-            self.message_limit,
-            Arc::clone(&gate),
-            self.ledger.clone(),
-        );
+        let (own, at) = (Arc::clone(&instance), Arc::clone(&gate));
+        let (limit, ledger) = (self.message_limit, self.ledger.clone());
+        let sessions = Sessions::new(tls.clone(), own, ledger_key, limit, at, ledger);
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,

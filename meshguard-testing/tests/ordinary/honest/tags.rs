@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use axum::http::{HeaderName, HeaderValue};
-use meshguard_axum::core::baseline::EdgeKey;
 use meshguard_axum::core::control::Event;
-use meshguard_axum::core::reflex::{ActionKind, Signal};
+use meshguard_axum::core::reflex::Signal;
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{Channel, Mesh, Policy};
 use meshguard_testing::{Direction, Fault, FaultHop};
@@ -53,14 +52,6 @@ impl World {
         let _ = http::call(&self.channel, request).await;
         rig::soon(self.itself.injected(n + 1)).await;
     }
-
-    fn quarantined(&self) -> bool {
-        let mut events = self.told.events().into_iter();
-        events.any(|event| {
-            matches!(event, Event::Applied(a) if a.kind == ActionKind::Quarantine
-                && a.edge == EdgeKey::Caller(CALLER))
-        })
-    }
 }
 
 /// A wrong proof of a head, and a wrong tag of a record.
@@ -76,20 +67,16 @@ fn fault(n: usize) -> Fault {
 async fn the_first_wrong_tag_ends_its_session_and_the_third_in_three_sessions_is_forgery() {
     let world = World::new().await;
     for n in 0..2 {
-        let before = world.callee.sessions_open();
         world.suffer(n, fault(n)).await;
-        let found = world.told.wait(["bad-proof", "bad-tag"][n]).await;
+        world.told.wait(["bad-proof", "bad-tag"][n]).await;
         world.told.count("session-ended", n + 1).await;
-        assert!(world.callee.sessions_open() < before, "{found:?}");
         // The next call opens another one.
         http::call(&world.channel, http::get("/known/10")).await.answer();
-        assert!(!world.quarantined(), "{:?}", world.told.events());
+        assert!(world.told.events().is_empty(), "{:?}", world.told.events());
         assert!(world.callee.incidents().is_empty());
     }
     world.suffer(2, fault(2)).await;
-    let forged =
-        |event: &Event| matches!(event, Event::Applied(a) if a.kind == ActionKind::Quarantine);
+    // What the governor allows is another matter.
+    let forged = |event: &Event| matches!(event, Event::Opened(i) if i.signal == Signal::Forged);
     world.told.wait_event(forged).await;
-    let incidents = world.callee.incidents();
-    assert!(incidents.iter().any(|i| i.signal == Signal::Forged), "{incidents:?}");
 }
