@@ -1,5 +1,6 @@
 //! A body on its way to the application.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -137,8 +138,16 @@ impl<B, H: InHook> Incoming<B, H> {
         B::Error: Into<BoxError>,
     {
         let erase = |opener: Box<Opener<B>>| -> Box<dyn Rest> { opener };
-        let opener =
-            Opener { inner, decoder, grpc, payload: None, fin: None, trailers: None, size: None, erase };
+        let opener = Opener {
+            inner,
+            decoder,
+            grpc,
+            payload: None,
+            fin: None,
+            trailers: None,
+            size: None,
+            erase,
+        };
         Self { kind: Kind::Records(Box::new(opener)), hook: Some(hook) }
     }
 
@@ -431,6 +440,20 @@ where
             Kind::Plain(plain) => plain.inner().size_hint(),
             Kind::Through(inner) => inner.size_hint(),
         }
+    }
+}
+
+impl<B, H: InHook> fmt::Debug for Incoming<B, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Done => "nothing",
+            Kind::Failed(_) => "failed",
+            Kind::Held(..) => "held",
+            Kind::Records(_) => "records",
+            Kind::Plain(_) => "plain",
+            Kind::Through(_) => "through",
+        };
+        f.debug_tuple("Incoming").field(&format_args!("{kind}")).finish()
     }
 }
 

@@ -111,7 +111,9 @@ mod tests {
     #[test]
     fn trailers_come_out_as_they_went_in() {
         let mut trailers = HeaderMap::new();
-        for (name, value) in [("a", &b"1"[..]), ("b", b""), ("a", b" :\xff\t"), ("set-cookie", b"x")] {
+        for (name, value) in
+            [("a", &b"1"[..]), ("b", b""), ("a", b" :\xff\t"), ("set-cookie", b"x")]
+        {
             trailers.append(name, HeaderValue::from_bytes(value).unwrap());
         }
         let packed = pack(&trailers);

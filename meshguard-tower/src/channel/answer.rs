@@ -16,9 +16,7 @@ use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
-use crate::body::{
-    Hold, HoldError, Incoming, is_grpc, stated_length, unmark_records, withdraw,
-};
+use crate::body::{Hold, HoldError, Incoming, is_grpc, stated_length, unmark_records, withdraw};
 use crate::error::DeliveryError;
 use crate::inbound::{strip_answer, with_scratch};
 use crate::pool::Reply;

@@ -280,7 +280,9 @@ where
     let link = dialer.link().await?;
     match link.proof.via.version {
         Version::HTTP_2 => h2::Handle::open(dialer, link).await.map(Dialed::H2),
-        _ if dialer.target.alpn == Alpn::H2 => Err(ConnectError::Handshake(HandshakeErrorKind::NoAlpn)),
+        _ if dialer.target.alpn == Alpn::H2 => {
+            Err(ConnectError::Handshake(HandshakeErrorKind::NoAlpn))
+        }
         _ => h1::Conn::open(dialer, link, place).await.map(Dialed::H1),
     }
 }

@@ -78,9 +78,10 @@ impl Http {
                 let finish = finished(&finish, &connection);
                 // Whoever sends a request to it when it closes does not know what came of it:
                 // it is left to close with its next answer, or for its rest.
-                let old = grow_old(self.lifetime.map(|l| l.resting(self.rest)), &connection, || {
-                    leaving.store(true, Relaxed);
-                });
+                let old =
+                    grow_old(self.lifetime.map(|l| l.resting(self.rest)), &connection, || {
+                        leaving.store(true, Relaxed);
+                    });
                 tokio::select! {
                     ended = until_finished(serving, finish, UpgradeableConnection::graceful_shutdown) => ended,
                     never = old => match never {},

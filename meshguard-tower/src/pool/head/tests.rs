@@ -88,9 +88,11 @@ fn what_speaks_of_a_connection_is_removed_and_the_rest_stays() {
 
 #[test]
 fn a_proven_http1_request_asks_for_trailers_and_names_its_own() {
-    let body = || http_body_util::StreamBody::new(futures_util::stream::empty::<
-        Result<http_body::Frame<Bytes>, std::io::Error>,
-    >());
+    let body = || {
+        http_body_util::StreamBody::new(futures_util::stream::empty::<
+            Result<http_body::Frame<Bytes>, std::io::Error>,
+        >())
+    };
     let request = h1(get("https://a.example/").header("meshguard", "x").body(body()).unwrap());
     assert_eq!(request.headers()[TE], "trailers");
     assert_eq!(request.headers()[TRAILER], "meshguard-trailers");
