@@ -1,5 +1,6 @@
 //! A body on its way to the application.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -459,6 +460,20 @@ where
             Kind::Plain(plain) => plain.inner().size_hint(),
             Kind::Through(inner) => inner.size_hint(),
         }
+    }
+}
+
+impl<B, H: InHook> fmt::Debug for Incoming<B, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Done => "nothing",
+            Kind::Failed(_) => "failed",
+            Kind::Held(..) => "held",
+            Kind::Records(_) => "records",
+            Kind::Plain(_) => "plain",
+            Kind::Through(_) => "through",
+        };
+        f.debug_tuple("Incoming").field(&format_args!("{kind}")).finish()
     }
 }
 
