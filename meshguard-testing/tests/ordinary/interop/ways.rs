@@ -20,7 +20,7 @@ use crate::rig::{self, CALLEE, CALLER, HOP, MAC, SEALED, soon, stock};
 pub(super) type Wire = BoxCloneService<http::Request<Body>, http::Response<Body>, BoxError>;
 
 /// Findings that no call of these cases may cause: each blames a peer or the path.
-const BLAME: [&str; 16] = [
+const BLAME: [&str; 18] = [
     "bad-proof",
     "bad-tag",
     "bytes-after-fin",
@@ -31,9 +31,11 @@ const BLAME: [&str; 16] = [
     "long",
     "malformed-fin",
     "message",
+    "message-too-large",
     "not-a-record",
     "not-admitted",
     "record-length",
+    "session-ended",
     "too-long",
     "unproven",
     "wrong-totals",

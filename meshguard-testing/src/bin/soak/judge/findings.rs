@@ -5,7 +5,7 @@ use crate::evidence::{Evidence, Found};
 
 /// What a callee may find: a caller that cancels, a caller or a connection that is cut, a session
 /// that a restart has ended.
-const INBOUND: [&str; 9] = [
+const INBOUND: [&str; 10] = [
     // A caller that gave up its upload says so.
     "aborted",
     // A connection that was cut under a body, or a stream that was reset.
@@ -20,8 +20,10 @@ const INBOUND: [&str; 9] = [
     "receipt-overdue",
     // A body that its caller stopped sending.
     "timeout",
-    // The callee does not know the session and says so.
-    "renew",
+    // A request that came although its caller had given it up.
+    "void-seen",
+    // Answers whose caller left without a receipt.
+    "unconfirmed",
 ];
 
 /// What a caller may find: calls that a restart cut, and that are judged by themselves.
