@@ -1,7 +1,6 @@
 //! An answer, held against its request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::response::Parts;
 use http::{Response, StatusCode};
@@ -10,7 +9,6 @@ use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField};
 use meshguard_core::delivery::{
     Decoder, Failure, Outcome, Proof, RECORD, Receipt, ReceiptStatus, Unknown, context, known,
 };
-use tokio::time::timeout;
 
 use super::call::Failed;
 use super::exchange::{Open, unknown};
