@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::answer::{self, Verified};
 use super::exchange::{Open, unknown};
 use super::intent::Intent;
-use super::join::Place;
+use super::join::Joined;
 use super::reply::ReplyHook;
 use super::request::{Source, prove};
 use super::seen::Seen;
@@ -158,7 +158,7 @@ fn is_declared(shared: &Shared, parts: &Parts) -> bool {
 /// connection where the first took nothing.
 async fn proven(
     shared: &Arc<Shared>,
-    mut joined: Place,
+    mut joined: Joined,
     mut permit: Option<OwnedSemaphorePermit>,
     mut intent: Intent,
     Outbound { mut parts, mut source, limit, rule }: Outbound,
@@ -194,12 +194,12 @@ async fn proven(
 /// window of this one.
 async fn begin(
     shared: &Arc<Shared>,
-    joined: Place,
+    joined: Joined,
     permit: Option<OwnedSemaphorePermit>,
     intent: Intent,
     rule: DeliveryRule,
 ) -> Result<(Lease, (Open, Admission)), CallError> {
-    let Place { lease, session } = if joined.session.sender().has_room() {
+    let Joined { lease, session } = if joined.session.sender().has_room() {
         joined
     } else {
         shared.forget(&joined.session);

@@ -35,14 +35,14 @@ pub(crate) const PROBE_TIME: Duration = Duration::from_secs(2);
 const TRIES: usize = 4;
 
 /// A connection, and the session of what goes over it.
-pub(super) struct Place {
+pub(super) struct Joined {
     pub(super) lease: Lease,
     pub(super) session: Arc<ClientSession>,
 }
 
 /// What came of looking for a session over one connection.
 enum Found {
-    Place(Place),
+    Joined(Joined),
     /// The callee has said what it says of the session, and its connection is of no more use.
     Unsure,
     /// The connection was lost.
@@ -66,12 +66,12 @@ impl Shared {
         rule: DeliveryRule,
         sure: bool,
         fresh: bool,
-    ) -> Result<Place, CallError> {
+    ) -> Result<Joined, CallError> {
         let (mut sure, mut fresh) = (sure, fresh);
         for _ in 0..TRIES {
             let lease = self.pool.lease(fresh).await.map_err(CallError::from)?;
             match self.find(lease, rule, sure).await? {
-                Found::Place(place) => return Ok(place),
+                Found::Joined(joined) => return Ok(joined),
                 Found::Unsure => sure = false,
                 Found::Lost => fresh = true,
             }
@@ -89,18 +89,18 @@ impl Shared {
         for _ in 0..2 * MAX_SESSIONS {
             let Some(session) = self.candidate(lease.binding()) else {
                 match self.open_over(lease, rule).await? {
-                    Opening::Here(place) => return Ok(Found::Place(place)),
+                    Opening::Here(joined) => return Ok(Found::Joined(joined)),
                     Opening::Elsewhere(waited) => lease = waited,
                     Opening::Lost => return Ok(Found::Lost),
                 }
                 continue;
             };
             if !sure || self.is_sure(lease.binding(), &session) {
-                return Ok(Found::Place(Place { lease, session }));
+                return Ok(Found::Joined(Joined { lease, session }));
             }
             match self.probe(lease, &session).await? {
                 Probed::Known(Some(lease)) | Probed::Slow(Some(lease)) => {
-                    return Ok(Found::Place(Place { lease, session }));
+                    return Ok(Found::Joined(Joined { lease, session }));
                 }
                 Probed::Unknown(Some(kept)) => lease = kept,
                 // What closes a connection after each answer is asked no more than this.

@@ -11,7 +11,7 @@ use meshguard_core::delivery::Sid;
 use meshguard_core::policy::DeliveryRule;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::join::Place;
+use super::join::Joined;
 use super::{CallError, Lease, Shared, WireBody};
 use crate::body::Outgoing;
 use crate::pool::{Asked, Failed};
@@ -36,7 +36,7 @@ pub(crate) const OPEN_AT_MOST: Duration = Duration::from_secs(1);
 
 /// What came of opening a session over one connection.
 pub(super) enum Opening {
-    Here(Place),
+    Here(Joined),
     /// Somebody else has opened one, over another connection perhaps.
     Elsewhere(Lease),
     /// The connection was lost.
@@ -88,7 +88,7 @@ impl Shared {
             (Ok(_), Err(error)) => Err(error),
             (Ok(back), Ok(session)) => {
                 let lease = back.lock().unwrap_or_else(PoisonError::into_inner).take();
-                Ok(lease.map_or(Opening::Lost, |lease| Opening::Here(Place { lease, session })))
+                Ok(lease.map_or(Opening::Lost, |lease| Opening::Here(Joined { lease, session })))
             }
         }
     }
@@ -100,10 +100,10 @@ impl Shared {
         let task = tokio::spawn(async move {
             shared.its_turn().await;
             let opened = timeout(HANDSHAKE_TIME, shared.open(lease, rule)).await;
-            let place = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()))?;
+            let (lease, session) = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()))?;
             *shared.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-            *back.lock().unwrap_or_else(PoisonError::into_inner) = place.0;
-            Ok(place.1)
+            *back.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+            Ok(session)
         });
         let interrupted = || SessionError::Protocol("the runtime is shutting down").into();
         async move { task.await.unwrap_or_else(|_| Err(interrupted())) }.boxed().shared()
