@@ -12,7 +12,7 @@ use meshguard_core::Access;
 use meshguard_core::delivery::{Admission, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Verified};
 use super::exchange::{Open, unknown};
@@ -28,7 +28,7 @@ use crate::observe::Tally;
 use crate::pool::SendError;
 use crate::session::{AFFINITY, ClientSession, SessionError};
 use crate::sink::{Call, Direction, Edge};
-use crate::timeout::grpc_timeout;
+use crate::timeout::{exceeded, grpc_timeout};
 use crate::tls::now;
 
 /// Through a hop, a session is given up for a hint at most so often.
@@ -63,12 +63,13 @@ where
     parts.uri = shared.absolute(path)?;
     let grpc = is_grpc(&parts.headers);
     let limit = if grpc { grpc_timeout(&parts.headers) } else { None };
+    let deadline = limit.map(|limit| Instant::now() + limit);
     let source = Source::of(body).await;
     let work = settle(&shared, place, parts, source, limit);
-    match limit {
+    match deadline {
         None => work.await,
-        Some(limit) => match timeout(limit, work).await {
-            Ok(result) => result,
+        Some(deadline) => match timeout_at(deadline, work).await {
+            Ok(result) => result.map(|answer| answer.map(|body| body.until(deadline))),
             Err(_) => Ok(expired()),
         },
     }
@@ -271,11 +272,9 @@ async fn plain(
 /// The caller's deadline has passed: gRPC's way of saying so.
 fn expired() -> Response<ChannelBody> {
     let mut response = Response::new(Incoming::nothing());
-    let headers = response.headers_mut();
-    let value = http::HeaderValue::from_static;
-    headers.insert(http::header::CONTENT_TYPE, value("application/grpc"));
-    headers.insert("grpc-status", value("4"));
-    headers.insert("grpc-message", value("deadline exceeded"));
+    *response.headers_mut() = exceeded();
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
     response
 }
 

@@ -120,6 +120,10 @@ impl Seen {
     fn is_unconfirmed(&self) -> bool {
         match self.outcome {
             Some(Outcome::Failed(failure)) => failure != Failure::Aborted,
+            // The caller dropped an answer that had come: what it did not wait for is not missing.
+            Some(Outcome::Indeterminate(Unknown::Dropped)) => {
+                self.exchange.is_some() && self.status.is_none()
+            }
             Some(Outcome::Indeterminate(_)) => self.exchange.is_some(),
             _ => false,
         }
