@@ -99,8 +99,9 @@ fn entries() -> Vec<Entry<'static>> {
     let start =
         Start { service: ORDERS, instance: "orders-1", version: "0.1.0", policy_version: 7 };
     let counts = Counts {
-        begun: 21,
+        begun: 28,
         delivered: 6,
+        answered_early: 7,
         rejected: 5,
         failed: 4,
         not_delivered: 3,

@@ -54,13 +54,31 @@ impl Splitter {
         }
     }
 
-    /// The next whole message and its flag byte.
-    ///
-    /// # Errors
-    /// `TooLarge` where one is above the limit, `Message` where its flag byte is neither 0 nor 1.
-    pub fn poll(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
-        self.gather(HEADER);
-        let Some(header) = self.parts.first_chunk::<HEADER>().copied() else { return Ok(None) };
+    /// Forgets what is not polled yet: no more comes.
+    pub fn clear(&mut self) {
+        self.whole = Bytes::new();
+        self.parts.clear();
+    }
+
+    /// The next message and its flag byte, where it lies whole in what was pushed last: to be
+    /// looked at there, and taken with [`skip`](Self::skip).
+    #[must_use]
+    pub fn peek(&self) -> Option<(u8, &[u8])> {
+        if !self.parts.is_empty() {
+            return None;
+        }
+        let (header, rest) = self.whole.split_first_chunk::<HEADER>()?;
+        let message = rest.get(..self.length(header).ok()?)?;
+        Some((header[0], message))
+    }
+
+    /// Takes the message that [`peek`](Self::peek) shows, whose length is `length`.
+    pub fn skip(&mut self, length: usize) {
+        self.whole.advance(HEADER + length);
+        self.count = (self.count.0 + 1, self.count.1 + length as u64);
+    }
+
+    fn length(&self, header: &[u8; HEADER]) -> Result<usize, RecordError> {
         let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
         if header[0] > 1 {
             return Err(self.error());
@@ -70,6 +88,17 @@ impl Splitter {
             let error = RecordError::new(RecordErrorKind::TooLarge, self.count);
             return Err(error.above(Some(Exceeded { size, limit, name })));
         }
+        Ok(length)
+    }
+
+    /// The next whole message and its flag byte.
+    ///
+    /// # Errors
+    /// `TooLarge` where one is above the limit, `Message` where its flag byte is neither 0 nor 1.
+    pub fn poll(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
+        self.gather(HEADER);
+        let Some(header) = self.parts.first_chunk::<HEADER>().copied() else { return Ok(None) };
+        let length = self.length(&header)?;
         let message = if self.parts.len() == HEADER && self.whole.len() >= length {
             self.parts.clear();
             self.whole.split_to(length)
@@ -126,6 +155,26 @@ mod tests {
         for chunk in 1..=body.len() {
             assert_eq!(split(body, chunk).unwrap(), want, "{chunk}");
         }
+    }
+
+    #[test]
+    fn a_message_that_lies_whole_is_seen_where_it_lies() {
+        let mut splitter = Splitter::new(8);
+        splitter.push(Bytes::from_static(b"\0\0\0\0\x03abc\x01\0\0\0\0\0\0\0\0\x02d"));
+        assert_eq!(splitter.peek(), Some((0, &b"abc"[..])));
+        splitter.skip(3);
+        assert_eq!(splitter.peek(), Some((1, &b""[..])));
+        splitter.skip(0);
+        assert_eq!(splitter.peek(), None, "half of it");
+        assert_eq!(splitter.poll().unwrap(), None);
+        splitter.push(Bytes::from_static(b"e"));
+        assert_eq!(splitter.peek(), None, "it lies in two pieces");
+        assert_eq!(splitter.poll().unwrap(), Some((0, Bytes::from_static(b"de"))));
+        splitter.push(Bytes::from_static(b"\0\0\0\0\x09"));
+        assert_eq!(splitter.peek(), None);
+        assert!(splitter.poll().is_err(), "too long");
+        splitter.clear();
+        assert!(splitter.end().is_ok());
     }
 
     #[test]

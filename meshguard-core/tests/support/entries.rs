@@ -70,7 +70,7 @@ fn evidence(rng: &mut Rng) -> Evidence {
     pick(rng, &[Evidence::None, Evidence::Length, Evidence::Digest, Evidence::Verified])
 }
 
-pub const OUTCOMES: [Outcome; 13] = [
+pub const OUTCOMES: [Outcome; 14] = [
     Outcome::Delivered,
     Outcome::Rejected,
     Outcome::Failed(Failure::Aborted),
@@ -84,6 +84,7 @@ pub const OUTCOMES: [Outcome; 13] = [
     Outcome::Indeterminate(Unknown::NoReceipt),
     Outcome::Indeterminate(Unknown::Duplicate),
     Outcome::Indeterminate(Unknown::Dropped),
+    Outcome::AnsweredEarly,
 ];
 const ENDS: [End; 6] =
     [End::Consumed, End::Received, End::Partial, End::Bad, End::Unread, End::Plain];
@@ -104,6 +105,7 @@ fn counts(rng: &mut Rng) -> Counts {
     Counts {
         begun: number(rng),
         delivered: number(rng),
+        answered_early: number(rng),
         rejected: number(rng),
         failed: number(rng),
         not_delivered: number(rng),

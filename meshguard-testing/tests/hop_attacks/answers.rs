@@ -7,7 +7,7 @@ use meshguard_axum::tls::Alpn;
 use meshguard_testing::{Fault, Forged};
 
 use crate::rig::http::Got;
-use crate::rig::{self, Rig, SUITES, grpc, http};
+use crate::rig::{Rig, SUITES, grpc, http};
 
 const STATUSES: [StatusCode; 3] =
     [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK];

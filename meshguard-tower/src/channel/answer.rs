@@ -87,7 +87,7 @@ pub(super) async fn take(
     let unsized_ = request.head || field.body == Body::None;
     let length = if unsized_ { None } else { stated_length(&parts.headers) };
     let (session, shared) = (Arc::clone(&open.session), Arc::clone(&open.shared));
-    let hook = ReplyHook::proven(open, outcome, request.sent, succeeded(&parts));
+    let hook = ReplyHook::proven(open, outcome, request.sent, is_answer(&parts));
     let body = match plan {
         Plan::Whole(digest) => hold(body, digest, length, hook).await?,
         Plan::Records(context, size) => {
@@ -189,7 +189,7 @@ fn judge_now(
             }
             None => Outcome::Failed(Failure::WrongReceipt),
         },
-        None => Outcome::of_receipt(*stated, succeeded(parts)),
+        None => Outcome::of_receipt(*stated, is_answer(parts)),
     };
     match outcome {
         Outcome::Failed(failure) if failure != Failure::Aborted => {
@@ -213,13 +213,14 @@ pub(super) fn not_confirmed(
     CallError::new(kind, Outcome::Failed(failure))
 }
 
-/// Whether an answer's head says that all is well; gRPC says so in a field of its own.
-fn succeeded(parts: &Parts) -> bool {
-    parts.status.is_success() && parts.headers.get("grpc-status").is_none_or(|s| s == "0")
+/// Whether an answer may well come before all of its request: a success, or whatever gRPC says,
+/// which has a field of its own for that.
+fn is_answer(parts: &Parts) -> bool {
+    parts.status.is_success() || parts.headers.contains_key("grpc-status")
 }
 
 /// The outcome by a receipt that came in FIN.
-pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, success: bool) -> Outcome {
+pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, answered: bool) -> Outcome {
     if sent.aborted {
         return Outcome::Failed(Failure::Aborted);
     }
@@ -228,7 +229,7 @@ pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, success: bool) ->
             Outcome::Delivered
         }
         (true, _) => Outcome::Failed(Failure::WrongReceipt),
-        (false, _) => Outcome::of_receipt(receipt.status, success),
+        (false, _) => Outcome::of_receipt(receipt.status, answered),
     }
 }
 

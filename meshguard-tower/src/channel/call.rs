@@ -14,7 +14,7 @@ use meshguard_core::Access;
 use meshguard_core::delivery::{Admission, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Verified};
 use super::exchange::{Open, unknown};
@@ -33,7 +33,7 @@ use crate::pool::Failed::{Lost, Refused, Unprocessed, Unsent};
 use crate::pool::{ConnectError, Reply, SendError};
 use crate::session::{AFFINITY, SessionError};
 use crate::sink::{Call, Direction, Edge};
-use crate::timeout::grpc_timeout;
+use crate::timeout::{exceeded, grpc_timeout};
 use crate::tls::now;
 
 /// How an attempt failed.
@@ -67,13 +67,14 @@ where
     shared.settle_head(&mut parts)?;
     let grpc = is_grpc_call(&parts.method, &parts.headers);
     let limit = if grpc { grpc_timeout(&parts.headers) } else { None };
+    let deadline = limit.map(|limit| Instant::now() + limit);
     let source = Source::of(body).await;
     let source = source.stating(&mut parts.headers).map_err(refused)?;
     let work = settle(&shared, place, parts, source, limit);
-    let result = match limit {
+    let result = match deadline {
         None => work.await,
-        Some(limit) => match timeout(limit, work).await {
-            Ok(result) => result,
+        Some(deadline) => match timeout_at(deadline, work).await {
+            Ok(result) => result.map(|answer| answer.map(|body| body.until(deadline))),
             Err(_) => Ok(expired()),
         },
     };
@@ -314,11 +315,9 @@ fn refused(why: &'static str) -> CallError {
 /// The caller's deadline has passed: gRPC's way of saying so.
 fn expired() -> Response<ChannelBody> {
     let mut response = Response::new(Incoming::nothing());
-    let headers = response.headers_mut();
-    let value = http::HeaderValue::from_static;
-    headers.insert(http::header::CONTENT_TYPE, value("application/grpc"));
-    headers.insert("grpc-status", value("4"));
-    headers.insert("grpc-message", value("deadline exceeded"));
+    *response.headers_mut() = exceeded();
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
     response
 }
 

@@ -212,8 +212,8 @@ pub(super) struct SendHook {
 }
 
 impl OutHook for SendHook {
-    fn poll_receipt(&mut self, _: &mut Context<'_>) -> Poll<Option<Receipt>> {
-        Poll::Ready(None)
+    fn receipt(&mut self) -> Option<Receipt> {
+        None
     }
 
     fn finished(&mut self, encoder: &Encoder, _: Option<&HeaderMap>) {

@@ -132,6 +132,10 @@ impl Seen {
         match self.outcome {
             _ if self.is_given_up() => false,
             Some(Outcome::Failed(failure)) => failure != Failure::Aborted,
+            // The caller dropped an answer that had come: what it did not wait for is not missing.
+            Some(Outcome::Indeterminate(Unknown::Dropped)) => {
+                self.exchange.is_some() && self.status.is_none()
+            }
             Some(Outcome::Indeterminate(_)) => self.exchange.is_some(),
             _ => false,
         }

@@ -1,7 +1,7 @@
 //! Before a request is let in: whose it is, whether it is new, and whether it may.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -38,7 +38,7 @@ pub(super) struct Admitted {
     pub(super) body: BodyPlan,
     pub(super) head: bool,
     pub(super) grpc: bool,
-    pub(super) deadline: Option<Duration>,
+    pub(super) deadline: Option<tokio::time::Instant>,
 }
 
 /// What the answer to a request depends on.
@@ -119,7 +119,8 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
         meter(mesh, owed.rule, limit, exchange.principal.id()).map_err(refused)?;
     }
     let head = parts.method == Method::HEAD;
-    let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
+    let limit = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
+    let deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
     // A request is let in once.
     let _ = exchange.facts.set(facts.keep_headers(&parts.headers, &policy));
     let refused = |denied| refuse(&exchange, parts, &policy, exchange.facts.get(), denied);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use meshguard_core::delivery::base::ResponseHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof};
 use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::admit::Asks;
 use super::ending::{Part, Running};
@@ -27,8 +27,9 @@ use crate::session::ServerSession;
 use crate::sink::Direction;
 use crate::tls::now;
 
-/// An answer's FIN waits so long for the end of a request that its application does not read.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// An answer that may have no body waits so long for the end of a request that its application
+/// does not read: there is no FIN to state a receipt.
+pub(super) const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 const WRONG_LENGTH: &str = "the answer's content-length is not its body's length";
 
@@ -41,11 +42,12 @@ pub(super) enum Protected<R> {
     Wrong(&'static str),
 }
 
-/// Proves an answer to a request that asks so.
+/// Proves an answer to a request that asks so; at `deadline` the body is ended.
 pub(super) fn protect<R>(
     exchange: &Arc<Exchange>,
     proven: &Proven,
     asks: Asks,
+    deadline: Option<Instant>,
     response: Response<R>,
     cx: &mut Context<'_>,
 ) -> Protected<R>
@@ -100,7 +102,7 @@ where
     };
     let keys = &proven.session.keys;
     let encoder = Encoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC);
-    let hook = AnswerHook::new(exchange, rcpt == Rcpt::Later);
+    let hook = AnswerHook::new(exchange, rcpt == Rcpt::Later, deadline);
     let body = Outgoing::records(encoder, framing, first, inner, end, hook).sized(size);
     Protected::Ready(response.map(|()| body))
 }
@@ -209,31 +211,20 @@ impl fmt::Display for Of<'_> {
 pub struct AnswerHook {
     running: Running,
     later: bool,
-    patience: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl AnswerHook {
-    pub(super) fn new(exchange: &Arc<Exchange>, later: bool) -> Self {
-        Self { running: Running::new(exchange, Part::Answer), later, patience: None }
+    pub(super) fn new(exchange: &Arc<Exchange>, later: bool, deadline: Option<Instant>) -> Self {
+        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        Self { running: Running::new(exchange, Part::Answer), later, deadline }
     }
 }
 
 impl OutHook for AnswerHook {
-    fn poll_receipt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Receipt>> {
-        let exchange = self.running.exchange();
-        let Some(proven) = exchange.proven.as_ref().filter(|_| self.later) else {
-            return Poll::Ready(None);
-        };
-        if let Poll::Ready(receipt) = proven.poll_receipt(cx) {
-            return Poll::Ready(Some(receipt));
-        }
-        if self.running.poll_ended(cx) {
-            return Poll::Ready(Some(proven.give_up()));
-        }
-        let patience =
-            self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(DRAIN_TIME)));
-        ready!(patience.as_mut().poll(cx));
-        Poll::Ready(Some(proven.give_up()))
+    fn receipt(&mut self) -> Option<Receipt> {
+        let proven = self.running.exchange().proven.as_ref();
+        proven.filter(|_| self.later).map(Proven::give_up)
     }
 
     fn finished(&mut self, encoder: &Encoder, trailers: Option<&HeaderMap>) {
@@ -273,5 +264,9 @@ impl OutHook for AnswerHook {
 
     fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
         self.running.poll_ended(cx)
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
     }
 }

@@ -10,7 +10,7 @@ use super::fin::MAX_FIN;
 use super::{DATA, Exceeded, FIN, Fin, HEADER, RecordError, RecordErrorKind, TAG};
 use crate::delivery::crypto::Aead;
 use crate::delivery::keys::BodyKey;
-use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript};
+use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript, grpc};
 
 /// Turns records back into a body. Push what the transport brings, poll what is verified, and
 /// tell it when the transport ends.
@@ -115,6 +115,51 @@ impl Decoder {
         }
     }
 
+    /// Appends messages to `out`, each behind its gRPC prefix, as [`poll`](Self::poll) would have
+    /// them next: those that lie whole in what was pushed last, until `out` has `most` bytes.
+    /// Stops before anything else, a failure included, which `poll` then returns; and before a
+    /// payload of `around` bytes or more that need not be copied.
+    pub fn append(&mut self, most: usize, around: usize, out: &mut BytesMut) {
+        while out.len() < most && self.state == State::Open && self.parts.is_empty() {
+            let at = out.len();
+            match self.message(around, out) {
+                Some(taken) => self.whole.advance(taken),
+                None => return out.truncate(at),
+            }
+        }
+    }
+
+    /// Appends the message that lies at the beginning of `whole`; its length as a record.
+    fn message(&mut self, around: usize, out: &mut BytesMut) -> Option<usize> {
+        let (header, rest) = self.whole.split_first_chunk::<HEADER>()?;
+        let length = frame_length(*header).ok()?;
+        let (kind, rest) = rest.get(..length)?.split_first()?;
+        let (payload, tag) = rest.split_last_chunk::<TAG>()?;
+        let (kind, flag, sealed) = (*kind, kind >> 4, self.cipher.seals());
+        let is_message = kind & 0xf == DATA && flag <= 1 && payload.len() <= self.limit;
+        let lies_well = !sealed && payload.len() >= around;
+        if !is_message || lies_well || !self.cipher.allows(self.index, self.len, payload.len()) {
+            return None;
+        }
+        out.extend_from_slice(&grpc::prefix(flag, payload.len()));
+        let at = out.len();
+        if sealed {
+            out.resize(at + payload.len(), 0);
+            self.cipher.open(kind, self.index, payload, tag, &mut out[at..]).ok()?;
+        } else {
+            out.extend_from_slice(payload);
+        }
+        let digest = Transcript::digest(self.suite.hash(), &out[at..]);
+        if !sealed && !self.holds(kind, &digest, tag) {
+            return None;
+        }
+        let length = payload.len();
+        self.transcript.data(kind, length as u32, &digest);
+        self.index += 1;
+        self.len += length as u64;
+        Some(HEADER + 1 + length + TAG)
+    }
+
     /// To be called when the transport ends, however it ends.
     ///
     /// # Errors
@@ -186,13 +231,8 @@ impl Decoder {
 
     /// Checks a frame's first five bytes, before anything is kept for it.
     fn length(&mut self, header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
-        if header[0] != 0 {
-            return Err(RecordErrorKind::NotARecord);
-        }
-        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
-        let Some(payload) = length.checked_sub(1 + TAG) else {
-            return Err(RecordErrorKind::Length);
-        };
+        let length = frame_length(header)?;
+        let payload = length - 1 - TAG;
         if payload > self.limit.max(MAX_FIN) { Err(self.too_large(payload)) } else { Ok(length) }
     }
 
@@ -286,4 +326,13 @@ impl Decoder {
         let exceeded = self.exceeded.map(|size| Exceeded { size, limit, name });
         RecordError::new(kind, self.totals()).above(exceeded)
     }
+}
+
+/// What a frame's first five bytes say of its length: a type and a tag at least.
+fn frame_length(header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
+    if header[0] != 0 {
+        return Err(RecordErrorKind::NotARecord);
+    }
+    let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+    if length > TAG { Ok(length) } else { Err(RecordErrorKind::Length) }
 }
