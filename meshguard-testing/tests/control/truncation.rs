@@ -82,7 +82,7 @@ async fn a_truncating_hop_never_gets_an_honest_caller_quarantined() {
 }
 
 /// What would show in the test above: the same damage done by the caller itself, on a connection
-/// of its own, gets it cut off: at the third time, in as many sessions.
+/// of its own, gets it cut off: its errors are its own.
 #[tokio::test]
 async fn a_caller_that_forges_on_its_own_connection_is_cut_off() {
     let mall = Mall::new(TRIGGER_HAPPY).await;
@@ -109,7 +109,6 @@ async fn a_caller_that_forges_on_its_own_connection_is_cut_off() {
         () = forging => {}
         _ = mall.quarantined(&cut_off) => {}
     }
-    assert!(mall.at_callee.named("session-ended").len() >= 3);
     let events = mall.at_callee.events();
     assert!(events.iter().any(restricts_a_caller), "{events:#?}");
     http::call(&direct, http::get("/known/10")).await.answer();

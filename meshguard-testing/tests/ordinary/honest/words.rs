@@ -45,14 +45,9 @@ async fn a_request_whose_own_body_breaks_off_says_so() {
 
 #[tokio::test]
 async fn an_answer_that_is_cut_says_by_whom() {
-    let reset = Fault::CutResponse { after: 200, how: Cut::ResetCancel };
-    let closed = Fault::CutResponse { after: 200, how: Cut::CloseConnection };
-    let words = ["the far end reset the stream with", "the connection was"];
-    for (fault, words) in [reset, closed].into_iter().zip(words) {
-        let rig = Rig::new(SUITES[0], Alpn::H2).await;
-        rig.inject(fault.clone());
-        let (_, error) = soon(http::call(&rig.channel, http::get("/stream/1000"))).await.broken();
-        assert!(error.to_string().contains(words), "{fault:?}: {error}");
-        assert!(!error.to_string().contains("changed"), "{error}");
-    }
+    let rig = Rig::new(SUITES[0], Alpn::H2).await;
+    rig.inject(Fault::CutResponse { after: 200, how: Cut::ResetCancel });
+    let (_, error) = soon(http::call(&rig.channel, http::get("/stream/1000"))).await.broken();
+    assert!(error.to_string().contains("the far end reset the stream with CANCEL"), "{error}");
+    assert!(!error.to_string().contains("changed"), "{error}");
 }
