@@ -301,7 +301,7 @@ impl Policy {
 
     fn compile(document: Document, fingerprint: u64) -> Result<Self, Fault> {
         let index = Index::build(&document)?;
-        let (reads, covered) = reads::of(&document.rules.iter());
+        let (reads, covered) = reads::of(document.rules.iter());
         let plan = document.plan.clone();
         let loaded = Some(Loaded { document, index });
         Ok(Self { loaded, covered, plan, reads, fingerprint, expired: None })

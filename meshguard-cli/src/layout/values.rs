@@ -42,7 +42,7 @@ fn list(array: &mut Array, depth: usize, lines: bool) {
     }
     let last = carried + array.trailing().as_str().unwrap_or_default();
     array.set_trailing_comma(lines && !array.is_empty());
-    array.set_trailing(if lines { between(&last, &INDENT.repeat(depth)) } else { String::new() });
+    array.set_trailing(if lines { closing(&last, depth) } else { String::new() });
 }
 
 fn fields(table: &mut InlineTable, depth: usize) {
@@ -53,7 +53,7 @@ fn fields(table: &mut InlineTable, depth: usize) {
     laying.fields(table);
     let last = laying.carried + table.trailing().as_str().unwrap_or_default();
     table.set_trailing_comma(lines && !table.is_empty());
-    table.set_trailing(if lines { between(&last, &INDENT.repeat(depth)) } else { String::new() });
+    table.set_trailing(if lines { closing(&last, depth) } else { String::new() });
 }
 
 /// The fields of an inline table, as they are laid out.
@@ -88,6 +88,12 @@ impl Laying {
             set(value.decor_mut(), " ", suffix);
         }
     }
+}
+
+/// The comments above a closing bracket that stands so deep.
+fn closing(raw: &str, depth: usize) -> String {
+    let above = between(raw, &INDENT.repeat(depth + 1));
+    format!("{}{}", above.trim_end_matches(' '), INDENT.repeat(depth))
 }
 
 /// Whether line breaks stand between the items themselves.

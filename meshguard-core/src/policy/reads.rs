@@ -18,9 +18,8 @@ pub(super) struct Reads {
 }
 
 /// What these rules look at, and which headers: sorted, each once.
-pub(super) fn of<'r>(
-    rules: &(impl Iterator<Item = &'r Rule> + Clone),
-) -> (Reads, Box<[HeaderName]>) {
+#[allow(clippy::needless_pass_by_value)] // an iterator, cloned for each pass
+pub(super) fn of<'r>(rules: impl Iterator<Item = &'r Rule> + Clone) -> (Reads, Box<[HeaderName]>) {
     let whens = || rules.clone().map(|rule| &rule.when);
     let terms = || whens().flat_map(|when| &when.terms).map(Term::key);
     let names = whens().flat_map(|when| &when.headers).map(|c| c.name.clone());
@@ -72,7 +71,7 @@ impl Policy {
             let mut room = Room::default();
             let ends = index.callee(Some(callee), &mut room);
             let concerns = |rule: &&Rule| rule.to.as_ref().is_none_or(|to| ends.meet(to));
-            (self.reads, self.covered) = of(&document.rules.iter().filter(concerns));
+            (self.reads, self.covered) = of(document.rules.iter().filter(concerns));
         }
         self
     }
