@@ -108,7 +108,7 @@ impl Interop for Server {
         let (metadata, _, order) = request.into_parts();
         let mut answer = Response::new(());
         initial(&metadata, answer.metadata_mut());
-        let pieces = fulfil(order, metadata).map(move |piece| {
+        let pieces = fulfil(order, &metadata).map(move |piece| {
             let _ = &open;
             piece
         });
@@ -126,7 +126,7 @@ impl Interop for Server {
         let pieces = orders.flat_map(move |order| {
             let _ = &open;
             match order {
-                Ok(order) => fulfil(order, metadata.clone()),
+                Ok(order) => fulfil(order, &metadata),
                 Err(status) => Box::pin(futures_util::stream::iter([Err(status)])) as Pieces,
             }
         });
@@ -135,13 +135,13 @@ impl Interop for Server {
 }
 
 /// The pieces of one order, and the status that it ends with.
-fn fulfil(order: Order, metadata: MetadataMap) -> Pieces {
+fn fulfil(order: Order, metadata: &MetadataMap) -> Pieces {
     let Order { sizes, delay, end, .. } = order;
     let pieces = futures_util::stream::iter(sizes).then(move |size| async move {
         pause(delay).await;
         Ok(Piece { body: bytes(size) })
     });
-    let end = end.map(|end| Err(status(end, &metadata)));
+    let end = end.map(|end| Err(status(end, metadata)));
     Box::pin(pieces.chain(futures_util::stream::iter(end)))
 }
 

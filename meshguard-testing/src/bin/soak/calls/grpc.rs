@@ -70,6 +70,8 @@ fn tagged<T>(message: T, id: u64) -> Result<Request<T>, Not> {
     Ok(request)
 }
 
+// By value, as `map_err` gives it.
+#[allow(clippy::needless_pass_by_value)]
 fn not(status: Status) -> Not {
     Not::Whole(format!("{:?}: {}", status.code(), causes(&status)))
 }

@@ -84,20 +84,20 @@ async fn send(wire: Wire, request: Result<Request<Body>, Not>) -> Result<Respons
 
 async fn whole(answer: Response<Body>, length: usize) -> Outcome {
     let body = answer.into_body().collect().await;
-    let came = body.map_err(|error| broken(0, error))?.to_bytes().len();
+    let came = body.map_err(|error| broken(0, &error))?.to_bytes().len();
     check(came == length, || format!("{came} bytes came, not {length}"))
 }
 
 async fn taken(wire: Wire, request: Result<Request<Body>, Not>, sent: usize) -> Outcome {
     let body = send(wire, request).await?.into_body().collect().await;
-    let told = body.map_err(|error| broken(0, error))?.to_bytes();
+    let told = body.map_err(|error| broken(0, &error))?.to_bytes();
     check(*told == *sent.to_string().as_bytes(), || format!("{told:?} arrived, not {sent} bytes"))
 }
 
 async fn slowly(answer: Response<Body>) -> Outcome {
     let (mut body, mut came) = (answer.into_body(), 0);
     while let Some(frame) = body.frame().await {
-        came += frame.map_err(|error| broken(came, error))?.data_ref().map_or(0, Bytes::len);
+        came += frame.map_err(|error| broken(came, &error))?.data_ref().map_or(0, Bytes::len);
         sleep(Duration::from_millis(20)).await;
     }
     check(came == DOWNLOAD, || format!("{came} bytes came, not {DOWNLOAD}"))
@@ -108,7 +108,7 @@ async fn part(answer: Response<Body>) -> Result<Body, Not> {
     let mut body = answer.into_body();
     match body.frame().await {
         Some(Ok(_)) => Ok(body),
-        Some(Err(error)) => Err(broken(0, error)),
+        Some(Err(error)) => Err(broken(0, &error)),
         None => Err(Not::Whole("nothing came".into())),
     }
 }
@@ -120,8 +120,8 @@ async fn give_up(wire: Wire, request: Result<Request<Body>, Not>, millis: u64) -
     }
 }
 
-fn broken(came: usize, error: axum::Error) -> Not {
-    Not::Whole(format!("the answer's body failed after {came} bytes: {}", causes(&error)))
+fn broken(came: usize, error: &axum::Error) -> Not {
+    Not::Whole(format!("the answer's body failed after {came} bytes: {}", causes(error)))
 }
 
 fn known(bytes: usize) -> Body {
