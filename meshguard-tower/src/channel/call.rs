@@ -10,7 +10,7 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use meshguard_core::Access;
-use meshguard_core::delivery::{Admission, Outcome, Unknown};
+use meshguard_core::delivery::{Admission, Failure, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -227,6 +227,11 @@ pub(super) async fn attempt(
         }
         Err(SendError::NotSent { error, .. }) => {
             Err(open.fail_unsent(CallError::from(error)).into())
+        }
+        Err(SendError::Lost { error }) if proved.sent.state().aborted => {
+            let kind = CallErrorKind::Request("its body failed, or is not as long as it states");
+            let outcome = Outcome::Failed(Failure::Aborted);
+            Err(open.fail(CallError::caused(kind, outcome, error)).into())
         }
         Err(SendError::Lost { error }) => {
             let outcome = unknown(Unknown::NoAnswer);
