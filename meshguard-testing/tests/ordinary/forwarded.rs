@@ -141,7 +141,7 @@ async fn whatever_head_is_forwarded_no_proof_of_an_honest_service_is_bad() {
                             | CallErrorKind::Answer(_)
                             | CallErrorKind::NotConfirmed { .. }
                     );
-                    assert!(honest, "{told}: {error}");
+                    assert!(honest, "{told}: {error:?}");
                 }
             }
         }
