@@ -211,6 +211,31 @@ impl<B, H: InHook> Incoming<B, H> {
         Some((hook, unread))
     }
 
+    /// What is polled, once whoever wants to know is told of it.
+    fn told(
+        &mut self,
+        polled: Option<Result<Frame<Bytes>, DeliveryError>>,
+    ) -> Option<Result<Frame<Bytes>, DeliveryError>> {
+        let ended = match &polled {
+            None => self.consumed(),
+            Some(Ok(frame)) if frame.is_trailers() => {
+                if let (Some(hook), Some(trailers)) = (&mut self.hook, frame.trailers_ref()) {
+                    hook.trailers(trailers);
+                }
+                self.consumed()
+            }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => {
+                self.failed(error);
+                Ok(())
+            }
+        };
+        match ended {
+            Ok(()) => polled,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     fn consumed(&mut self) -> Result<(), DeliveryError> {
         let kind = std::mem::replace(&mut self.kind, Kind::Done);
         match (self.hook.take(), &kind) {
@@ -453,24 +478,7 @@ where
                 return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));
             }
         };
-        let ended = match &polled {
-            None => this.consumed(),
-            Some(Ok(frame)) if frame.is_trailers() => {
-                if let (Some(hook), Some(trailers)) = (&mut this.hook, frame.trailers_ref()) {
-                    hook.trailers(trailers);
-                }
-                this.consumed()
-            }
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => {
-                this.failed(error);
-                Ok(())
-            }
-        };
-        Poll::Ready(match ended {
-            Ok(()) => polled,
-            Err(error) => Some(Err(error)),
-        })
+        Poll::Ready(this.told(polled))
     }
 
     fn is_end_stream(&self) -> bool {
