@@ -201,7 +201,7 @@ async fn both(State(service): State<Service>, request: Request) -> Answer {
 }
 
 async fn some(request: Request) -> Answer {
-    tonic::server::Grpc::new(codec()).client_streaming(Some_, request).await
+    tonic::server::Grpc::new(codec()).client_streaming(Enough, request).await
 }
 
 async fn ticks(State(service): State<Service>, request: Request) -> Answer {
@@ -256,9 +256,9 @@ impl StreamingService<Piece> for Both {
 }
 
 /// Reads two pieces. The second one's number is the status that it answers with.
-struct Some_;
+struct Enough;
 
-impl ClientStreamingService<Piece> for Some_ {
+impl ClientStreamingService<Piece> for Enough {
     type Response = Piece;
     type Future = Calling<Piece>;
 
