@@ -30,6 +30,9 @@ examples:
 shop:
     bash .ci/run shop
 
+soak:
+    bash .ci/run soak
+
 long:
     bash .ci/run long
 

@@ -13,4 +13,6 @@ pub(crate) fn router() -> Router {
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/stream", post(|body: Body| async move { body }))
         .route(grpc::PATH, post(grpc::serve))
+        .route(grpc::UP, post(grpc::serve_up))
+        .route(grpc::DOWN, post(grpc::serve_down))
 }

@@ -13,7 +13,7 @@ mod variant;
 
 pub use caller::Caller;
 pub use cpu::ThreadCpu;
-pub use load::{LOADS, Load, Shape};
+pub use load::{LOADS, Load, STREAMS, Shape};
 pub use rounds::{Rig, Table};
 pub use server::Server;
 pub use variant::Variant;

@@ -26,6 +26,10 @@ pub enum Shape {
     Stream(usize),
     /// A unary gRPC call with a small message.
     Grpc,
+    /// A gRPC stream of so many messages of 100 bytes to the server, all of them ready.
+    Up(usize),
+    /// The same from the server.
+    Down(usize),
 }
 
 /// Requests of one kind.
@@ -54,6 +58,12 @@ pub const LOADS: [Load; 11] = [
     Load::new("hello, 0 B, x16", Shape::Hello, 16, 256),
     Load::new("echo, 1 KiB, x16", Shape::Echo(1 << 10), 16, 256),
     Load::new("gRPC unary, x16", Shape::Grpc, 16, 256),
+];
+
+/// Long streams of small messages; a round is one of them.
+pub const STREAMS: [Load; 2] = [
+    Load::new("100,000 messages of 100 B to the server", Shape::Up(100_000), 1, 1),
+    Load::new("100,000 messages of 100 B from the server", Shape::Down(100_000), 1, 1),
 ];
 
 impl Load {
@@ -90,7 +100,7 @@ impl Shape {
     #[must_use]
     pub const fn length(self) -> usize {
         match self {
-            Self::Hello => 0,
+            Self::Hello | Self::Up(_) | Self::Down(_) => 0,
             Self::Echo(length) | Self::Stream(length) => length,
             Self::Grpc => MESSAGE,
         }
@@ -100,6 +110,8 @@ impl Shape {
         let length = bytes.len();
         let (method, path, body, back) = match self {
             Self::Grpc => return grpc::call(caller, bytes).await,
+            Self::Up(count) => return grpc::up(caller, count).await,
+            Self::Down(count) => return grpc::down(caller, count).await,
             Self::Hello => (Method::GET, "/hello", Body::empty(), 5),
             Self::Echo(_) => (Method::POST, "/echo", Body::from(bytes), length),
             Self::Stream(_) => (Method::POST, "/stream", pieces(bytes), length),

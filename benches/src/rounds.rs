@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::runtime::Runtime;
 
-use crate::{Caller, Error, LOADS, Load, Server, Variant};
+use crate::{Caller, Error, Load, Server, Variant};
 
 /// One server and one caller for each variant, all in this process.
 #[derive(Debug)]
@@ -51,18 +51,18 @@ impl Rig {
         Ok(spent as f64 * count as f64 / sent as f64)
     }
 
-    /// Measures all loads on all variants, in `rounds` rounds after one to warm up. In a round
+    /// Measures these loads on all variants, in `rounds` rounds after one to warm up. In a round
     /// each load goes to every variant, beginning with another one each time. A variant's cost is
     /// the lower quartile over the rounds: what else runs on a core can make it slower by half,
     /// and never faster.
     ///
     /// # Errors
     /// Where a request fails.
-    pub fn table(&self, rounds: usize) -> Result<Table, Error> {
+    pub fn table(&self, rounds: usize, loads: &[Load]) -> Result<Table, Error> {
         let variants = Variant::ALL.len();
-        let mut seen = vec![vec![Vec::new(); variants]; LOADS.len()];
+        let mut seen = vec![vec![Vec::new(); variants]; loads.len()];
         for round in 0..=rounds {
-            for (load, seen) in LOADS.iter().zip(&mut seen) {
+            for (load, seen) in loads.iter().zip(&mut seen) {
                 for turn in 0..variants {
                     let at = (round + turn) % variants;
                     let spent = self.measure(Variant::ALL[at], *load, load.round)?;
@@ -76,7 +76,7 @@ impl Rig {
             let costs: Vec<f64> = seen.into_iter().map(quartile).collect();
             (*load, costs[0], costs[1..].iter().map(|cost| cost / costs[0]).collect())
         };
-        let rows = LOADS.iter().zip(seen).map(row).collect();
+        let rows = loads.iter().zip(seen).map(row).collect();
         Ok(Table { rounds, rows })
     }
 }

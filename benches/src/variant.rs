@@ -99,7 +99,7 @@ impl Variant {
             from = ["caller"]
             to = ["callee"]
             http = ["GET /hello", "POST /echo", "POST /stream"]
-            grpc = ["bench.Echo/Unary"]
+            grpc = ["bench.Echo/Unary", "bench.Echo/Up", "bench.Echo/Down"]
             [[delivery]]
             {delivery}
             "#

@@ -7,7 +7,7 @@ use meshguard_core::delivery::field::{RequestField, ResponseField, put_proof};
 pub fn field(data: &[u8]) {
     let mut out = Vec::new();
     if let Ok(f) = RequestField::parse(data) {
-        let void: Vec<u64> = f.void.iter().flat_map(|v| v.iter()).collect();
+        let void: Vec<_> = f.void.iter().flat_map(|v| v.pairs()).collect();
         let acked: Option<Vec<u64>> = f.acks.map(|a| a.seqs.iter().collect());
         let acks = f.acks.as_ref().zip(acked.as_deref()).map(|(a, seqs)| (seqs, a.proof));
         let numbers = (f.seq, f.att, f.low);

@@ -30,7 +30,7 @@ use meshguard_tower::serve::Serve;
 
 pub use extract::{Decision, NotMeshed, Peer};
 pub use meshguard_tower::*;
-pub use verified::{Verified, VerifiedRejection};
+pub use verified::{NotVerified, Verified, VerifiedRejection};
 
 /// Serves a router inside the mesh: instead of `axum::serve`.
 ///

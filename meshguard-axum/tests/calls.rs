@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{Channel, Delivery, Evidence, Mesh, Peer, Policy, Verified};
+use meshguard_axum::{Channel, Delivery, Evidence, Mesh, Peer, Policy, Tokens, Verified};
 use tower::ServiceExt as _;
 
 const ORDERS: &str = "spiffe://calls.example/orders";
@@ -111,6 +111,71 @@ async fn a_verified_json_body_is_extracted() {
     let request = Request::post("/json").header("content-type", "application/json");
     let response = channel.oneshot(request.body(Body::from("41")).unwrap()).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "42");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_proves_says_which_evidence_it_lacks_and_what_would_give_it() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let (channel, _caller, _callee) = pair("[[delivery]]\nmode = \"off\"", alpn).await;
+        let request = Request::post("/json").header("content-type", "application/json");
+        let response = channel.oneshot(request.body(Body::from("41")).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        for said in ["`verified`", "`length`", "mode = \"off\"", "`mode = \"require\"`"] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+    }
+}
+
+/// A public key (RFC 7517 appendix A.1) of an issuer whose tokens nobody has.
+const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+/// In a document that services share, another one's rules ask for tokens. Here `Authorization`
+/// is the application's alone.
+#[tokio::test]
+async fn what_a_shared_document_asks_of_another_service_is_not_asked_here() {
+    for (asked, expected) in [("other", StatusCode::OK), ("orders", StatusCode::UNAUTHORIZED)] {
+        let text = format!(
+            "mesh = \"calls.example\"\nversion = 1\n[peers]\ncheckout = \"{CHECKOUT}\"\n\
+             orders = \"{ORDERS}\"\nother = \"spiffe://calls.example/other\"\n\
+             [[allow]]\nname = \"all\"\nfrom = [\"checkout\"]\nto = [\"orders\", \"other\"]\n\
+             http = [\"* /hello\"]\n\
+             [[allow]]\nname = \"asks\"\nto = [\"{asked}\"]\nhttp = [\"GET /other\"]\n\
+             when = {{ claims = {{ scope = [\"x\"] }} }}\n"
+        );
+        let policy = || text.parse::<Policy>().unwrap();
+        let tokens = Tokens::from_jwks(JWKS).unwrap().issuer("https://a").audience("b");
+        let callee = Mesh::dev(ORDERS).unwrap().policy(policy()).tokens(tokens).build().unwrap();
+        let caller = Mesh::dev(CHECKOUT).unwrap().policy(policy()).build().unwrap();
+        let listener = callee.listen("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr();
+        tokio::spawn(meshguard_axum::serve(listener, app()).into_future());
+        let channel = caller.channel(&format!("https://{addr}"), ORDERS).unwrap();
+        // Also under a document that comes later.
+        for _ in 0..2 {
+            let request = Request::get("/hello").header("authorization", "Bearer the-apps-own");
+            let request = request.body(Body::empty()).unwrap();
+            let response = channel.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), expected, "{asked}");
+            callee.set_policy(policy());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_did_not_come_through_the_mesh_says_so() {
+    let app = Router::new().route(
+        "/json",
+        post(|body: Result<Verified<Json<u64>>, _>| async move {
+            let error: meshguard_axum::VerifiedRejection<_> = body.err().unwrap();
+            error.to_string()
+        }),
+    );
+    let request = Request::post("/json").body(Body::from("41")).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(text.starts_with(b"the request did not come through the mesh"), "{text:?}");
 }
 
 #[tokio::test]

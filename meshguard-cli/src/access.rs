@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// What is asked, and what is known of it. What is left out is not known.
 #[derive(Debug, Args)]
 pub(crate) struct AccessArgs {
-    /// What is asked: `GET /orders/7`, `grpc shop.v1.Orders/Get` or `tcp`
+    /// What is asked: `GET /orders/7`, with a query or without, `grpc shop.v1.Orders/Get` or `tcp`
     #[arg(required_unless_present = "access", conflicts_with = "access")]
     operation: Vec<String>,
     /// A file that has the access, in the form of a test's case: TOML or JSON; `-` reads the
@@ -104,17 +104,24 @@ impl AccessArgs {
         access.direct |= self.direct;
         self.token(&mut access);
         self.rest(&mut access)?;
-        Ok(access)
+        Ok(access.read_as_sent())
     }
 
     fn operation(&self) -> Result<OwnedAccess, Failure> {
         let words: Vec<&str> = self.operation.iter().flat_map(|word| word.split(' ')).collect();
         match words[..] {
             ["tcp"] => Ok(OwnedAccess::tcp()),
-            ["grpc", method] => {
-                Ok(OwnedAccess::grpc(format!("/{}", method.strip_prefix('/').unwrap_or(method))))
-            }
-            [method, path] => Ok(OwnedAccess::http(method, path)),
+            ["grpc", method] => OwnedAccess::call(method)
+                .map_err(|error| Failure::new("operation", error.to_string())),
+            [method, _] if is_written_small(method) => Err(Failure::new(
+                "operation",
+                format!(
+                    "`{method}` is not the method `{}`: methods are case-sensitive",
+                    method.to_ascii_uppercase()
+                ),
+            )
+            .hint(format!("write `{}`", method.to_ascii_uppercase()))),
+            [method, target] => Ok(OwnedAccess::request(method, target)),
             _ => Err(Failure::new("operation", "what is asked is a method and a path")
                 .hint("write `GET /orders/7`, `grpc shop.v1.Orders/Get` or `tcp`")),
         }
@@ -164,6 +171,13 @@ impl From<Proved> for Evidence {
             Proved::Verified => Self::Verified,
         }
     }
+}
+
+/// A standard method (RFC 9110 §9) in another case.
+fn is_written_small(method: &str) -> bool {
+    let standard = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+    let same = |known: &&str| known.eq_ignore_ascii_case(method);
+    standard.iter().any(same) && !standard.contains(&method)
 }
 
 /// `name=value`.

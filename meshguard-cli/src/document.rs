@@ -1,7 +1,7 @@
 //! Files that are read.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use meshguard_core::Policy;
@@ -17,17 +17,38 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 /// The policy that a file's text is.
 pub(crate) fn read(path: &Path, text: &str) -> Result<Policy, Failure> {
     let syntax = Syntax::of_file(&path.to_string_lossy());
-    Policy::read(text, syntax).map_err(|error| Failure::policy(path, text, &error))
+    Policy::read(text, syntax).map_err(|error| {
+        let failure = Failure::policy(path, text, &error);
+        match is_foreign(text) {
+            true => failure.hint(
+                "it is a resource of Kubernetes: `meshguard policy import istio` reads such ones",
+            ),
+            false => failure,
+        }
+    })
+}
+
+/// Whether the text is of a resource of Kubernetes, as Istio's policies are.
+fn is_foreign(text: &str) -> bool {
+    let has = |key: &str| {
+        text.lines().any(|line| line.trim_start_matches([' ', '{', '"']).starts_with(key))
+    };
+    has("apiVersion") && has("kind")
 }
 
 /// The text of a document, which is not longer than a policy may be. `-` is the standard input.
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {
-    let failed = |error| Failure::file(path, &error);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            Failure::new("file", format!("{}: it is not a text in UTF-8", path.display()))
+        }
+        _ => Failure::file(path, &error),
+    };
     // One byte more than may be there, so that a longer document is told from a whole one.
     let most = MAX_DOCUMENT as u64 + 1;
     let mut text = String::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(most).read_to_string(&mut text)
+        io::stdin().lock().take(most).read_to_string(&mut text)
     } else {
         fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
     };
@@ -37,4 +58,9 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
         return Err(Failure::new("file", message).hint(bound));
     }
     Ok(text)
+}
+
+/// Writes a text to a file.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| Failure::file(path, &error))
 }

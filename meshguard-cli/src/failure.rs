@@ -29,11 +29,25 @@ struct Place {
     line: usize,
     column: usize,
     offset: SourceOffset,
+    /// The line is not worth showing.
+    long: bool,
 }
+
+/// The longest message that is shown, and the longest line, in bytes.
+const LONGEST: usize = 1000;
 
 impl Failure {
     pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, place: None, unread: false }
+        // A document's own text may stand in it: nothing that disturbs a terminal.
+        let plain = |c: char| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c };
+        let mut message: String = message.into().chars().map(plain).collect();
+        if message.len() > LONGEST {
+            let (end, start) = (LONGEST / 2, message.len() - LONGEST / 2);
+            let end = message.floor_char_boundary(end);
+            let start = message.ceil_char_boundary(start);
+            message.replace_range(end..start, " … ");
+        }
+        Self { kind, message, hint: None, place: None, unread: false }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -67,20 +81,33 @@ impl Failure {
         }
     }
 
-    /// A document of another mesh was refused.
-    pub(crate) fn import(error: &ImportError) -> Self {
-        let mut failure = Self::new("import", error.place_and_message());
+    /// A document of another mesh was refused, of several files one of this one.
+    pub(crate) fn import(file: Option<&Path>, error: &ImportError) -> Self {
+        let message = error.place_and_message();
+        let mut failure = match file {
+            Some(path) => Self::new("import", format!("{}: {message}", path.display())),
+            None => Self::new("import", message),
+        };
         failure.hint = error.hint().map(ToOwned::to_owned);
         failure
     }
 
     /// With a place in a document; `place` is the line and the column, each from 1.
     pub(crate) fn at(mut self, path: &Path, text: &str, (line, column): (usize, usize)) -> Self {
+        let long = text.lines().nth(line.saturating_sub(1)).is_some_and(|l| l.len() > LONGEST);
+        // What could disturb a terminal, as many bytes of what cannot.
+        let plain = |c: char| match c {
+            '\n' | '\t' => c.to_string(),
+            c if c.is_control() => "?".repeat(c.len_utf8()),
+            c => c.to_string(),
+        };
+        let shown: String = if long { String::new() } else { text.chars().map(plain).collect() };
         self.place = Some(Box::new(Place {
-            source: NamedSource::new(path.display().to_string(), text.to_owned()),
+            source: NamedSource::new(path.display().to_string(), shown),
             line,
             column,
             offset: SourceOffset::from_location(text, line, column),
+            long,
         }));
         self
     }
@@ -112,7 +139,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match self.place.as_deref().filter(|place| place.long) {
+            Some(Place { source, line, column, .. }) => {
+                write!(f, "{}:{line}:{column}: {}", source.name(), self.message)
+            }
+            None => f.write_str(&self.message),
+        }
     }
 }
 
@@ -134,11 +166,11 @@ impl Diagnostic for Failure {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.as_ref().map(|place| &place.source as _)
+        self.place.as_ref().filter(|place| !place.long).map(|place| &place.source as _)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.place.as_ref()?;
+        let place = self.place.as_ref().filter(|place| !place.long)?;
         let label = LabeledSpan::at_offset(place.offset.offset(), "here");
         Some(Box::new(std::iter::once(label)))
     }

@@ -8,6 +8,7 @@
 mod access;
 mod document;
 mod failure;
+mod layout;
 mod ledger;
 mod ledgers;
 mod output;

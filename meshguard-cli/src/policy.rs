@@ -5,6 +5,7 @@ mod convert;
 mod decide;
 mod diff;
 mod explain;
+mod fmt;
 mod import;
 mod learn;
 mod replay;
@@ -30,8 +31,9 @@ pub(crate) enum Command {
     Replay(replay::Replay),
     /// Draw a least-privilege draft from the calls that ledgers recorded
     Learn(learn::Learn),
-    /// Write a document in its canonical form, in TOML
-    #[command(visible_alias = "fmt")]
+    /// Lay out a document in one way, with its comments
+    Fmt(fmt::Fmt),
+    /// Write a document in its canonical form, from TOML or YAML to TOML, without its comments
     Convert(convert::Convert),
     /// Print the JSON Schema of policy documents, by which editors complete them
     Schema(schema::Schema),
@@ -51,6 +53,7 @@ impl Command {
             Self::Diff(diff) => diff.run(),
             Self::Replay(replay) => replay.run(),
             Self::Learn(learn) => learn.run(),
+            Self::Fmt(fmt) => fmt.run(),
             Self::Convert(convert) => convert.run(),
             Self::Schema(schema) => schema.run(),
             Self::Import(import) => import.run(),
@@ -66,6 +69,7 @@ impl Command {
             Self::Diff(diff) => diff.output.format,
             Self::Replay(replay) => replay.output.format,
             Self::Learn(learn) => learn.format,
+            Self::Fmt(fmt) => fmt.format(),
             Self::Convert(convert) => convert.format(),
             Self::Schema(_) => Format::Json,
             Self::Import(import) => import.format(),

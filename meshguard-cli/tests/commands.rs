@@ -172,6 +172,85 @@ fn coverage_below_what_was_asked_fails() {
 }
 
 #[test]
+fn a_query_is_taken_and_what_is_no_grpc_method_is_refused_in_a_sentence() {
+    let dir = Dir::new();
+    let known =
+        ["--from", "checkout", "--to", "orders", "--trust", "0.7", "--claim", "scope=orders:read"];
+    for target in ["/orders/7?page=2&x=/../", "/orders/7?", "/orders/7"] {
+        let args = [&["policy", "explain", "policy.toml", "GET", target][..], &known].concat();
+        assert_eq!(dir.json(&args).1["rule"], "checkout-orders", "{target}");
+    }
+    dir.file("access.toml", "http = \"GET /orders/7?page=2\"\nfrom = \"checkout\"\n");
+    let (code, out) = dir.json(&["policy", "explain", "policy.toml", "--access", "access.toml"]);
+    assert_eq!((code, out["inputs"]["operation"].as_str()), (1, Some("GET /orders/7")), "{out}");
+    for name in ["shop.v1.Orders", "/Get", "shop.v1.Orders/*", "shop.v1.Orders/Get?x=1", "/a/b/c"] {
+        let (code, out) = dir.json(&["policy", "explain", "policy.toml", "grpc", name]);
+        let message = out["error"]["message"].as_str().unwrap_or_default();
+        assert!(code == 2 && message.contains("is not the name of a gRPC method"), "{name}: {out}");
+        dir.file("call.toml", &format!("grpc = \"{name}\"\n"));
+        assert_eq!(dir.run(&["policy", "explain", "policy.toml", "--access", "call.toml"]).0, 2);
+    }
+    for name in ["shop.v1.Orders/Get", "/shop.v1.Orders/Get"] {
+        let (code, out) = dir.json(&["policy", "explain", "policy.toml", "grpc", name]);
+        assert_eq!((code, out["error"].is_null()), (1, true), "{out}");
+    }
+    let sent = ["POST", "/a/b/c", "--header", "content-type=application/grpc"];
+    let (_, out) = dir.json(&[&["policy", "explain", "policy.toml"][..], &sent].concat());
+    assert_eq!(out["inputs"]["operation"], "grpc /a/b/c");
+    assert_eq!(dir.run(&["policy", "explain", "policy.toml", "get", "/orders/7"]).0, 2);
+}
+
+#[test]
+fn a_document_is_laid_out_with_its_comments_and_check_shows_what_would_change() {
+    let dir = Dir::new();
+    let text = "# ours\nmesh='m' # the domain\nversion = 1\n[[allow]]\nname=\"all\"\n";
+    let want = "# ours\nmesh = 'm' # the domain\nversion = 1\n\n[[allow]]\nname = \"all\"\n";
+    dir.file("a.toml", text);
+    let (code, diff) = dir.run(&["policy", "fmt", "a.toml", "--check"]);
+    assert_eq!(code, 1);
+    for line in [
+        "--- a.toml",
+        "+++ a.toml, laid out",
+        "-mesh='m' # the domain",
+        "+mesh = 'm' # the domain",
+        " # ours",
+    ] {
+        assert!(diff.lines().any(|found| found == line), "{line}: {diff}");
+    }
+    assert_eq!(fs::read_to_string(dir.path().join("a.toml")).unwrap(), text, "it writes nothing");
+    assert_eq!(dir.run(&["policy", "fmt", "a.toml"]), (0, want.to_owned()));
+    assert_eq!(dir.run(&["policy", "fmt", "a.toml", "-o", "a.toml"]), (0, String::new()));
+    assert_eq!(fs::read_to_string(dir.path().join("a.toml")).unwrap(), want);
+    assert_eq!(dir.run(&["policy", "fmt", "a.toml", "--check"]), (0, String::new()));
+    dir.file("a.yaml", "mesh: m\nversion: 1\n");
+    assert_eq!(dir.run(&["policy", "fmt", "a.yaml"]).0, 2);
+}
+
+/// Whatever a file is, the command says in a line or two what is wrong with it.
+#[test]
+fn what_is_no_document_is_refused_shortly() {
+    let dir = Dir::new();
+    let head = "mesh = \"m\"\nversion = 1\n";
+    fs::write(dir.path().join("binary"), [0xFF, 0xFE, 0, 1]).unwrap();
+    fs::create_dir(dir.path().join("directory")).unwrap();
+    dir.file("empty", "");
+    dir.file("nul", &format!("{head}\0"));
+    dir.file("escape", &format!("{head}\u{1b}[31m = 1\n"));
+    dir.file("long", &format!("{head}[[allow]]\nname = \"{}\"\n", "x".repeat(100_000)));
+    dir.file("misspelt", &format!("{head}[[alow]]\n"));
+    for file in ["none", "binary", "directory", "empty", "nul", "escape", "long", "misspelt"] {
+        for command in ["check", "fmt", "convert"] {
+            let mut run = Command::new(env!("CARGO_BIN_EXE_meshguard"));
+            let out = run.args(["policy", command, file]).current_dir(dir.path()).output().unwrap();
+            let said = String::from_utf8(out.stderr).unwrap();
+            assert_eq!((out.status.code(), out.stdout.len()), (Some(2), 0), "{file}: {said}");
+            assert!(said.contains(file) && said.len() < 3_000, "{file}: {} bytes", said.len());
+            assert!(!said.contains(['\0', '\u{1b}']), "{file}: {said:?}");
+        }
+    }
+}
+
+#[test]
 fn a_canonical_document_is_its_own_canonical_form_in_both_syntaxes() {
     let dir = Dir::new();
     let (code, text) = dir.run(&["policy", "convert", "policy.toml"]);

@@ -152,7 +152,8 @@ fn one_access_is_decided_and_the_exit_code_says_how() {
     assert_eq!(decide("/x/%2e%2e/info", &["--hardened"]), ("deny".to_owned(), Some(1)));
     let broken = file(&directory, "broken.yaml", &POLICY.replace("paths", "path"));
     let access = file(&directory, "access.json", "{}");
-    let output = meshguard(&["policy", "decide", "--access", &access, &broken]);
+    let output =
+        meshguard(&["policy", "decide", "--context", &context, "--access", &access, &broken]);
     assert_eq!(output.status.code(), Some(2));
     let shown = String::from_utf8_lossy(&output.stderr).replace(['\n', ' ', '│'], "");
     assert!(shown.contains("operation.path"), "{output:?}");
@@ -173,7 +174,7 @@ fn an_import_writes_a_document_that_check_reads_and_warns_beside_it() {
     let output = meshguard(&[&import[..], &[&policy]].concat());
     assert_eq!(String::from_utf8_lossy(&output.stdout), written);
     assert!(String::from_utf8_lossy(&output.stderr).contains("warning: shop/viewer"));
-    let output = meshguard(&["policy", "import", "istio", &policy]);
+    let output = meshguard(&["policy", "import", "istio", "--allow-none", &policy]);
     let shown = String::from_utf8_lossy(&output.stderr);
     assert!(shown.contains("not for this workload: shop/viewer"), "{shown}");
 }

@@ -9,7 +9,7 @@ use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-pub use self::owned::{OwnedAccess, OwnedOperation};
+pub use self::owned::{NotAMethod, OwnedAccess, OwnedOperation};
 use crate::identity::SpiffeId;
 
 /// How complete the delivery of a request's body is proved to be. Ordered: more is better.

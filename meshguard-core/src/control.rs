@@ -112,6 +112,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod unconfirmed;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -126,6 +127,7 @@ pub use self::governor::GovernorRefusal;
 pub use self::incident::{HARD_BITS, Incident, IncidentId, IncidentState};
 pub use self::restriction::Restriction;
 pub use self::trust::{HALF_EARNED, HALF_FORGOTTEN, MAX_TRUSTED};
+pub use self::unconfirmed::Unconfirmed;
 
 use self::act::End;
 use self::case::Case;

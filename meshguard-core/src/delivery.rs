@@ -14,11 +14,13 @@
 //! - [`Encoder`] and [`Decoder`]: a body as records, and back.
 //! - [`Receipt`]: the receiver's statement of what it got.
 //! - [`Sender`] and [`Receiver`]: what each side of a session keeps for each exchange.
+//! - [`Verdict`]: what follows from each fault; and [`Forgeries`], which wrong tags are no bug.
 //! - [`Settings`]: what both sides of a session tell each other first.
 
 pub mod base;
 mod crypto;
 pub mod field;
+mod forgeries;
 pub mod grpc;
 mod keys;
 pub mod known;
@@ -31,18 +33,24 @@ mod settings;
 mod sid;
 mod suite;
 mod transcript;
+mod verdict;
 
 pub use crypto::{Aead, AeadError, AeadKey};
+pub use forgeries::{Forgeries, MAX_PRINCIPALS, SESSIONS, WITHIN};
 pub use keys::{BodyKey, HeadKey, Proof, ReceiptKey, SessionKeys, context};
-pub use outcome::{Accepted, Counts, Failure, Outcome, Unknown};
+pub use outcome::{Accepted, Answers, Counts, Failure, Outcome, Unknown};
 pub use receipt::{RECEIPT_LEN, Receipt, ReceiptStatus};
-pub use receiver::{Claim, Finding, Receiver, Refusal};
-pub use record::{Decoder, Encoder, Fin, Item, OVERHEAD, RecordError, RecordErrorKind, RecordHead};
-pub use sender::{Admission, Sender, Ticket, WindowFull};
+pub use receiver::{Claim, Finding, GRACE, MAX_AWAITING, Receiver, Refusal};
+pub use record::{
+    Decoder, Encoder, Exceeded, Fin, Item, MAX_SEALED_BYTES, MAX_SEALED_RECORDS, OVERHEAD,
+    RecordError, RecordErrorKind, RecordHead,
+};
+pub use sender::{Admission, FLUSH, Sender, Ticket, WindowFull};
 pub use settings::{Settings, SettingsError};
 pub use sid::Sid;
 pub use suite::{Hash, Suite};
 pub use transcript::Transcript;
+pub use verdict::{BAD_PROOF, Fault, Verdict};
 
 /// The path prefix of the protocol's own requests.
 pub const PREFIX: &str = "/.well-known/meshguard/";
@@ -56,9 +64,16 @@ pub const WINDOW: u64 = 4096;
 pub const RECORD: usize = 16_384;
 /// Payload bytes in one HTTP body record that settings may at most ask for.
 pub const MAX_RECORD: usize = 1 << 20;
+/// Bytes of the longest gRPC message that is taken by default.
+pub const MESSAGE: usize = 4 * 1024 * 1024;
+/// Bytes of the longest gRPC message that settings may at most allow: a record's length has 32
+/// bits, and counts its type and tag.
+pub const MAX_MESSAGE: usize = u32::MAX as usize - 17;
 /// Bytes of a body that is proved in its head rather than in records.
 pub const MAX_KNOWN: usize = 64 * 1024;
 /// Seqs that one request may acknowledge.
 pub const MAX_ACKS: usize = 256;
+/// Ranges of seqs that a list in the field has at most.
+pub const MAX_RANGES: usize = 256;
 /// Numbers in the field are below this: 15 decimal digits.
 pub const MAX_NUMBER: u64 = 1_000_000_000_000_000;

@@ -127,6 +127,7 @@ mod model;
 mod path;
 mod pattern;
 mod reading;
+mod reads;
 mod reason;
 mod region;
 pub mod replay;
@@ -163,8 +164,8 @@ pub use self::text::{MAX_DOCUMENT, MAX_REFLEXES, MAX_RULES, MAX_STEPS, Syntax};
 use self::error::Fault;
 use self::index::Index;
 use self::model::{Document, ProofNeed};
+use self::reads::Reads;
 use self::reason::UnmetAt;
-use self::term::{Key, Term};
 use crate::access::{Access, Evidence};
 use crate::identity::{SpiffeId, TrustDomain};
 use crate::reflex::Plan;
@@ -187,15 +188,6 @@ pub struct Policy {
     fingerprint: u64,
     /// The version of the policy in whose place this one denies all.
     expired: Option<u64>,
-}
-
-/// What conditions look at, so that a transport need not look up the rest.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reads {
-    trust: bool,
-    claims: bool,
-    proofs: bool,
-    shadows: bool,
 }
 
 #[derive(Debug)]
@@ -258,37 +250,11 @@ impl Policy {
         self.loaded.as_ref().map(|l| &l.document.mesh)
     }
 
-    /// The headers that conditions look at, sorted, each once: the transport must have the
-    /// caller's proof cover them.
-    #[must_use]
-    pub fn covered_headers(&self) -> &[HeaderName] {
-        &self.covered
-    }
-
     /// How the loop is to act: the document's reflexes, its governor and where trust starts; the
     /// default for each of them that the document leaves out, or where none is loaded.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// Whether a rule has a condition on [`Access::trust`]. Where none has, a transport need not
-    /// look it up.
-    #[must_use]
-    pub fn reads_trust(&self) -> bool {
-        self.reads.trust
-    }
-
-    /// Whether a rule has a condition on [`Access::claims`].
-    #[must_use]
-    pub fn reads_claims(&self) -> bool {
-        self.reads.claims
-    }
-
-    /// Whether a rule has a condition on [`Access::proofs`].
-    #[must_use]
-    pub fn reads_proofs(&self) -> bool {
-        self.reads.proofs
     }
 
     /// The names of the rules, allow and deny, in the order of the document.
@@ -335,27 +301,10 @@ impl Policy {
 
     fn compile(document: Document, fingerprint: u64) -> Result<Self, Fault> {
         let index = Index::build(&document)?;
-        let whens = || document.rules.iter().map(|rule| &rule.when);
-        let terms = || whens().flat_map(|when| &when.terms).map(Term::key);
-        let names = whens().flat_map(|when| &when.headers).map(|c| c.name.clone());
-        let mut covered: Vec<HeaderName> = names.chain(terms().filter_map(Key::field)).collect();
-        covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        covered.dedup();
-        let reads = Reads {
-            trust: whens().any(|when| when.trust.is_some()),
-            claims: whens().any(|when| !when.claims.is_empty()) || terms().any(Key::is_claim),
-            proofs: whens().any(|when| when.proof.is_some()),
-            shadows: document.rules.iter().any(|rule| rule.shadow),
-        };
+        let (reads, covered) = reads::of(&document.rules.iter());
         let plan = document.plan.clone();
-        Ok(Self {
-            loaded: Some(Loaded { document, index }),
-            covered: covered.into(),
-            plan,
-            reads,
-            fingerprint,
-            expired: None,
-        })
+        let loaded = Some(Loaded { document, index });
+        Ok(Self { loaded, covered, plan, reads, fingerprint, expired: None })
     }
 
     fn rule(&self, id: u32) -> Option<&model::Rule> {

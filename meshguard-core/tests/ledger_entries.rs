@@ -7,8 +7,9 @@ mod entries;
 mod support;
 
 use entries::{Texts, any, entry, stamp};
+use meshguard_core::delivery::Counts;
 use meshguard_core::ledger::{
-    Entry, EntryBuf, EntryErrorKind, KINDS, MAX_TEXT, MIN_ENTRY, Operator, Stamp, Stop,
+    Entry, EntryBuf, EntryErrorKind, KINDS, MAX_TEXT, MIN_ENTRY, Operator, Stamp, Stop, VERSION,
 };
 use support::Rng;
 
@@ -85,7 +86,7 @@ fn random_bytes_never_panic() {
         let mut bytes = rng.bytes(len);
         if len > 2 {
             // Else hardly any would get beyond the first two bytes.
-            (bytes[0], bytes[1]) = (1, 1 + rng.below(KINDS) as u8);
+            (bytes[0], bytes[1]) = (VERSION, 1 + rng.below(KINDS) as u8);
         }
         if let Ok((stamp, entry)) = Entry::decode(&bytes) {
             assert_eq!(encoded(&stamp, &entry), bytes);
@@ -103,7 +104,8 @@ fn each_fault_has_its_name() {
         let error = Entry::decode(&bytes).unwrap_err();
         (error.at(), error.kind())
     };
-    assert_eq!(fault(0, 2), (0, EntryErrorKind::Version(2)));
+    assert_eq!(fault(0, 3), (0, EntryErrorKind::Version(3)));
+    assert_eq!(fault(0, 0), (0, EntryErrorKind::Version(0)));
     assert_eq!(fault(1, 0), (1, EntryErrorKind::Kind(0)));
     assert_eq!(fault(1, 12), (1, EntryErrorKind::Kind(12)));
     assert_eq!(fault(26, 0x20), (26, EntryErrorKind::TextLength));
@@ -126,6 +128,17 @@ fn a_text_that_is_too_long_is_cut_visibly() {
     let bytes = encoded(&Stamp::default(), &Entry::Operator(Operator { verb: &fits, target: "" }));
     let Entry::Operator(read) = Entry::decode(&bytes).unwrap().1 else { panic!("another kind") };
     assert_eq!(read.verb, fits);
+}
+
+#[test]
+fn a_stop_of_the_version_before_is_read_and_had_no_early_answers() {
+    let sent = Counts { begun: 3, delivered: 3, ..Counts::default() };
+    let stop = Entry::Stop(Stop { sent, accepted: 2, settled: 1 });
+    let mut bytes = encoded(&Stamp::default(), &stop);
+    bytes[0] = 1;
+    let early = bytes.len() - 3 * 8;
+    bytes.drain(early..early + 8);
+    assert_eq!(Entry::decode(&bytes), Ok((Stamp::default(), stop)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use meshguard_core::delivery::{Counts, Outcome, Sid};
 use meshguard_core::ledger::{
     Action, Change, Decision, Effect, End, Entry, Exchange, Gap, GapCause, Incident, KINDS,
-    Operator, PolicyChange, Received, Sent, Stamp, Start, Stop,
+    Operator, PolicyChange, Received, Sent, Stamp, Start, Stop, Unconfirmed,
 };
 use meshguard_core::{Evidence, Timestamp};
 
@@ -99,8 +99,9 @@ fn entries() -> Vec<Entry<'static>> {
     let start =
         Start { service: ORDERS, instance: "orders-1", version: "0.1.0", policy_version: 7 };
     let counts = Counts {
-        begun: 21,
+        begun: 28,
         delivered: 6,
+        answered_early: 7,
         rejected: 5,
         failed: 4,
         not_delivered: 3,
@@ -124,6 +125,9 @@ fn entries() -> Vec<Entry<'static>> {
     entries.extend(reactions());
     entries.push(Entry::Operator(Operator { verb: "lift", target: CHECKOUT }));
     entries.push(Entry::Gap(gap));
+    let sid = Sid::from_random([0x51; 16]);
+    let left = Unconfirmed { from: CHECKOUT, via: Some(HOP), sid, first: 1840, last: 1842 };
+    entries.push(Entry::Unconfirmed(left));
     entries
 }
 

@@ -35,6 +35,20 @@ fn send(rng: &mut Rng, keys: &SessionKeys) -> Sent {
     Sent { payloads, records }
 }
 
+/// What the decoder appends of what lies there, as payloads; now and then nothing is asked for.
+fn appended(rng: &mut Rng, decoder: &mut Decoder) -> Vec<Vec<u8>> {
+    let mut all = BytesMut::new();
+    decoder.append([0, 1, 100_000][rng.below(3)], [0, 100, 100_000][rng.below(3)], &mut all);
+    let mut payloads = Vec::new();
+    while !all.is_empty() {
+        let prefix = all.split_to(5);
+        assert_eq!(prefix[0], 0);
+        let length = u32::from_be_bytes(prefix[1..].try_into().unwrap());
+        payloads.push(all.split_to(length as usize).to_vec());
+    }
+    payloads
+}
+
 /// Feeds bytes in random chunks. What came out, and whether it ended cleanly.
 fn receive(
     rng: &mut Rng,
@@ -50,6 +64,7 @@ fn receive(
         decoder.push(Bytes::copy_from_slice(&rest[..n]));
         rest = &rest[n..];
         loop {
+            out.extend(appended(rng, &mut decoder));
             match decoder.poll() {
                 Ok(Some(Item::Data { payload, .. })) => out.push(payload.to_vec()),
                 Ok(Some(Item::Fin(_))) => {}

@@ -93,8 +93,8 @@ fn request_head(vector: &Value, keys: &SessionKeys) -> (Proof, [u8; 32]) {
     let field = with_proof(request, proof);
     let read = RequestField::parse(&field).unwrap();
     assert_eq!((read.covered, read.proof), (plain.len(), proof));
-    let void: Vec<u64> =
-        read.void.iter().flat_map(meshguard_core::delivery::field::Ranges::iter).collect();
+    let void: Vec<_> =
+        read.void.iter().flat_map(meshguard_core::delivery::field::Ranges::pairs).collect();
     let acks: Vec<u64> = read.acks.iter().flat_map(|a| a.seqs.iter()).collect();
     let mut again = Vec::new();
     let numbers = (read.seq, read.att, read.low);

@@ -14,6 +14,8 @@ mod plain;
 
 pub(crate) use eager::{Eager, eager};
 pub(crate) use gather::Gather;
+#[cfg(test)]
+pub(crate) use hold::HOLD_TIME;
 pub(crate) use hold::{Hold, HoldError};
 pub(crate) use incoming::Incoming;
 pub(crate) use incoming::{InHook, Rest, Unread};
@@ -22,29 +24,52 @@ pub(crate) use outgoing::{Framing, OutHook};
 pub(crate) use packed::{Packed, announce, withdraw};
 pub(crate) use plain::{Plain, evidence, stated_length};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use meshguard_core::delivery::grpc;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use meshguard_core::delivery::{RecordErrorKind, grpc};
 
-/// A message that an application sends is in its memory already: whoever receives it limits it.
-pub(crate) const ANY_MESSAGE: usize = u32::MAX as usize;
+use crate::error::{DeliveryError, DeliveryErrorKind};
 
 const CODING: HeaderValue = HeaderValue::from_static("mg1");
 const NO_TRANSFORM: HeaderValue = HeaderValue::from_static("no-transform");
 
-/// Whether a head says that gRPC messages follow.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request is a call of gRPC: a POST of its content type. Its body is messages.
+pub(crate) fn is_grpc_call(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::POST && has_grpc_type(headers)
+}
+
+/// Whether an answer's body is messages of gRPC: it answers a call, under gRPC's content type.
+pub(crate) fn is_grpc_answer(call: bool, headers: &HeaderMap) -> bool {
+    call && has_grpc_type(headers)
+}
+
+fn has_grpc_type(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|v| grpc::is_grpc(v.as_bytes()))
+}
+
+/// The trailers that end a gRPC stream in place of what may not or cannot be sent: as tonic says
+/// it, RESOURCE_EXHAUSTED of what is too large, INTERNAL of what is not gRPC.
+pub(crate) fn status_trailers(error: &DeliveryError) -> Option<HeaderMap> {
+    let code = match error.kind() {
+        DeliveryErrorKind::Records(RecordErrorKind::TooLarge | RecordErrorKind::TooLong) => "8",
+        DeliveryErrorKind::Records(RecordErrorKind::Message) => "13",
+        _ => return None,
+    };
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static(code));
+    let text = HeaderValue::from_str(&error.to_string());
+    trailers.extend(text.ok().map(|text| (HeaderName::from_static("grpc-message"), text)));
+    Some(trailers)
 }
 
 /// Marks an HTTP body as records: the innermost content coding (RFC 9110 §8.4), which nothing
 /// between may transform (§7.7), and whose length on the wire is not the application's. Both marks
 /// are lines of their own behind the application's.
-pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool) {
+pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool, grpc: bool) {
     headers.remove(header::CONTENT_LENGTH);
     if sealed {
         headers.remove("content-digest"); // a hash of what is sealed betrays it
     }
-    if is_grpc(headers) {
+    if grpc {
         return;
     }
     headers.append(header::CONTENT_ENCODING, CODING);
@@ -53,9 +78,9 @@ pub(crate) fn mark_records(headers: &mut HeaderMap, sealed: bool) {
 
 /// Undoes [`mark_records`], and shows the length that the head proves, if it proves one; `false`
 /// where the mark is missing.
-pub(crate) fn unmark_records(headers: &mut HeaderMap, size: Option<u64>) -> bool {
+pub(crate) fn unmark_records(headers: &mut HeaderMap, grpc: bool, size: Option<u64>) -> bool {
     headers.remove(header::CONTENT_LENGTH);
-    if is_grpc(headers) {
+    if grpc {
         return true;
     }
     if let Some(size) = size {
@@ -119,9 +144,9 @@ mod tests {
         ] {
             let before = headers(fields);
             let mut after = before.clone();
-            mark_records(&mut after, true);
+            mark_records(&mut after, true, false);
             assert_ne!(after, before);
-            assert!(unmark_records(&mut after, None));
+            assert!(unmark_records(&mut after, false, None));
             assert_eq!(after, before);
         }
     }
@@ -144,9 +169,19 @@ mod tests {
     #[test]
     fn a_missing_mark_is_noticed() {
         for coding in ["gzip", "xmg1", "mg1, gzip"] {
-            let mut headers = headers(&[("content-encoding", coding)]);
-            assert!(!unmark_records(&mut headers, None), "{coding}");
+            let headers = &mut headers(&[("content-encoding", coding)]);
+            assert!(!unmark_records(headers, false, None), "{coding}");
         }
-        assert!(!unmark_records(&mut HeaderMap::new(), None));
+        assert!(!unmark_records(&mut HeaderMap::new(), false, None));
+    }
+
+    #[test]
+    fn grpc_is_a_post_of_its_content_type_and_so_is_its_answer() {
+        let of = |kind: &'static str| headers(&[("content-type", kind)]);
+        let grpc = of("Application/gRPC+proto");
+        assert!(is_grpc_call(&Method::POST, &grpc) && !is_grpc_call(&Method::PUT, &grpc));
+        assert!(!is_grpc_call(&Method::POST, &of("application/grpc-web")));
+        assert!(is_grpc_answer(true, &grpc) && !is_grpc_answer(false, &grpc));
+        assert!(!is_grpc_answer(true, &of("application/json")));
     }
 }

@@ -6,11 +6,15 @@ mod driver;
 mod error;
 mod exchange;
 mod intent;
+mod join;
 mod open;
 mod registry;
 mod reply;
 mod request;
 mod seen;
+mod shutdown;
+mod untouched;
+mod unverified;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,25 +22,32 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::uri::{Authority, Scheme, Uri};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use http_body_util::combinators::UnsyncBoxBody;
 use meshguard_core::SpiffeId;
 use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::WINDOW;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::PollSemaphore;
 use tower_service::Service;
 
 pub use error::{CallError, CallErrorKind, ChannelError};
+#[cfg(test)]
+pub(crate) use join::{MAX_SESSIONS, PROBE_TIME, PROVEN_FOR};
+#[cfg(test)]
+pub(crate) use open::OPEN_AT_MOST;
 pub(crate) use registry::Registry;
+#[cfg(test)]
+pub(crate) use reply::READ_ON;
 pub(crate) use reply::ReplyHook;
+pub(crate) use shutdown::shut_down;
 
 use crate::body::{Incoming, Outgoing};
-use crate::error::{BoxError, DeliveryError};
+use crate::error::BoxError;
 use crate::mesh::{Mesh, random};
 use crate::observe::Tally;
 use crate::pool::{Pool, PoolLimits, Reply, Target};
@@ -44,9 +55,12 @@ use crate::session::ClientSession;
 use crate::tls::Alpn;
 use open::Opened;
 use request::SendHook;
+use untouched::Untouched;
 
 /// What goes out: the application's body, boxed where it is not known with the head.
-type WireBody = Outgoing<UnsyncBoxBody<Bytes, DeliveryError>, SendHook>;
+type WireBody = Outgoing<Untouched, SendHook>;
+/// A connection with the right to send one request.
+type Lease = crate::pool::Lease<WireBody>;
 
 /// An answer's body: nothing of it unverified.
 pub type ChannelBody = Incoming<AnswerBody, ReplyHook>;
@@ -68,8 +82,11 @@ struct Shared {
     mesh: Mesh,
     config: Config,
     pool: Pool<WireBody>,
-    session: ArcSwapOption<ClientSession>,
+    /// Those that take new exchanges, the one that was joined last first.
+    sessions: ArcSwap<Vec<Arc<ClientSession>>>,
     opening: Mutex<Option<Opened>>,
+    /// When the last session was opened.
+    opened: Mutex<Option<Instant>>,
     places: Arc<Semaphore>,
     affinity: Option<HeaderValue>,
     hop: Option<Arc<Tally>>,
@@ -133,8 +150,9 @@ impl Channel {
             mesh,
             config,
             pool,
-            session: ArcSwapOption::empty(),
+            sessions: ArcSwap::default(),
             opening: Mutex::default(),
+            opened: Mutex::default(),
             places: Arc::clone(&places),
             affinity,
             hop,
@@ -229,6 +247,37 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.0.size_hint()
+    }
+}
+
+impl Shared {
+    /// The same way without a session, for what the channel owes when it is gone.
+    fn heir(&self) -> Self {
+        Self {
+            mesh: self.mesh.clone(),
+            config: self.config.clone(),
+            pool: self.pool.clone(),
+            sessions: ArcSwap::default(),
+            opening: Mutex::default(),
+            opened: Mutex::default(),
+            places: Arc::clone(&self.places),
+            affinity: self.affinity.clone(),
+            hop: self.hop.clone(),
+            last_callee: ArcSwap::new(self.last_callee.load_full()),
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// The receipts that wait go out although nobody calls any more.
+    fn drop(&mut self) {
+        let sessions = self.sessions.swap(Arc::default());
+        let owing = sessions.iter().filter(|s| s.sender().receipts_waiting() > 0);
+        let owing: Vec<_> = owing.cloned().collect();
+        if !owing.is_empty() {
+            let heir = Arc::new(self.heir());
+            owing.into_iter().for_each(|session| driver::flush_last(&heir, session));
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use http::Extensions;
 use meshguard_core::Peer;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Edges, Tally};
 use crate::rejudge::Change;
+use crate::session::MAX_SESSIONS_PER_PRINCIPAL;
 
 /// The live connection that a request came over: in every request's extensions. Cloning is cheap.
 #[derive(Clone)]
@@ -33,8 +34,45 @@ struct Inner {
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
+    /// The session of its peer's own that it carried last, by its number; 0: none.
+    carried: AtomicU64,
+    carrying: Mutex<Carrying>,
     /// What its framework wants in each request's extensions.
     describe: OnceLock<Describe>,
+}
+
+/// Sessions that a connection may carry, at most: as many as its peer may have.
+const MAX_CARRIED: usize = MAX_SESSIONS_PER_PRINCIPAL;
+
+/// The sessions of its peer's own that a connection carries, until it is gone.
+#[derive(Default)]
+struct Carrying {
+    sessions: Vec<Weak<Carriers>>,
+    gone: bool,
+}
+
+/// The connections of a caller's own that carry its session: without one, it cannot state a
+/// receipt.
+#[derive(Debug)]
+pub(crate) struct Carriers {
+    number: u64,
+    live: AtomicUsize,
+    /// Whether there ever was one: else all that is known of it came through hops.
+    direct: AtomicBool,
+}
+
+impl Carriers {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { number, live: AtomicUsize::new(0), direct: AtomicBool::new(false) }
+    }
+
+    /// Whether its caller is there; `None` where that is only known of hops.
+    pub(crate) fn is_there(&self) -> Option<bool> {
+        let live = self.live.load(Ordering::Acquire) > 0;
+        self.direct.load(Ordering::Acquire).then_some(live)
+    }
 }
 
 type Describe = Box<dyn Fn(&mut Extensions) + Send + Sync>;
@@ -83,6 +121,8 @@ impl Connection {
             held: Arc::default(),
             caller: OnceLock::new(),
             hop: OnceLock::new(),
+            carried: AtomicU64::new(0),
+            carrying: Mutex::default(),
             describe: OnceLock::new(),
         }))
     }
@@ -153,6 +193,26 @@ impl Connection {
         self.0.hop.get_or_init(|| edges.get(&key()))
     }
 
+    /// It carries a request of its peer's own session.
+    pub(crate) fn carries(&self, session: &Arc<Carriers>) {
+        if self.0.carried.load(Ordering::Relaxed) == session.number {
+            return;
+        }
+        let mut carrying = self.0.carrying.lock().unwrap_or_else(PoisonError::into_inner);
+        carrying.sessions.retain(|known| known.strong_count() > 0);
+        let is_it = |known: &Weak<Carriers>| known.as_ptr() == Arc::as_ptr(session);
+        let known = carrying.sessions.iter().any(is_it);
+        if carrying.gone || (!known && carrying.sessions.len() >= MAX_CARRIED) {
+            return;
+        }
+        if !known {
+            session.live.fetch_add(1, Ordering::AcqRel);
+            session.direct.store(true, Ordering::Release);
+            carrying.sessions.push(Arc::downgrade(session));
+        }
+        self.0.carried.store(session.number, Ordering::Relaxed);
+    }
+
     /// It is to be closed on account of this change, unless it is doomed already: whether not.
     pub(crate) fn doom(&self, change: u64) -> bool {
         let relaxed = Ordering::Relaxed;
@@ -206,6 +266,11 @@ impl Connection {
             closing.change.take()
         };
         drop(change); // telling of it is others' code: without the lock
+        let mut carrying = self.0.carrying.lock().unwrap_or_else(PoisonError::into_inner);
+        carrying.gone = true;
+        for session in carrying.sessions.drain(..).filter_map(|session| session.upgrade()) {
+            session.live.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn closing(&self) -> MutexGuard<'_, Closing> {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
+#[cfg(test)]
+pub(crate) use driver::RECEIPT_DUE;
 pub(crate) use driver::{Engine, drive};
 pub(crate) use overlay::{Cause, Overlay};
 

@@ -9,10 +9,12 @@ use http::{HeaderValue, Method};
 use meshguard_core::policy::{self, DeliveryRule, Obligations, Ruling};
 use meshguard_core::{Policy, Reason, Timestamp};
 
+#[cfg(test)]
+pub(crate) use kept::KEPT;
 pub(crate) use kept::{Explanations, Question};
 
 /// Bytes of a text, at most: who asks must not choose how much is kept.
-const MAX_TEXT: usize = 512;
+pub(crate) const MAX_TEXT: usize = 512;
 
 /// The decision that let a request in: in its extensions. Cloning is cheap.
 #[derive(Clone)]

@@ -1,10 +1,16 @@
 //! Why a body was not delivered.
 
+mod cut;
+mod kind;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use meshguard_core::delivery::{RecordError, RecordErrorKind};
+use meshguard_core::delivery::{Exceeded, RecordError};
+
+pub(crate) use cut::Said;
+pub use kind::DeliveryErrorKind;
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -22,49 +28,6 @@ struct Inner {
     of: Option<u64>,
     records: Option<RecordError>,
     source: Option<BoxError>,
-}
-
-/// What was wrong with a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DeliveryErrorKind {
-    /// Its records are not a whole body.
-    Records(RecordErrorKind),
-    /// It ended short of what its head had promised.
-    Short,
-    /// It is not the body that its head was proved with.
-    Digest,
-    /// It is longer than its head allows: any at all where there should be none.
-    Long,
-    /// Trailers that were promised did not come, or others did.
-    Trailers,
-    /// It did not come in time.
-    Timeout,
-    /// It came whole, but not the receipt of the request that it answers.
-    NoReceipt,
-    /// It was cut off: its far end has no right to be here any more.
-    Withdrawn,
-    /// The connection failed, or the far application's body did, under a body that nothing
-    /// proves.
-    Transport,
-}
-
-impl DeliveryErrorKind {
-    /// A short name, for logs and counters.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Records(kind) => kind.as_str(),
-            Self::Short => "short",
-            Self::Digest => "digest",
-            Self::Long => "long",
-            Self::Trailers => "trailers",
-            Self::Timeout => "timeout",
-            Self::NoReceipt => "no-receipt",
-            Self::Withdrawn => "withdrawn",
-            Self::Transport => "transport",
-        }
-    }
 }
 
 impl DeliveryError {
@@ -85,14 +48,10 @@ impl DeliveryError {
 
     /// An error from a body that another layer guards: its own, if it is one of these.
     pub(crate) fn passed(error: BoxError) -> Self {
-        let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
-        while let Some(cause) = next {
-            if let Some(own) = cause.downcast_ref::<Self>() {
-                return own.clone();
-            }
-            next = cause.source();
+        match Self::find(&*error) {
+            Some(own) => own,
+            None => Self::caused(DeliveryErrorKind::Transport, 0, error),
         }
-        Self::caused(DeliveryErrorKind::Transport, 0, error)
     }
 
     pub(crate) fn records(error: RecordError, source: Option<BoxError>) -> Self {
@@ -103,6 +62,31 @@ impl DeliveryError {
             records: Some(error),
             source,
         }))
+    }
+
+    /// This side's body broke off: one of these errors is behind it, or the application's own.
+    pub(crate) fn own(error: &(dyn StdError + 'static)) -> Self {
+        let of_application =
+            || Self::caused(DeliveryErrorKind::OwnBody, 0, Said(error).to_string());
+        Self::find(error).unwrap_or_else(of_application)
+    }
+
+    /// The first of these errors among an error and what caused it.
+    fn find(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            if let Some(own) = cause.downcast_ref::<Self>() {
+                return Some(own.clone());
+            }
+            next = cause.source();
+        }
+        None
+    }
+
+    /// Which limit was exceeded, and by what.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.0.records.as_ref()?.exceeded()
     }
 
     /// What was wrong.
@@ -136,24 +120,14 @@ impl fmt::Display for DeliveryError {
         if let Some(records) = records {
             records.fmt(f)?;
         } else {
-            f.write_str(match kind {
-                DeliveryErrorKind::Short => "the body was cut before its end",
-                DeliveryErrorKind::Digest => "the body is not what its head was proved with",
-                DeliveryErrorKind::Long => "there is more body than the head allows",
-                DeliveryErrorKind::Trailers => "the trailers are not those that were promised",
-                DeliveryErrorKind::Timeout => "the body did not come in time",
-                DeliveryErrorKind::NoReceipt => "the callee did not confirm the request",
-                DeliveryErrorKind::Withdrawn => "its far end has no right to be here any more",
-                DeliveryErrorKind::Records(_) => "the records are not a whole body",
-                DeliveryErrorKind::Transport => "the body failed on its way",
-            })?;
+            f.write_str(kind.sentence())?;
             match of {
                 Some(of) => write!(f, ": got {got} of {of} bytes")?,
                 None => write!(f, ": got {got} bytes")?,
             }
         }
         match source {
-            Some(source) => write!(f, " ({source})"),
+            Some(source) => write!(f, " ({})", Said(&**source)),
             None => Ok(()),
         }
     }

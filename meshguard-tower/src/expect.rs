@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use meshguard_core::{Access, Policy, Timestamp};
+use meshguard_core::policy::Expectation;
+use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 
 /// An expectation as it stands: from [`Mesh::expectations`](crate::Mesh::expectations).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub struct ExpectationStatus {
     pub absences: u64,
 }
 
-/// The expectations of the policy in force, and what came of them.
+/// What the policy in force expects of this service, and what came of it. A document that several
+/// services share also names what others are to be called for: only they can count that.
 #[derive(Default)]
 pub(crate) struct Expectations(ArcSwap<Book>);
 
@@ -35,8 +37,16 @@ pub(crate) struct Expectations(ArcSwap<Book>);
 struct Book {
     /// `None`: nothing is expected.
     policy: Option<Arc<Policy>>,
-    /// In the order of the policy's expectations.
-    counts: Vec<Arc<Count>>,
+    /// Of each of the policy's expectations, in their order; `None` is another service's.
+    counts: Vec<Option<Arc<Count>>>,
+}
+
+impl Book {
+    /// The expectations of this service.
+    fn own(&self) -> impl Iterator<Item = (Expectation<'_>, &Arc<Count>)> {
+        let all = self.policy.iter().flat_map(|policy| policy.expectations()).zip(&self.counts);
+        all.filter_map(|(expected, count)| Some((expected, count.as_ref()?)))
+    }
 }
 
 struct Count {
@@ -55,20 +65,23 @@ pub(crate) struct Absence {
 }
 
 impl Expectations {
-    /// Another policy is in force. What it expects as the one before did goes on where it is; the
-    /// rest begins with a whole period.
-    pub(crate) fn replace(&self, policy: &Arc<Policy>, now: Timestamp) {
+    /// Another policy is in force for the service `own`. What it expects as the one before did goes
+    /// on where it is; the rest begins with a whole period.
+    pub(crate) fn replace(&self, policy: &Arc<Policy>, own: &SpiffeId, now: Timestamp) {
         let before = self.0.load();
         if before.counts.is_empty() && policy.expectations().next().is_none() {
             return;
         }
-        let old = before.policy.iter().flat_map(|p| p.expectations()).zip(&before.counts);
-        let old: Vec<_> = old.collect();
+        let old: Vec<_> = before.own().collect();
         let counts = policy.expectations().map(|new| {
-            let same = old.iter().find(|(old, _)| old.is_same(&new));
-            same.map_or_else(|| Arc::new(Count::new(now)), |(_, count)| Arc::clone(count))
+            let same = || old.iter().find(|(old, _)| old.is_same(&new));
+            let count = || same().map_or_else(|| Arc::new(Count::new(now)), |(_, c)| Arc::clone(c));
+            new.is_of(own).then(count)
         });
-        let counts: Vec<_> = counts.collect();
+        let mut counts: Vec<_> = counts.collect();
+        if counts.iter().all(Option::is_none) {
+            counts.clear();
+        }
         let policy = (!counts.is_empty()).then(|| Arc::clone(policy));
         self.0.store(Arc::new(Book { policy, counts }));
     }
@@ -81,8 +94,7 @@ impl Expectations {
     /// A call has come, and was answered well.
     pub(crate) fn came(&self, access: &Access<'_>) {
         let book = self.0.load();
-        let Some(policy) = &book.policy else { return };
-        for (expected, count) in policy.expectations().zip(&book.counts) {
+        for (expected, count) in book.own() {
             if expected.counts(access) {
                 count.seen.fetch_add(1, Relaxed);
             }
@@ -92,9 +104,7 @@ impl Expectations {
     /// Ends the periods that are over by `now`; those in which too few calls came.
     pub(crate) fn absent(&self, now: Timestamp) -> Vec<Absence> {
         let book = self.0.load();
-        let Some(policy) = &book.policy else { return Vec::new() };
-        let all = policy.expectations().zip(&book.counts);
-        let absent = all.filter_map(|(expected, count)| {
+        let absent = book.own().filter_map(|(expected, count)| {
             let (at_least, within) = (expected.at_least(), expected.within());
             let seen = count.end(within, now)?;
             (seen < at_least).then(|| {
@@ -108,16 +118,14 @@ impl Expectations {
     /// In the order of the policy.
     pub(crate) fn status(&self) -> Vec<ExpectationStatus> {
         let book = self.0.load();
-        let Some(policy) = &book.policy else { return Vec::new() };
-        let status =
-            policy.expectations().zip(&book.counts).map(|(expected, count)| ExpectationStatus {
-                name: expected.name().to_owned(),
-                at_least: expected.at_least(),
-                within: expected.within(),
-                seen: count.seen.load(Relaxed),
-                since: *count.began(),
-                absences: count.absences.load(Relaxed),
-            });
+        let status = book.own().map(|(expected, count)| ExpectationStatus {
+            name: expected.name().to_owned(),
+            at_least: expected.at_least(),
+            within: expected.within(),
+            seen: count.seen.load(Relaxed),
+            since: *count.began(),
+            absences: count.absences.load(Relaxed),
+        });
         status.collect()
     }
 }

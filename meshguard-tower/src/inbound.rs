@@ -34,6 +34,9 @@ pub use exchange::Delivery;
 pub(crate) use exchange::Exchange;
 pub use future::InboundFuture;
 pub(crate) use hook::RequestHook;
+pub(crate) use refuse::DECISION;
+#[cfg(test)]
+pub(crate) use refuse::grpc_code;
 pub(crate) use scratch::with_scratch;
 pub(crate) use strip::{strip, strip_answer};
 

@@ -43,7 +43,7 @@ pub use handle::Ledger;
 pub use meshguard_core::ledger::{
     Action, Audited as Verified, Change, Checkpoint, CheckpointError, Decision, Effect, End, Entry,
     EntryBuf, EntryError, EntryErrorKind, Exchange, Fault, FaultKind, Gap, GapCause, Incident,
-    Operator, Place, PolicyChange, Received, Sent, Stamp, Start, Stop, VerifierKey,
+    Operator, Place, PolicyChange, Received, Sent, Stamp, Start, Stop, Unconfirmed, VerifierKey,
 };
 pub use open::OpenReport;
 pub use options::LedgerOptions;

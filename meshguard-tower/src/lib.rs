@@ -45,6 +45,8 @@ mod timeout;
 pub mod tls;
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod rig;
 
 pub use auth::{Tokens, TokensError};
@@ -56,12 +58,14 @@ pub use expect::ExpectationStatus;
 pub use inbound::{Delivery, Inbound, InboundFuture, InboundLayer, RequestBody, ResponseBody};
 pub use mesh::{
     BuildError, EdgeStatus, Listener, MESSAGE_LIMIT, Mesh, MeshBuilder, PolicyStatus, RELOAD_EVERY,
-    ReloadError,
+    ReloadError, SHUTDOWN_TIME, Shutdown,
 };
 pub use meshguard_core as core;
 pub use meshguard_core::baseline::EdgeKey;
 pub use meshguard_core::control::{Cadence, Incident, IncidentId};
-pub use meshguard_core::delivery::{Accepted, Counts, Failure, Outcome, RecordErrorKind, Unknown};
+pub use meshguard_core::delivery::{
+    Accepted, Answers, Counts, Exceeded, Failure, Outcome, RecordErrorKind, Unknown,
+};
 pub use meshguard_core::{Access, Evidence, Peer, Policy, PolicyError, Reason, SpiffeId};
 pub use pool::ConnectError;
 pub use session::{SessionError, SessionRefusal};

@@ -6,18 +6,19 @@ mod follow;
 mod operate;
 mod pins;
 mod reload;
+mod shutdown;
 mod tokens;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use meshguard_core::control::Event;
 use meshguard_core::delivery::{
-    Accepted, Counts, Finding as SessionFinding, MAX_KNOWN, ReceiptStatus, Sid,
+    Accepted, Answers, Counts, Finding as SessionFinding, Forgeries, MAX_KNOWN, ReceiptStatus, Sid,
 };
 use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -26,8 +27,11 @@ use tower_layer::Layer as _;
 
 pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
 pub use operate::EdgeStatus;
+#[cfg(test)]
+pub(crate) use pins::MAX_PINS;
 pub(crate) use pins::Pins;
 pub use reload::{PolicyStatus, ReloadError};
+pub use shutdown::{SHUTDOWN_TIME, Shutdown};
 
 use crate::auth::Verifier;
 use crate::channel::{Channel, ChannelError, Registry};
@@ -96,11 +100,14 @@ pub(crate) struct Shared {
     quotas: Quotas,
     shadows: Shadows,
     pub(crate) expectations: Expectations,
+    forgeries: Mutex<Forgeries>,
     pins: Pins,
     held: Arc<AtomicUsize>,
     pub(crate) channels: Registry,
     files: reload::Files,
     watching: Mutex<Vec<tokio::task::AbortHandle>>,
+    /// Whether the ledger has its last word.
+    stopped: AtomicBool,
 }
 
 impl Mesh {
@@ -217,6 +224,13 @@ impl Mesh {
         self.0.sessions.len()
     }
 
+    /// How many requests this service answered *renew*: they came in sessions that were not live
+    /// here. Each is logged with its reason (target `meshguard::session`).
+    #[must_use]
+    pub fn renewals_asked(&self) -> u64 {
+        self.0.sessions.renewals()
+    }
+
     /// How many sessions this service sends on.
     #[must_use]
     pub fn sessions_out(&self) -> usize {
@@ -226,7 +240,13 @@ impl Mesh {
     /// How many answers of this service their callers have confirmed.
     #[must_use]
     pub fn answers_confirmed(&self) -> u64 {
-        self.0.sessions.sums().confirmed
+        self.answers().confirmed
+    }
+
+    /// What became of this service's answers: confirmed, or why not.
+    #[must_use]
+    pub fn answers(&self) -> Answers {
+        self.0.sessions.sums().answers
     }
 
     /// How many proven exchanges this service has accepted, and how many are dealt with.
@@ -329,6 +349,11 @@ impl Mesh {
     /// Tells of all that a session's receiver has noticed.
     pub(crate) fn notice(&self, session: &ServerSession, edge: Edge<'_>) {
         while let Some(finding) = { session.receiver().poll_finding() } {
+            if let SessionFinding::Unconfirmed { first, last } = finding {
+                session.path().unconfirmed(last - first + 1);
+                session.left_unconfirmed(first, last);
+                continue; // nobody's fault
+            }
             let missing = match finding {
                 SessionFinding::Divergence { first, last } => last - first + 1,
                 SessionFinding::ReceiptOverdue { .. } => 1,
@@ -341,6 +366,7 @@ impl Mesh {
             session.path().receipts_missing(missing);
             let name = match finding {
                 SessionFinding::Divergence { .. } => "divergence",
+                SessionFinding::VoidSeen { .. } => "void-seen",
                 SessionFinding::ReceiptOverdue { .. } => "receipt-overdue",
                 _ => "answer-not-received",
             };
@@ -355,6 +381,13 @@ impl fmt::Debug for Mesh {
             .field("id", &self.0.id.as_str())
             .field("policy_version", &self.policy().version())
             .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// In whose sessions something was that no honest peer could have sent.
+    pub(crate) fn forgeries(&self) -> MutexGuard<'_, Forgeries> {
+        self.forgeries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

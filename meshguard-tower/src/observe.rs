@@ -8,6 +8,10 @@ mod histogram;
 mod tally;
 
 pub(crate) use edges::{Edges, source};
+#[cfg(test)]
+pub(crate) use edges::{MAX_EDGES, MAX_INSTANCES};
+#[cfg(test)]
+pub(crate) use tally::MAX_PEERS;
 pub(crate) use tally::{Measured, Tally};
 
 use http::HeaderMap;

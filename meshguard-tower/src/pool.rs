@@ -3,6 +3,8 @@
 //! Every connection has proved [`Target::expect`] before it carries a byte of a request. A request
 //! that provably was not sent is sent once more over a fresh connection, or handed back.
 
+mod ask;
+mod binding;
 mod checkout;
 mod connect;
 mod error;
@@ -23,12 +25,16 @@ use meshguard_core::{Peer, SpiffeId};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::head::check_request;
-use crate::tls::{Alpn, TlsContext};
+use crate::tls::{Alpn, HandshakeErrorKind, TlsContext};
 use checkout::State;
 use connect::Dialer;
 
+pub(crate) use ask::{Asked, read};
+pub(crate) use binding::Binding;
 pub use error::ConnectError;
 pub(crate) use error::SendError;
+#[cfg(test)]
+pub(crate) use limits::MAX_HEAD;
 pub(crate) use limits::PoolLimits;
 pub(crate) use reply::Reply;
 
@@ -73,14 +79,20 @@ pub(crate) struct Inner<B> {
 }
 
 /// A connection with the right to send one request.
-enum Lease<B> {
+pub(crate) enum Lease<B> {
     H1(h1::Conn<B>),
     H2(h2::Handle<B>),
 }
 
 /// How one attempt failed.
-enum Failed<B> {
+pub(crate) enum Failed<B> {
+    /// Not a byte was sent.
     Unsent(Box<Request<B>>, hyper::Error),
+    /// The far end has refused this side, and seen nothing of the request.
+    Refused(HandshakeErrorKind),
+    /// The far end says that it has not acted on the request.
+    Unprocessed(hyper::Error),
+    /// The callee may have seen the request.
     Lost(hyper::Error),
 }
 
@@ -103,44 +115,127 @@ where
     /// Dropping the future gives the request up: over HTTP/2 its stream is reset, over HTTP/1.1 its
     /// connection is closed.
     pub(crate) async fn send(&self, request: Request<B>) -> Result<Response<Reply>, SendError<B>> {
+        match self.checkout(false).await {
+            Ok(lease) => self.send_first(lease, request).await,
+            Err(error) => Err(not_sent(error, request)),
+        }
+    }
+
+    /// As [`send`](Self::send), over this connection first.
+    pub(crate) async fn send_first(
+        &self,
+        lease: Lease<B>,
+        request: Request<B>,
+    ) -> Result<Response<Reply>, SendError<B>> {
         let original = head::Original::of(&request);
-        let (mut request, mut again) = (request, false);
+        let (mut lease, mut request, mut again) = (lease, request, false);
         loop {
-            let lease = match self.checkout(again).await {
-                Ok(lease) => lease,
-                Err(error) => return Err(not_sent(error, original.restore(request))),
-            };
             match self.send_over(lease, request).await {
                 Ok(response) => return Ok(response),
                 Err(Failed::Lost(error)) => return Err(SendError::Lost { error }),
+                Err(Failed::Refused(kind)) => return Err(SendError::Refused { kind }),
+                Err(Failed::Unprocessed(error)) => return Err(SendError::Unprocessed { error }),
                 Err(Failed::Unsent(unsent, error)) if again => {
                     let error = ConnectError::Http(Arc::new(error));
                     return Err(not_sent(error, original.restore(*unsent)));
                 }
                 Err(Failed::Unsent(unsent, _)) => {
                     (request, again) = (original.restore(*unsent), true);
+                    lease = match self.checkout(true).await {
+                        Ok(lease) => lease,
+                        Err(error) => return Err(not_sent(error, request)),
+                    };
                 }
             }
         }
     }
 
-    async fn send_over(
+    /// A connection to send one request over; a new one, where `fresh` and HTTP/1.1.
+    pub(crate) async fn lease(&self, fresh: bool) -> Result<Lease<B>, ConnectError> {
+        self.checkout(fresh).await
+    }
+
+    /// As [`lease`](Self::lease): one over which this session was proven, else, where `apart`, a
+    /// new one that nobody shares.
+    pub(crate) async fn lease_for(
+        &self,
+        session: u64,
+        apart: bool,
+    ) -> Result<Lease<B>, ConnectError> {
+        match self.bound_to(session).await {
+            Some(lease) => Ok(lease),
+            None if apart => self.apart().await,
+            None => self.checkout(false).await,
+        }
+    }
+
+    /// Keeps a connection that was not used after all.
+    pub(crate) fn give_back(&self, lease: Lease<B>) {
+        if let Lease::H1(conn) = lease {
+            self.0.park(conn);
+        }
+    }
+
+    /// Sends `request` over this connection, and waits for the head of its response.
+    pub(crate) async fn send_over(
+        &self,
+        lease: Lease<B>,
+        request: Request<B>,
+    ) -> Result<Response<Reply>, Failed<B>> {
+        self.send_from(lease, request, h1::Home::Pool(Arc::downgrade(&self.0))).await
+    }
+
+    /// Closes the connections that carry nothing now; the others close with what they carry.
+    /// Waits until all have said goodbye.
+    pub(crate) async fn close(&self) {
+        let idle = self.0.state().empty();
+        drop(idle); // without the lock
+        self.0.dialer.deserted().await;
+    }
+
+    async fn send_from(
         &self,
         lease: Lease<B>,
         mut request: Request<B>,
+        home: h1::Home<B>,
     ) -> Result<Response<Reply>, Failed<B>> {
         let target = &self.0.dialer.target;
-        match lease {
+        let binding = Arc::clone(lease.binding());
+        let sent = match lease {
             Lease::H1(conn) => {
                 head::for_h1(&mut request, target);
                 check_request(&request);
-                conn.send(request, Arc::downgrade(&self.0)).await
+                conn.send(request, home).await
             }
             Lease::H2(handle) => {
                 head::for_h2(&mut request, target);
                 check_request(&request);
                 handle.send(request).await
             }
+        };
+        sent.map_err(|failed| {
+            if binding.is_refused_in_silence() {
+                self.0.dialer.forget_tickets();
+            }
+            binding.refusal().map_or(failed, Failed::Refused)
+        })
+    }
+}
+
+impl<B> Lease<B> {
+    /// The same connection once more, where it can be shared.
+    pub(crate) fn share(&self) -> Option<Self> {
+        match self {
+            Self::H1(_) => None,
+            Self::H2(handle) => Some(Self::H2(handle.clone())),
+        }
+    }
+
+    /// What is known of the connection.
+    pub(crate) fn binding(&self) -> &Arc<Binding> {
+        match self {
+            Self::H1(conn) => &conn.proof.binding,
+            Self::H2(handle) => &handle.proof.binding,
         }
     }
 }
@@ -150,6 +245,8 @@ impl<B> Failed<B> {
     fn map<C>(self, body: impl FnOnce(B) -> C) -> Failed<C> {
         match self {
             Self::Unsent(request, error) => Failed::Unsent(Box::new(request.map(body)), error),
+            Self::Refused(kind) => Failed::Refused(kind),
+            Self::Unprocessed(error) => Failed::Unprocessed(error),
             Self::Lost(error) => Failed::Lost(error),
         }
     }
@@ -159,8 +256,22 @@ impl<B> From<TrySendError<Request<B>>> for Failed<B> {
     fn from(mut error: TrySendError<Request<B>>) -> Self {
         match error.take_message() {
             Some(request) => Self::Unsent(Box::new(request), error.into_error()),
-            None => Self::Lost(error.into_error()),
+            None => Self::of(error.into_error()),
         }
+    }
+}
+
+impl<B> Failed<B> {
+    /// A stream that the far end had not processed when it said goodbye (RFC 9113, sections 6.8
+    /// and 8.7), or nobody knows.
+    fn of(error: hyper::Error) -> Self {
+        let h2 = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<::h2::Error>());
+        let unprocessed = h2.is_some_and(|h2| {
+            let leaving = h2.is_go_away() && h2.reason() == Some(::h2::Reason::NO_ERROR);
+            let refused = h2.is_reset() && h2.reason() == Some(::h2::Reason::REFUSED_STREAM);
+            h2.is_remote() && (leaving || refused)
+        });
+        if unprocessed { Self::Unprocessed(error) } else { Self::Lost(error) }
     }
 }
 

@@ -4,12 +4,16 @@
 //! nothing is resumed, so every session's certificates are verified now.
 
 mod client;
+mod ended;
 mod error;
 mod handshake;
 mod server;
 mod store;
 
+#[cfg(test)]
+pub(crate) use client::MARGIN;
 pub(crate) use client::{ClientSession, Opening};
+pub(crate) use ended::NotLive;
 pub use error::{SessionError, SessionRefusal};
 pub(crate) use server::ServerSession;
 pub(crate) use store::{Sessions, Step};

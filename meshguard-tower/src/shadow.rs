@@ -11,7 +11,7 @@ use meshguard_core::policy::{Effect, Shadow};
 use meshguard_core::{Access, Policy, Timestamp};
 
 /// A rule is told of no more often than this, however often it would have changed something.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// What a shadow rule came to so far: from [`Mesh::shadow`](crate::Mesh::shadow).
 #[derive(Clone, Debug, PartialEq, Eq)]

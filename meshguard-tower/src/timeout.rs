@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 /// The call's timeout; `None` where there is none or it is malformed.
 pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
@@ -23,10 +23,16 @@ pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// What ends a call at its deadline: the status DEADLINE_EXCEEDED, in trailers or in a head.
+pub(crate) fn exceeded() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert("grpc-status", HeaderValue::from_static("4"));
+    headers.insert("grpc-message", HeaderValue::from_static("deadline exceeded"));
+    headers
+}
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -3,14 +3,14 @@
 
 use std::io::Write as _;
 
-use meshguard_benches::{Error, Rig};
+use meshguard_benches::{Error, LOADS, Rig};
 
 /// Rounds without an argument: about a minute.
 const ROUNDS: usize = 25;
 
 fn main() -> Result<(), Error> {
     let rounds = std::env::args().nth(1).map_or(Ok(ROUNDS), |n| n.parse())?;
-    let table = Rig::start()?.table(rounds)?;
+    let table = Rig::start()?.table(rounds, &LOADS)?;
     writeln!(std::io::stdout(), "{table}")?;
     Ok(())
 }

@@ -23,6 +23,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Nobody serves gRPC here, and the callee says so, with proof: no answer can be made up.
     let status = GreeterClient::new(channel).greet(GreetRequest::default()).await.err();
     println!("{:?}", status.map(|status| status.code()));
-    println!("{:?}", mesh.counts()); // how every exchange ended
+    println!("{:?}: {:?}", mesh.shutdown().await, mesh.counts()); // how every exchange ended
     Ok(())
 }

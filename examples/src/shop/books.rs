@@ -20,6 +20,8 @@ pub struct Books {
     pub begun: u64,
     /// All of the request was confirmed.
     pub delivered: u64,
+    /// The callee answered before all of the request had come.
+    pub answered_early: u64,
     /// The callee stopped early and said so.
     pub rejected: u64,
     /// The callee proved that it got something else.
@@ -70,6 +72,7 @@ pub(super) fn of_callers(callers: &Callers, truth: &Truth) -> Books {
         made,
         begun: sum.begun,
         delivered: sum.delivered,
+        answered_early: sum.answered_early,
         rejected: sum.rejected,
         failed: sum.failed,
         not_delivered: sum.not_delivered,

@@ -13,11 +13,8 @@ pub(crate) struct Convert {
     /// The policy document, in TOML or YAML; `-` reads TOML from the standard input
     policy: PathBuf,
     /// Where it is written, instead of the standard output
-    #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write nothing: only say whether the document is in its canonical form
-    #[arg(long)]
-    check: bool,
 }
 
 impl Convert {
@@ -25,10 +22,7 @@ impl Convert {
         let text = document::text(&self.policy)?;
         let canonical = document::read(&self.policy, &text)?.to_toml();
         match &self.output {
-            _ if self.check => return Ok(Verdict::fine_if(text == canonical)),
-            Some(path) => {
-                std::fs::write(path, canonical).map_err(|error| Failure::file(path, &error))?;
-            }
+            Some(path) => document::write(path, &canonical)?,
             None => print(&canonical)?,
         }
         Ok(Verdict::Fine)

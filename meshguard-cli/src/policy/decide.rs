@@ -9,7 +9,7 @@ use meshguard_core::policy::Effect;
 use meshguard_core::policy::istio::{self, Case, Request, Workload};
 use serde_json::{Value, json};
 
-use super::import::documents;
+use super::import;
 use crate::document;
 use crate::failure::Failure;
 use crate::output::{Format, Verdict};
@@ -41,6 +41,9 @@ pub(crate) struct Decide {
     /// only for those that say so
     #[arg(long)]
     hardened: bool,
+    /// Decide also where no policy is for the workload: upstream then allows all
+    #[arg(long, conflicts_with = "batch")]
+    allow_none: bool,
     /// Decide as upstream does, also where a case of a batch asks for the hardened decision
     #[arg(long, conflicts_with = "hardened")]
     no_hardened: bool,
@@ -78,10 +81,10 @@ impl Decide {
         let context = self.context.as_deref().map_or(Ok(Value::Null), read_json)?;
         let request = self.access.as_deref().map_or(Ok(Value::Null), read_json)?;
         let unreadable = |error: istio::CaseError| Failure::new("case", error.to_string());
-        let workload = Workload::from_context(&context).map_err(unreadable)?;
+        let mut workload = Workload::from_context(&context).map_err(unreadable)?;
+        workload.allow_none = self.allow_none;
         let request = Request::read(&request, &context).map_err(unreadable)?;
-        let imported = istio::import_documents(&documents(&self.policies)?, &workload)
-            .map_err(|error| Failure::import(&error))?;
+        let imported = import::Documents::read(&self.policies)?.import(&workload)?;
         let effect = request.decide(&imported.policy, self.hardened);
         self.print(&mut io::stdout().lock(), None, Ok(effect))?;
         Ok(Verdict::fine_if(effect == Effect::Allow))

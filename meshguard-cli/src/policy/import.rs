@@ -1,11 +1,11 @@
 //! `meshguard policy import`.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use meshguard_core::policy::istio::{self, Protocol, Workload};
+use meshguard_core::policy::istio::{self, ImportErrorKind, Imported, Protocol, Workload};
 use meshguard_core::policy::{Effect, Normalization};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +13,9 @@ use serde_json::Value;
 use crate::document;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Verdict, print};
+
+/// Of each kind that is passed over, so many are named.
+const NAMED: usize = 3;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Import {
@@ -35,10 +38,11 @@ impl Import {
 }
 
 /// The document goes to the standard output or to a file; what to know about it, to the
-/// standard error. What cannot be kept is refused.
+/// standard error. What cannot be kept is refused. Resources of other kinds are passed over.
 #[derive(Debug, Args)]
 pub(crate) struct Istio {
-    /// Documents in YAML or JSON; `-` reads the standard input
+    /// Documents in YAML or JSON, and whatever else is in the same files; `-` reads the standard
+    /// input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The workload's namespace, and that of documents which name none
@@ -68,6 +72,9 @@ pub(crate) struct Istio {
     /// The version of the document
     #[arg(long, default_value_t = 1)]
     policy_version: u64,
+    /// Write a document that allows all, as upstream does, where no policy is for the workload
+    #[arg(long)]
+    allow_none: bool,
     /// Where the document is written
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -85,16 +92,16 @@ enum Speaks {
 
 impl Istio {
     fn run(&self) -> Result<Verdict, Failure> {
-        let documents = documents(&self.files)?;
-        let imported = istio::import_documents(&documents, &self.workload())
-            .map_err(|error| Failure::import(&error))?;
+        let imported = Documents::read(&self.files)?.import(&self.workload())?;
         if let Some(path) = &self.out {
-            fs::write(path, &imported.text).map_err(|error| Failure::file(path, &error))?;
+            document::write(path, &imported.text)?;
         }
         let report = Report {
             rules: imported.policy.rules().count(),
             warnings: imported.warnings.iter().map(ToString::to_string).collect(),
+            has_allow_policy: imported.has_allow_policy,
             out_of_scope: imported.out_of_scope,
+            skipped: skipped(&imported.skipped),
             document: self.out.is_none().then_some(imported.text),
         };
         self.show(&report)?;
@@ -131,28 +138,76 @@ impl Istio {
         workload.normalization = self.normalization;
         workload.providers = self.providers.iter().cloned().collect();
         workload.version = self.policy_version;
+        workload.allow_none = self.allow_none;
         workload
     }
 }
 
 /// The documents of all files, in their order.
-pub(super) fn documents(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
-    let mut all = Vec::new();
-    for path in files {
-        let read = istio::read(&document::text(path)?);
-        all.extend(read.map_err(|error| {
-            let message = format!("{}: {}", path.display(), error.place_and_message());
-            Failure::new("import", message)
-        })?);
+pub(super) struct Documents {
+    all: Vec<Value>,
+    /// Each file, and where its documents end.
+    files: Vec<(PathBuf, usize)>,
+}
+
+impl Documents {
+    pub(super) fn read(files: &[PathBuf]) -> Result<Self, Failure> {
+        let mut documents = Self { all: Vec::new(), files: Vec::new() };
+        for path in files {
+            let text = document::text(path)?;
+            let read = istio::read(&text).map_err(|error| {
+                let message = format!("{}: {}", path.display(), error.place_and_message());
+                let failure = Failure::new("import", message);
+                match text.contains("{{") {
+                    true => failure.hint(
+                        "it may be the template of a chart: give what `helm template` writes",
+                    ),
+                    false => failure,
+                }
+            });
+            documents.all.extend(read?);
+            documents.files.push((path.clone(), documents.all.len()));
+        }
+        Ok(documents)
     }
-    Ok(all)
+
+    /// Imports them. A failure names the file that it is of.
+    pub(super) fn import(&self, workload: &Workload) -> Result<Imported, Failure> {
+        istio::import_documents(&self.all, workload).map_err(|error| {
+            let file = error.index().and_then(|at| self.files.iter().find(|(_, end)| at < *end));
+            let file = file.filter(|_| self.files.len() > 1).map(|(path, _)| path.as_path());
+            let failure = Failure::import(file, &error);
+            match error.kind() {
+                ImportErrorKind::NothingInScope => failure.hint(
+                    "say the workload's namespace and labels with `--namespace` and `--label`; \
+                     upstream would allow all, which `--allow-none` imports",
+                ),
+                _ => failure,
+            }
+        })
+    }
+}
+
+/// What was passed over, by its kind.
+fn skipped(all: &[istio::Skipped]) -> BTreeMap<String, Vec<String>> {
+    let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in all {
+        let kind = if one.kind.is_empty() { "no resource" } else { &one.kind };
+        let kind = kind.escape_debug().to_string();
+        kinds.entry(kind).or_default().push(one.document.clone());
+    }
+    kinds
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
     rules: usize,
     warnings: Vec<String>,
+    /// Without an ALLOW policy, what is not denied is allowed.
+    has_allow_policy: bool,
     out_of_scope: Vec<String>,
+    /// By kind.
+    skipped: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<String>,
 }
@@ -161,8 +216,20 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} rules", self.rules)?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))?;
-        let skipped = self.out_of_scope.iter();
-        skipped.into_iter().try_for_each(|name| writeln!(f, "not for this workload: {name}"))
+        if !self.has_allow_policy {
+            writeln!(
+                f,
+                "warning: no ALLOW policy is for this workload: what is not denied is allowed"
+            )?;
+        }
+        self.out_of_scope
+            .iter()
+            .try_for_each(|name| writeln!(f, "not for this workload: {name}"))?;
+        self.skipped.iter().try_for_each(|(kind, names)| {
+            let more = if names.len() > NAMED { ", …" } else { "" };
+            let named = names[..names.len().min(NAMED)].join(", ");
+            writeln!(f, "skipped: {} {kind}: {named}{more}", names.len())
+        })
     }
 }
 

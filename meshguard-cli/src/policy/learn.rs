@@ -36,7 +36,7 @@ impl Learn {
         let draft = learn::draft(&flows, recorded.as_ref(), self.version)
             .map_err(|error| Failure::new("learn", error.to_string()))?;
         if let Some(path) = &self.output {
-            std::fs::write(path, &draft.text).map_err(|error| Failure::file(path, &error))?;
+            document::write(path, &draft.text)?;
         }
         let rules = draft.policy.rules().count();
         let (calls, left_out) = (draft.calls, draft.left_out);

@@ -26,7 +26,10 @@ impl Test {
     pub(crate) fn run(&self) -> Result<Verdict, Failure> {
         let policy = document::policy(&self.policy)?;
         let path = self.tests.clone().unwrap_or_else(|| beside(&self.policy));
-        let text = document::text(&path)?;
+        let text = document::text(&path).map_err(|failure| match self.tests {
+            Some(_) => failure,
+            None => failure.hint("the tests of `policy.toml` are in `policy.test.toml` beside it, or in the file that is named after it"),
+        })?;
         let table =
             Table::read(&text, &policy).map_err(|error| Failure::table(&path, &text, &error))?;
         if table.cases().is_empty() {

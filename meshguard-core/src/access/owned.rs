@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::{Access, Evidence, Operation, Proofs};
 use crate::identity::SpiffeId;
 
+/// How the `content-type` of gRPC begins.
+const GRPC: &str = "application/grpc";
+
 /// An [`Access`] that owns what it names: as tests, witnesses and commands have it.
 ///
 /// It is shown as the arguments of `meshguard policy explain`, ready for a shell.
@@ -99,9 +102,11 @@ impl fmt::Display for OwnedOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http { method, path } => write!(f, "{} {}", Word(method), Word(path)),
-            Self::Grpc { path } => {
-                write!(f, "grpc {}", Word(path.strip_prefix('/').unwrap_or(path)))
-            }
+            Self::Grpc { path } => match path.strip_prefix('/').filter(|name| is_method(name)) {
+                Some(name) => write!(f, "grpc {}", Word(name)),
+                // A caller can say of any path that it is a gRPC call.
+                None => write!(f, "POST {} --header content-type={GRPC}", Word(path)),
+            },
             Self::Tcp => f.write_str("tcp"),
         }
     }
@@ -112,6 +117,41 @@ impl OwnedAccess {
     #[must_use]
     pub fn http(method: impl Into<String>, path: impl Into<String>) -> Self {
         Self::new(OwnedOperation::Http { method: method.into(), path: path.into() })
+    }
+
+    /// An HTTP request for a target as clients write it. Its query is cut off, as servers do
+    /// before they ask policy: it is no part of what rules look at.
+    #[must_use]
+    pub fn request(method: impl Into<String>, target: &str) -> Self {
+        Self::http(method, target.split_once('?').map_or(target, |(path, _)| path))
+    }
+
+    /// A gRPC call of a method, `package.Service/Method`, with or without a `/` before it.
+    ///
+    /// # Errors
+    /// What is not the name of one method.
+    pub fn call(method: &str) -> Result<Self, NotAMethod> {
+        let name = method.strip_prefix('/').unwrap_or(method);
+        if is_method(name) {
+            Ok(Self::grpc(format!("/{name}")))
+        } else {
+            Err(NotAMethod(method.to_owned()))
+        }
+    }
+
+    /// Reads a `POST` whose `content-type` says so as the gRPC call that it is.
+    #[must_use]
+    pub fn read_as_sent(mut self) -> Self {
+        let says_grpc = |(name, value): &(String, String)| {
+            name.eq_ignore_ascii_case("content-type") && value.starts_with(GRPC)
+        };
+        if let OwnedOperation::Http { method, path } = &self.operation
+            && method == "POST"
+            && self.headers.iter().any(says_grpc)
+        {
+            self.operation = OwnedOperation::Grpc { path: path.clone() };
+        }
+        self
     }
 
     /// A gRPC call of the raw `path`, as `/shop.v1.Orders/Get`.
@@ -234,6 +274,30 @@ impl OwnedAccess {
     }
 }
 
+/// What is not the name of a gRPC method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAMethod(String);
+
+impl fmt::Display for NotAMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.escape_debug();
+        write!(f, "`{name}` is not the name of a gRPC method: write `package.Service/Method`")
+    }
+}
+
+impl std::error::Error for NotAMethod {}
+
+/// Whether it is `package.Service/Method`, by the grammar of names in `.proto` files.
+fn is_method(name: &str) -> bool {
+    let identifier = |part: &str| {
+        let all = part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        all && part.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+    };
+    let named =
+        |(service, method): (&str, &str)| service.split('.').all(identifier) && identifier(method);
+    name.split_once('/').is_some_and(named)
+}
+
 /// One word of a shell's command line (POSIX.1-2024, 2.2.2 and 2.2.4). What could disturb a
 /// terminal is escaped.
 struct Word<'a>(&'a str);
@@ -305,5 +369,58 @@ mod tests {
             owned.to_string(),
             r#"GET '/a b/$(x)' --header 'x-a=it'\''s' --claim 'scope=["a","b"]' --claim 'sub="me"' --proof dpop"#,
         );
+    }
+}
+
+#[cfg(test)]
+mod operations {
+    use super::*;
+
+    #[test]
+    fn the_query_of_a_target_is_no_part_of_its_path() {
+        for (target, path) in [("/a?x=1", "/a"), ("/a?", "/a"), ("/?a?b", "/"), ("/a", "/a")] {
+            assert_eq!(OwnedAccess::request("GET", target), OwnedAccess::http("GET", path));
+        }
+    }
+
+    #[test]
+    fn a_call_is_of_one_method_of_one_service() {
+        for name in ["shop.v1.Orders/Get", "/shop.v1.Orders/Get", "Orders/Get", "_a.B1/_c"] {
+            let call = OwnedAccess::call(name).unwrap();
+            assert_eq!(call, OwnedAccess::grpc(format!("/{}", name.trim_start_matches('/'))));
+            assert_eq!(call.to_string(), format!("grpc {}", name.trim_start_matches('/')));
+        }
+        for name in [
+            "",
+            "/",
+            "Get",
+            "shop.v1.Orders",
+            "shop.v1.Orders.Get",
+            "shop.v1.Orders/",
+            "/Get",
+            "shop.v1.Orders/*",
+            "shop.v1.Orders/Get?x=1",
+            "shop.v1.Orders/Get/x",
+            "a/b/c",
+            "//shop.v1.Orders/Get",
+            "shop..Orders/Get",
+            "shop.1.Orders/Get",
+            "a b/c",
+            "é.A/B",
+        ] {
+            let refused = OwnedAccess::call(name).unwrap_err().to_string();
+            assert!(refused.ends_with("write `package.Service/Method`"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_any_other_path_is_shown_as_what_is_sent_and_read_again() {
+        let call = OwnedAccess::grpc("/a/b/c");
+        assert_eq!(call.to_string(), "POST /a/b/c --header content-type=application/grpc");
+        let mut sent = OwnedAccess::http("POST", "/a/b/c");
+        sent.headers.push(("Content-Type".into(), "application/grpc+proto".into()));
+        assert_eq!(sent.read_as_sent().operation, call.operation);
+        let plain = OwnedAccess::http("POST", "/a/b/c");
+        assert_eq!(plain.clone().read_as_sent(), plain);
     }
 }

@@ -34,6 +34,9 @@ pub struct Window {
     pub receipts: u64,
     /// Of them, those that never came, or came short or late.
     pub missing_receipts: u64,
+    /// Answers that nobody will confirm, because their caller has left. Not compared with what
+    /// is normal: nobody is at fault.
+    pub unconfirmed: u64,
     /// The longest time without a call that ended in it, at the resolution of the clock that
     /// closes windows; it may have begun before the window.
     pub longest_gap: Duration,

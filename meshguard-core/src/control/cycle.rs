@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::{Control, Event, Incident, IncidentId};
+use super::{Control, Event, Incident, IncidentId, Unconfirmed};
 use crate::baseline::{Baselines, EdgeKey, Score, Settings, Window};
 use crate::reflex::{Plan, Signal};
 use crate::time::Timestamp;
@@ -44,6 +44,8 @@ pub struct Reading {
     pub window: Window,
     /// What that came to.
     pub score: Score,
+    /// Of its answers, the share that nobody confirmed.
+    pub unconfirmed: Unconfirmed,
 }
 
 /// Baselines and control together: what a service runs, and what a simulation runs.
@@ -80,7 +82,8 @@ impl Loop {
         let open = self.control.is_open(edge);
         let score = self.baselines.handle_window(edge, window, !open);
         self.control.handle_score(edge, &score, now);
-        let verified = window.receipts.saturating_sub(window.missing_receipts);
+        let unproved = window.missing_receipts.saturating_add(window.unconfirmed);
+        let verified = window.receipts.saturating_sub(unproved);
         if verified > 0 {
             self.control.handle_deliveries(edge, verified, now);
         }
@@ -88,7 +91,9 @@ impl Loop {
         if self.readings.len() >= self.most && !self.readings.contains_key(edge) {
             self.evict();
         }
-        let reading = Reading { window: *window, score };
+        let before = self.readings.get(edge).map(|reading| reading.unconfirmed);
+        let unconfirmed = before.unwrap_or_default().after(window);
+        let reading = Reading { window: *window, score, unconfirmed };
         self.readings.entry(edge.clone()).insert_entry(reading).into_mut()
     }
 

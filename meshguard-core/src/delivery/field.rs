@@ -21,12 +21,15 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-pub use ranges::{Ranges, write_ranges};
+pub use ranges::{Range, Ranges, write_pairs, write_ranges};
 pub use request::{Acks, RequestField};
 pub use response::{Rcpt, ResponseField};
 
 /// The header field's name.
 pub const NAME: &str = "meshguard";
+
+/// Bytes that the field may have: `void` and `acks` at their longest, and all the rest.
+pub const MAX_FIELD: usize = 16 * 1024;
 
 /// What a head says of the body behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,9 @@ pub enum FieldError {
     Member(&'static str),
     /// There is something behind the proof, or an unknown or repeated member before it.
     Unknown,
-    /// `acks` or `void` is not ascending and disjoint, or names more than the limit.
+    /// It has more than [`MAX_FIELD`] bytes.
+    TooLong,
+    /// `acks` or `void` is not ascending and disjoint, or has more ranges or numbers than it may.
     Ranges(&'static str),
     /// `low` is above `seq`.
     LowAboveSeq,
@@ -61,6 +66,7 @@ impl fmt::Display for FieldError {
         match self {
             Self::Member(m) => write!(f, "member `{m}` is absent, misplaced or malformed"),
             Self::Unknown => f.write_str("an unknown or repeated member, or one behind the proof"),
+            Self::TooLong => write!(f, "the field has more than {MAX_FIELD} bytes"),
             Self::Ranges(m) => write!(f, "`{m}` must be ascending, disjoint and within its limit"),
             Self::LowAboveSeq => f.write_str("`low` is above `seq`"),
             Self::Combination(m) => write!(f, "`{m}` does not go with the other members"),

@@ -3,17 +3,22 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::RecordError;
 use super::record::RecordErrorKind;
+use super::{Exceeded, RecordError};
 
 const HEADER: usize = 5;
 
-/// Whether a content type is gRPC's.
+/// Whether a content type is gRPC's: `application/grpc`, with a message format behind `+` or
+/// without, and with parameters or without. Media types are compared without regard to case (RFC
+/// 9110 §8.3.1). gRPC-Web is framed otherwise, and is none.
 #[must_use]
 pub fn is_grpc(content_type: &[u8]) -> bool {
-    content_type
-        .strip_prefix(b"application/grpc")
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    const TYPE: &[u8] = b"application/grpc";
+    content_type.split_at_checked(TYPE.len()).is_some_and(|(kind, rest)| {
+        let ends = rest.first() == Some(&b'+')
+            || matches!(rest.trim_ascii_start().first(), None | Some(b';'));
+        kind.eq_ignore_ascii_case(TYPE) && ends
+    })
 }
 
 /// The five bytes before a message.
@@ -49,17 +54,51 @@ impl Splitter {
         }
     }
 
+    /// Forgets what is not polled yet: no more comes.
+    pub fn clear(&mut self) {
+        self.whole = Bytes::new();
+        self.parts.clear();
+    }
+
+    /// The next message and its flag byte, where it lies whole in what was pushed last: to be
+    /// looked at there, and taken with [`skip`](Self::skip).
+    #[must_use]
+    pub fn peek(&self) -> Option<(u8, &[u8])> {
+        if !self.parts.is_empty() {
+            return None;
+        }
+        let (header, rest) = self.whole.split_first_chunk::<HEADER>()?;
+        let message = rest.get(..self.length(header).ok()?)?;
+        Some((header[0], message))
+    }
+
+    /// Takes the message that [`peek`](Self::peek) shows, whose length is `length`.
+    pub fn skip(&mut self, length: usize) {
+        self.whole.advance(HEADER + length);
+        self.count = (self.count.0 + 1, self.count.1 + length as u64);
+    }
+
+    fn length(&self, header: &[u8; HEADER]) -> Result<usize, RecordError> {
+        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+        if header[0] > 1 {
+            return Err(self.error());
+        }
+        if length > self.limit {
+            let (size, limit, name) = (length as u64, self.limit as u64, "message_limit");
+            let error = RecordError::new(RecordErrorKind::TooLarge, self.count);
+            return Err(error.above(Some(Exceeded { size, limit, name })));
+        }
+        Ok(length)
+    }
+
     /// The next whole message and its flag byte.
     ///
     /// # Errors
-    /// `Message` where one is above the limit or its flag byte is neither 0 nor 1.
+    /// `TooLarge` where one is above the limit, `Message` where its flag byte is neither 0 nor 1.
     pub fn poll(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
         self.gather(HEADER);
         let Some(header) = self.parts.first_chunk::<HEADER>().copied() else { return Ok(None) };
-        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
-        if header[0] > 1 || length > self.limit {
-            return Err(self.error());
-        }
+        let length = self.length(&header)?;
         let message = if self.parts.len() == HEADER && self.whole.len() >= length {
             self.parts.clear();
             self.whole.split_to(length)
@@ -119,16 +158,59 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_lies_whole_is_seen_where_it_lies() {
+        let mut splitter = Splitter::new(8);
+        splitter.push(Bytes::from_static(b"\0\0\0\0\x03abc\x01\0\0\0\0\0\0\0\0\x02d"));
+        assert_eq!(splitter.peek(), Some((0, &b"abc"[..])));
+        splitter.skip(3);
+        assert_eq!(splitter.peek(), Some((1, &b""[..])));
+        splitter.skip(0);
+        assert_eq!(splitter.peek(), None, "half of it");
+        assert_eq!(splitter.poll().unwrap(), None);
+        splitter.push(Bytes::from_static(b"e"));
+        assert_eq!(splitter.peek(), None, "it lies in two pieces");
+        assert_eq!(splitter.poll().unwrap(), Some((0, Bytes::from_static(b"de"))));
+        splitter.push(Bytes::from_static(b"\0\0\0\0\x09"));
+        assert_eq!(splitter.peek(), None);
+        assert!(splitter.poll().is_err(), "too long");
+        splitter.clear();
+        assert!(splitter.end().is_ok());
+    }
+
+    #[test]
     fn half_a_message_a_long_one_and_a_strange_flag_are_refused() {
-        for bad in [&b"\0\0\0\0\x03ab"[..], b"\0\0", b"\0\0\0\0\x09abcdefghi", b"\x02\0\0\0\0"] {
+        for bad in [&b"\0\0\0\0\x03ab"[..], b"\0\0", b"\x02\0\0\0\0"] {
             let error = split(bad, 3).unwrap_err();
             assert_eq!(error.kind(), RecordErrorKind::Message, "{bad:?}");
         }
+        let error = split(b"\0\0\0\0\x09abcdefghi", 3).unwrap_err();
+        let exceeded = Exceeded { size: 9, limit: 8, name: "message_limit" };
+        assert_eq!((error.kind(), error.exceeded()), (RecordErrorKind::TooLarge, Some(exceeded)));
     }
 
     #[test]
     fn the_content_type_decides() {
-        assert!(is_grpc(b"application/grpc") && is_grpc(b"application/grpc+proto"));
-        assert!(!is_grpc(b"application/grpc-web") && !is_grpc(b"application/json"));
+        for grpc in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/GRPC+json",
+            "application/grpc;a=b",
+            "application/grpc ; a=b",
+            "application/grpc ",
+        ] {
+            assert!(is_grpc(grpc.as_bytes()), "{grpc}");
+        }
+        for other in [
+            "",
+            "application/grp",
+            "application/grpcx",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc-web-text",
+            "application/grpc x",
+            "application/json",
+        ] {
+            assert!(!is_grpc(other.as_bytes()), "{other}");
+        }
     }
 }

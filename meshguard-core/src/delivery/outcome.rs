@@ -9,7 +9,11 @@ use super::ReceiptStatus;
 pub enum Outcome {
     /// The receiver confirmed all of the request.
     Delivered,
-    /// The receiver stopped early and said so, with an answer that is not a success.
+    /// The receiver answered without waiting for the rest of the request, with a success or a
+    /// gRPC status, and said how much of it had come by then. No fault of anybody.
+    AnsweredEarly,
+    /// The receiver stopped early and said so, with an HTTP answer that is neither a success nor
+    /// carries a gRPC status.
     Rejected,
     /// The receiver's proven statement contradicts what was sent, or the sender gave up.
     Failed(Failure),
@@ -25,7 +29,8 @@ pub enum Outcome {
 pub enum Failure {
     /// The sender's own body ended with an error, or was dropped.
     Aborted,
-    /// The receiver got less than was sent.
+    /// The receiver got less than was sent. Only ledgers of earlier versions have it: such an
+    /// exchange now ends as [`Outcome::AnsweredEarly`] or [`Outcome::Rejected`].
     ShortReceipt,
     /// The receiver's receipt is for something else than what was sent.
     WrongReceipt,
@@ -58,6 +63,8 @@ pub struct Counts {
     pub begun: u64,
     /// [`Outcome::Delivered`].
     pub delivered: u64,
+    /// [`Outcome::AnsweredEarly`].
+    pub answered_early: u64,
     /// [`Outcome::Rejected`].
     pub rejected: u64,
     /// [`Outcome::Failed`].
@@ -79,6 +86,40 @@ pub struct Accepted {
     pub settled: u64,
     /// Of them, those that are not.
     pub open: u64,
+}
+
+/// What became of a receiver's own answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Answers that went out whole.
+    pub sent: u64,
+    /// Of them, those that their caller confirmed.
+    pub confirmed: u64,
+    /// Of them, those of which their caller says that they did not come whole.
+    pub not_received: u64,
+    /// Of them, those whose caller has left without a word of them. One that comes back and
+    /// confirms is counted there.
+    pub unconfirmed: u64,
+    /// Of them, those whose receipt is awaited, overdue ones included.
+    pub awaited: u64,
+}
+
+impl Answers {
+    /// Whether the books balance: sent = confirmed + not received + unconfirmed + awaited.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.sent == self.confirmed + self.not_received + self.unconfirmed + self.awaited
+    }
+}
+
+impl std::ops::AddAssign for Answers {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.confirmed += other.confirmed;
+        self.not_received += other.not_received;
+        self.unconfirmed += other.unconfirmed;
+        self.awaited += other.awaited;
+    }
 }
 
 impl Accepted {
@@ -117,12 +158,13 @@ impl Counts {
         counts
     }
 
-    /// Whether the books balance: begun = delivered + rejected + failed + not delivered +
-    /// indeterminate + open.
+    /// Whether the books balance: begun = delivered + answered early + rejected + failed +
+    /// not delivered + indeterminate + open.
     #[must_use]
     pub fn balances(&self) -> bool {
         let ended = [
             self.delivered,
+            self.answered_early,
             self.rejected,
             self.failed,
             self.not_delivered,
@@ -147,6 +189,7 @@ impl Counts {
         self.open -= 1;
         *match outcome {
             Outcome::Delivered => &mut self.delivered,
+            Outcome::AnsweredEarly => &mut self.answered_early,
             Outcome::Rejected => &mut self.rejected,
             Outcome::Failed(_) => &mut self.failed,
             Outcome::NotDelivered => &mut self.not_delivered,
@@ -159,6 +202,7 @@ impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.begun += other.begun;
         self.delivered += other.delivered;
+        self.answered_early += other.answered_early;
         self.rejected += other.rejected;
         self.failed += other.failed;
         self.not_delivered += other.not_delivered;
@@ -168,12 +212,13 @@ impl std::ops::AddAssign for Counts {
 }
 
 impl Outcome {
-    /// The outcome of a request body that went out whole, by the receipt for it.
+    /// The outcome of a request by the receipt for it, which agrees with what was sent where it
+    /// is whole. `answered` says that the answer is a success (2xx) or has a gRPC status.
     #[must_use]
-    pub fn of_receipt(status: ReceiptStatus, success: bool) -> Self {
+    pub fn of_receipt(status: ReceiptStatus, answered: bool) -> Self {
         match status {
             ReceiptStatus::Consumed | ReceiptStatus::Received => Self::Delivered,
-            ReceiptStatus::Partial if success => Self::Failed(Failure::ShortReceipt),
+            ReceiptStatus::Partial if answered => Self::AnsweredEarly,
             ReceiptStatus::Partial => Self::Rejected,
             ReceiptStatus::Bad => Self::Failed(Failure::BadReceipt),
         }
@@ -184,6 +229,7 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
+            Self::AnsweredEarly => "answered early",
             Self::Rejected => "rejected",
             Self::Failed(Failure::Aborted) => "failed: aborted",
             Self::Failed(Failure::ShortReceipt) => "failed: short receipt",

@@ -1,18 +1,20 @@
 //! What the receiver of a session keeps: which seqs it has seen, and which answers are still
 //! to be confirmed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
 use super::field::{Acks, RequestField};
-use super::{Accepted, RECEIPT_LEN, Receipt, ReceiptKey, WINDOW};
+use super::{Accepted, Answers, RECEIPT_LEN, Receipt, ReceiptKey, WINDOW};
 use crate::time::Timestamp;
 
 /// What arrives so long after its caller's deadline is refused.
-const GRACE: Duration = Duration::from_secs(30);
+pub const GRACE: Duration = Duration::from_secs(30);
+/// A sender that is there so long after an answer has had the time to state its receipt.
+const TIME_TO_CONFIRM: Duration = Duration::from_secs(2);
 /// Answers whose receipt is awaited, at most; a sender that owes more is refused.
-const MAX_AWAITING: usize = 2 * WINDOW as usize;
+pub const MAX_AWAITING: usize = 2 * WINDOW as usize;
 /// Findings that wait to be polled, at most; more are counted.
 const MAX_FINDINGS: usize = 256;
 
@@ -27,10 +29,14 @@ pub struct Receiver {
     awaiting: BTreeMap<u64, Receipt>,
     /// When each answer of `awaiting` went out, oldest first; some are confirmed by now.
     answered: VecDeque<(Timestamp, u64)>,
+    /// Of `awaiting`, the answers whose sender has left without a receipt.
+    unconfirmed: BTreeSet<u64>,
+    /// When the last request came.
+    heard: Timestamp,
     books: Accepted,
+    answers: Answers,
     findings: VecDeque<Finding>,
     findings_lost: u64,
-    confirmed: u64,
 }
 
 /// How far an exchange has come: UNKNOWN → HELD → STARTED → SETTLED.
@@ -90,6 +96,14 @@ pub enum Finding {
         /// The last seq.
         last: u64,
     },
+    /// Seqs that their sender has given up before it had their answers, and that arrived.
+    /// Nobody's fault: no receipt of those answers will come.
+    VoidSeen {
+        /// The first seq.
+        first: u64,
+        /// The last seq.
+        last: u64,
+    },
     /// An answer that its receiver did not get, or not as it was sent.
     AnswerNotReceived {
         /// The exchange's number.
@@ -98,6 +112,13 @@ pub enum Finding {
         got: Receipt,
         /// What was sent: records, bytes.
         of: (u64, u64),
+    },
+    /// Answers whose receiver has left and stated no receipt. Nobody's fault.
+    Unconfirmed {
+        /// The first seq.
+        first: u64,
+        /// The last seq.
+        last: u64,
     },
     /// An answer whose receipt has not come for long.
     ReceiptOverdue {
@@ -119,10 +140,12 @@ impl Receiver {
             states: Box::new([0; WINDOW as usize * 2 / 64]),
             awaiting: BTreeMap::new(),
             answered: VecDeque::new(),
+            unconfirmed: BTreeSet::new(),
+            heard: Timestamp::EPOCH,
             books: Accepted::default(),
+            answers: Answers::default(),
             findings: VecDeque::new(),
             findings_lost: 0,
-            confirmed: 0,
         }
     }
 
@@ -178,6 +201,7 @@ impl Receiver {
             self.acknowledge(acks, key)?;
         }
         self.pass(low, field);
+        self.heard = self.heard.max(now);
         self.high = self.high.max(field.seq);
         self.set(field.seq, State::Held);
         Ok(Claim { seq: field.seq, att: field.att, own: true })
@@ -206,19 +230,49 @@ impl Receiver {
             let Self { answered, awaiting, .. } = self;
             answered.retain(|(_, seq)| awaiting.contains_key(seq));
         }
-        self.awaiting.insert(claim.seq, receipt);
+        if self.awaiting.insert(claim.seq, receipt).is_none() {
+            self.answers.sent += 1;
+        }
         self.answered.push_back((now, claim.seq));
     }
 
     /// Notices the answers that went out before `limit` and of which no receipt has come. Each
     /// is noticed once; its receipt is taken even if it comes later.
-    pub fn overdue(&mut self, limit: Timestamp) {
+    ///
+    /// `there` is the latest time at which the sender is known to have been there. A sender that
+    /// was there for two seconds after an answer withholds its receipt: it is overdue. One that
+    /// had left cannot state it any more: the answer ends as unconfirmed.
+    pub fn overdue(&mut self, limit: Timestamp, there: Timestamp) {
+        let mut left = Vec::new();
         while let Some((at, seq)) = self.answered.front().copied().filter(|(at, _)| *at < limit) {
             self.answered.pop_front();
-            if self.awaiting.contains_key(&seq) {
-                self.found(Finding::ReceiptOverdue { seq, answered: at });
+            match self.awaiting.contains_key(&seq) {
+                true if at + TIME_TO_CONFIRM > there => left.push(seq),
+                true => self.found(Finding::ReceiptOverdue { seq, answered: at }),
+                false => {}
             }
         }
+        left.sort_unstable();
+        for (first, last) in ranges(&left) {
+            self.found(Finding::Unconfirmed { first, last });
+        }
+        self.unconfirmed.extend(left);
+    }
+
+    /// The session is over: nobody confirms what is still awaited. Returns that, as ranges from
+    /// the first to the last seq.
+    pub fn close(&mut self) -> Vec<(u64, u64)> {
+        let left = self.awaiting.keys().filter(|seq| !self.unconfirmed.contains(seq)).copied();
+        let left: Vec<_> = left.collect();
+        self.answered.clear();
+        self.unconfirmed.extend(&left);
+        ranges(&left).collect()
+    }
+
+    /// When the last of the sender's requests came.
+    #[must_use]
+    pub fn heard(&self) -> Timestamp {
+        self.heard
     }
 
     /// How many exchanges were accepted, and how many are dealt with.
@@ -238,9 +292,11 @@ impl Receiver {
         let (Some(parsed), true) = (parsed, rest.is_empty()) else { return Err(Refusal::Acks) };
         for (seq, got) in parsed {
             let Some(sent) = self.awaiting.remove(&seq) else { continue };
+            self.unconfirmed.remove(&seq);
             if got.status.is_whole() && sent == (Receipt { status: sent.status, ..got }) {
-                self.confirmed += 1;
+                self.answers.confirmed += 1;
             } else {
+                self.answers.not_received += 1;
                 self.found(Finding::AnswerNotReceived { seq, got, of: (sent.n, sent.len) });
             }
         }
@@ -264,16 +320,12 @@ impl Receiver {
         self.findings_lost
     }
 
-    /// Answers that their receiver confirmed.
+    /// What became of the answers.
     #[must_use]
-    pub fn confirmed(&self) -> u64 {
-        self.confirmed
-    }
-
-    /// Answers whose receipt is still awaited.
-    #[must_use]
-    pub fn unconfirmed(&self) -> usize {
-        self.awaiting.len()
+    pub fn answers(&self) -> Answers {
+        let unconfirmed = self.unconfirmed.len() as u64;
+        let awaited = self.awaiting.len() as u64 - unconfirmed;
+        Answers { unconfirmed, awaited, ..self.answers }
     }
 
     fn acknowledge(&mut self, acks: &Acks<'_>, key: &ReceiptKey) -> Result<(), Refusal> {
@@ -285,33 +337,45 @@ impl Receiver {
         }
         for seq in acks.seqs.iter() {
             self.awaiting.remove(&seq);
-            self.confirmed += 1;
+            self.unconfirmed.remove(&seq);
+            self.answers.confirmed += 1;
         }
         Ok(())
     }
 
     /// Moves `low` up. What it passes must have been seen, or be void.
     fn pass(&mut self, low: u64, field: &RequestField<'_>) {
-        let mut missing: Option<(u64, u64)> = None;
+        let mut void = field.void.into_iter().flat_map(|void| void.pairs()).peekable();
+        let mut run: Option<Finding> = None;
         // At most a window, as `low` is at most one above the highest seq.
         for seq in self.low..low.min(self.low + self.window) {
-            let unseen = self.state(seq) == State::Unknown
-                && !field.void.is_some_and(|v| v.iter().any(|s| s == seq));
+            while void.next_if(|(_, last)| *last < seq).is_some() {}
+            let is_void = void.peek().is_some_and(|(first, _)| *first <= seq);
+            let is_seen = self.state(seq) != State::Unknown;
             self.set(seq, State::Unknown);
-            missing = match (missing, unseen) {
-                (Some((first, _)), true) => Some((first, seq)),
-                (None, true) => Some((seq, seq)),
-                (Some((first, last)), false) => {
-                    self.found(Finding::Divergence { first, last });
-                    None
+            let found = match (is_seen, is_void) {
+                (false, false) => Some(Finding::Divergence { first: seq, last: seq }),
+                (true, true) => {
+                    self.awaiting.remove(&seq);
+                    Some(Finding::VoidSeen { first: seq, last: seq })
                 }
-                (None, false) => None,
+                _ => None,
             };
+            run = self.extended(run, found);
         }
-        if let Some((first, last)) = missing {
-            self.found(Finding::Divergence { first, last });
-        }
+        let _ = self.extended(run, None);
         self.low = low;
+    }
+
+    /// What is found of a seq joins the run before it, or ends it.
+    fn extended(&mut self, run: Option<Finding>, found: Option<Finding>) -> Option<Finding> {
+        let (Some(run), next) = (run, found) else { return found };
+        let joined = next.and_then(|next| run.joined(next));
+        if joined.is_some() {
+            return joined;
+        }
+        self.found(run);
+        next
     }
 
     fn found(&mut self, finding: Finding) {
@@ -346,9 +410,29 @@ fn place(seq: u64) -> (usize, u32) {
     ((slot / 32) as usize, (slot % 32) as u32 * 2)
 }
 
+/// The ranges that ascending seqs make.
+fn ranges(seqs: &[u64]) -> impl Iterator<Item = (u64, u64)> {
+    seqs.chunk_by(|a, b| a + 1 == *b).filter_map(|range| Some((*range.first()?, *range.last()?)))
+}
+
 fn pair(bytes: &[u8; 8 + RECEIPT_LEN]) -> Option<(u64, Receipt)> {
     let (seq, receipt) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*seq), Receipt::from_bytes(receipt.first_chunk()?)?))
+}
+
+impl Finding {
+    /// Both as one, where `next` is of the same kind and of the seq behind.
+    fn joined(self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Self::Divergence { first, .. }, Self::Divergence { last, .. }) => {
+                Some(Self::Divergence { first, last })
+            }
+            (Self::VoidSeen { first, .. }, Self::VoidSeen { last, .. }) => {
+                Some(Self::VoidSeen { first, last })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -360,6 +444,12 @@ impl fmt::Display for Finding {
             Self::Divergence { first, last } => {
                 write!(f, "requests {first} to {last} were sent and never arrived")
             }
+            Self::VoidSeen { first, last } if first == last => {
+                write!(f, "request {first} arrived, and its caller gave it up")
+            }
+            Self::VoidSeen { first, last } => {
+                write!(f, "requests {first} to {last} arrived, and their caller gave them up")
+            }
             Self::AnswerNotReceived { seq, got, of: (n, len) } => write!(
                 f,
                 "the answer to request {seq} was {}: {} of {n} messages ({} of {len} bytes)",
@@ -367,6 +457,15 @@ impl fmt::Display for Finding {
                 got.n,
                 got.len
             ),
+            Self::Unconfirmed { first, last } if first == last => {
+                write!(f, "the caller left without a receipt of the answer to request {first}")
+            }
+            Self::Unconfirmed { first, last } => {
+                write!(
+                    f,
+                    "the caller left without receipts of the answers to requests {first} to {last}"
+                )
+            }
             Self::ReceiptOverdue { seq, answered } => {
                 write!(f, "no receipt has come of the answer to request {seq}, sent at {answered}")
             }

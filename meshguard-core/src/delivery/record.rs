@@ -15,7 +15,7 @@ mod fin;
 
 pub use decoder::{Decoder, Item};
 pub use encoder::{Encoder, RecordHead};
-pub use error::{RecordError, RecordErrorKind};
+pub use error::{Exceeded, RecordError, RecordErrorKind};
 pub use fin::Fin;
 
 /// Bytes that a record adds to its payload.
@@ -27,6 +27,6 @@ const DATA: u8 = 1;
 const FIN: u8 = 2;
 
 /// A sealed body has at most this many records: a nonce is never used twice.
-const MAX_SEALED_RECORDS: u64 = 1 << 32;
+pub const MAX_SEALED_RECORDS: u64 = 1 << 32;
 /// A sealed body has at most this many payload bytes: 256 GiB.
-const MAX_SEALED_BYTES: u64 = 1 << 38;
+pub const MAX_SEALED_BYTES: u64 = 1 << 38;

@@ -1,27 +1,32 @@
 //! What the sender of a session keeps: its seqs, its books, and the receipts that it owes.
 
+mod void;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::mem;
 use std::time::Duration;
 
-use super::{Counts, MAX_ACKS, Outcome, Receipt};
+use super::field::Range;
+use super::{Counts, MAX_ACKS, Outcome, Receipt, Unknown};
 use crate::time::Timestamp;
+use void::Void;
 
 /// So many receipts ride on the next request as soon as they wait.
 const BATCH: usize = 32;
 /// Receipts that have waited so long ride on the next request, however few they are.
 const RIDE: Duration = Duration::from_millis(50);
 /// Receipts that have waited so long get a request of their own.
-const FLUSH: Duration = Duration::from_millis(100);
-/// Seqs that ended unsent and are still to be named, at most.
-const MAX_VOID: usize = MAX_ACKS;
-
+pub const FLUSH: Duration = Duration::from_millis(100);
 /// The sender's half of a session: one for each, behind its lock.
 #[derive(Debug)]
 pub struct Sender {
     window: u64,
+    /// Whether a hop may answer in the receiver's place.
+    hop: bool,
     low: u64,
+    /// The highest seq whose answer had a proven head: the receiver has seen it.
+    seen: u64,
     /// For each seq from `low` on, whether an attempt of it may still be sent.
     holding: VecDeque<bool>,
     /// Answers consumed whole: acknowledged on a later request's head.
@@ -29,7 +34,7 @@ pub struct Sender {
     /// Receipts that need a request of their own.
     owed: Vec<(u64, Receipt)>,
     waiting_since: Option<Timestamp>,
-    void: Vec<u64>,
+    void: Void,
     counts: Counts,
 }
 
@@ -40,7 +45,9 @@ pub struct Ticket {
     holds_low: bool,
     own: bool,
     acks: Vec<(u64, Receipt)>,
-    void: Vec<u64>,
+    /// The `low` that its head tells, and what is void below.
+    low: u64,
+    void: Vec<Range>,
 }
 
 /// What a request's head says of its session.
@@ -67,20 +74,36 @@ impl Sender {
     pub fn new(window: u64) -> Self {
         Self {
             window,
+            hop: false,
             low: 1,
+            seen: 0,
             holding: VecDeque::new(),
             acks: BTreeMap::new(),
             owed: Vec::new(),
             waiting_since: None,
-            void: Vec::new(),
+            void: Void::default(),
             counts: Counts::default(),
         }
     }
 
-    /// Whether another exchange may begin.
+    /// Of a session through a hop. An answer without proof is then the hop's: the request that it
+    /// answers was not given up, and a receiver that never saw it misses it.
+    #[must_use]
+    pub fn through_hop(mut self) -> Self {
+        self.hop = true;
+        self
+    }
+
+    /// Whether another exchange may begin: its number and its `low` would be within the
+    /// receiver's window.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        (self.holding.len() as u64) < self.window
+        let low = self.void.low(self.low);
+        self.next() - low < self.window && low <= self.seen + self.window
+    }
+
+    fn next(&self) -> u64 {
+        self.low + self.holding.len() as u64
     }
 
     /// Begins an exchange, which carries what acknowledgements wait.
@@ -108,47 +131,59 @@ impl Sender {
     }
 
     fn admit(&mut self, acks: Vec<(u64, Receipt)>, own: bool) -> (Ticket, Admission) {
-        let seq = self.low + self.holding.len() as u64;
+        let (seq, low) = (self.next(), self.void.low(self.low));
         self.holding.push_back(true);
-        let ticket = Ticket { seq, holds_low: true, own, acks, void: self.void.clone() };
-        (ticket, Admission { seq, att: 0, low: self.low })
+        let void = self.void.below(low);
+        let ticket = Ticket { seq, holds_low: true, own, acks, low, void };
+        (ticket, Admission { seq, att: 0, low })
     }
 
     /// The exchange's answer has a head whose proof holds: what its request carried has
-    /// arrived, and no attempt of it will be sent again.
+    /// arrived, and no attempt of it will be sent again. Not for an answer that says that the
+    /// request was not admitted.
     pub fn head_proven(&mut self, ticket: &mut Ticket) {
-        let named = mem::take(&mut ticket.void);
-        self.void.retain(|seq| !named.contains(seq));
+        self.void.told(ticket.low);
+        self.seen = self.seen.max(ticket.seq);
+        ticket.void.clear();
         ticket.acks.clear();
         self.release(ticket);
     }
 
-    /// Ends an exchange. One that was never sent is named to the receiver as void.
-    pub fn end(&mut self, mut ticket: Ticket, outcome: Outcome) {
-        self.release(&mut ticket);
-        // The request that carried them had no proven answer, so they may not have arrived.
-        self.owed.append(&mut ticket.acks);
+    /// Ends an exchange. Unless its answer had a proven head, it may not have arrived, and is
+    /// named to the receiver as void.
+    pub fn end(&mut self, mut ticket: Ticket, outcome: Outcome, now: Timestamp) {
+        let withheld = self.hop
+            && matches!(outcome, Outcome::Indeterminate(Unknown::Unproven | Unknown::BadProof));
+        self.leave(&mut ticket, !withheld, now);
         if !ticket.own {
             self.counts.end(outcome);
         }
     }
 
     /// Ends an attempt whose exchange is begun again in another session, and counts there.
-    pub fn taken_back(&mut self, mut ticket: Ticket) {
-        self.release(&mut ticket);
-        self.owed.append(&mut ticket.acks);
+    pub fn taken_back(&mut self, mut ticket: Ticket, now: Timestamp) {
+        self.leave(&mut ticket, true, now);
         if !ticket.own {
             self.counts.take_back();
         }
     }
 
-    /// Ends an exchange of which not a byte was sent.
-    pub fn end_unsent(&mut self, ticket: Ticket) {
-        if self.void.len() < MAX_VOID {
-            self.void.push(ticket.seq);
-            self.void.sort_unstable();
+    fn leave(&mut self, ticket: &mut Ticket, void: bool, now: Timestamp) {
+        if ticket.holds_low && void {
+            self.void.add(ticket.seq);
         }
-        self.end(ticket, Outcome::NotDelivered);
+        self.release(ticket);
+        // The request that carried them had no proven answer, so they may not have arrived.
+        self.owed.append(&mut ticket.acks);
+        if !self.owed.is_empty() || self.has_void() {
+            self.waiting_since.get_or_insert(now);
+        }
+    }
+
+    /// Whether the receiver is to be told of seqs that may not have arrived.
+    #[must_use]
+    pub fn has_void(&self) -> bool {
+        self.void.is_any_below(self.low)
     }
 
     /// The application has consumed an answer whole.
@@ -187,6 +222,12 @@ impl Sender {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How many receipts wait.
+    #[must_use]
+    pub fn receipts_waiting(&self) -> usize {
+        self.acks.len() + self.owed.len()
     }
 
     fn take_acks(&mut self, now: Timestamp) -> Vec<(u64, Receipt)> {
@@ -239,9 +280,9 @@ impl Ticket {
         &self.acks
     }
 
-    /// Seqs that ended unsent, ascending.
+    /// Seqs that were given up before their answer had a proven head, ascending.
     #[must_use]
-    pub fn void(&self) -> &[u64] {
+    pub fn void(&self) -> &[Range] {
         &self.void
     }
 }
@@ -255,93 +296,4 @@ impl fmt::Display for WindowFull {
 impl std::error::Error for WindowFull {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::{ReceiptStatus, Unknown, known};
-
-    const T: Timestamp = Timestamp::from_unix_secs(1_000);
-
-    fn receipt() -> Receipt {
-        Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty())
-    }
-
-    #[test]
-    fn low_is_the_lowest_seq_that_may_still_be_sent() {
-        let mut s = Sender::new(4);
-        let (mut a, _) = s.begin(T).unwrap();
-        let (mut b, _) = s.begin(T).unwrap();
-        s.head_proven(&mut b);
-        assert_eq!(s.begin(T).unwrap().1, Admission { seq: 3, att: 0, low: 1 });
-        s.head_proven(&mut a);
-        assert_eq!(s.begin(T).unwrap().1, Admission { seq: 4, att: 0, low: 3 });
-        s.end(b, Outcome::Delivered);
-        s.end(a, Outcome::Delivered);
-        assert!(s.counts().balances() && s.counts().open == 2);
-    }
-
-    #[test]
-    fn a_full_window_admits_nothing_until_the_lowest_is_answered() {
-        let mut s = Sender::new(2);
-        let (a, _) = s.begin(T).unwrap();
-        let (mut b, _) = s.begin(T).unwrap();
-        assert_eq!(s.begin(T).unwrap_err(), WindowFull { window: 2 });
-        s.head_proven(&mut b);
-        assert!(!s.has_room(), "the lower one still holds");
-        s.end(a, Outcome::Indeterminate(Unknown::NoAnswer));
-        assert!(s.has_room());
-    }
-
-    #[test]
-    fn acks_ride_in_batches_or_when_they_have_waited() {
-        let mut s = Sender::new(64);
-        s.consumed(1, receipt(), T);
-        assert!(s.begin(T).unwrap().0.acks().is_empty());
-        assert_eq!(s.begin(T + RIDE).unwrap().0.acks().len(), 1);
-        (0..BATCH as u64).for_each(|seq| s.consumed(seq, receipt(), T));
-        let seqs: Vec<_> = s.begin(T).unwrap().0.acks().iter().map(|a| a.0).collect();
-        assert_eq!(seqs, (0..BATCH as u64).collect::<Vec<_>>());
-        assert_eq!(s.poll_timeout(), None);
-    }
-
-    #[test]
-    fn acks_on_a_request_without_proven_answer_are_owed_again() {
-        let mut s = Sender::new(64);
-        s.consumed(7, receipt(), T);
-        let (ticket, _) = s.begin(T + RIDE).unwrap();
-        s.end(ticket, Outcome::Indeterminate(Unknown::NoAnswer));
-        assert_eq!(s.take_receipts(), [(7, receipt())]);
-        s.receipts_lost(vec![(7, receipt())], T);
-        assert_eq!(s.poll_timeout(), Some(T + FLUSH));
-        assert_eq!(s.take_receipts().len(), 1);
-        assert_eq!(s.poll_timeout(), None);
-    }
-
-    #[test]
-    fn an_attempt_that_is_taken_back_stands_in_no_books() {
-        let mut s = Sender::new(4);
-        let (a, _) = s.begin(T).unwrap();
-        let (b, _) = s.begin(T).unwrap();
-        s.taken_back(a);
-        let (counts, open) = (s.counts(), s.counts().open);
-        assert!(counts.balances());
-        assert_eq!((counts.begun, open), (1, 1));
-        s.end(b, Outcome::Delivered);
-        assert_eq!(s.counts(), Counts::of(Outcome::Delivered));
-        assert_eq!(s.begin(T).unwrap().1.low, 3, "neither holds the window");
-    }
-
-    #[test]
-    fn a_seq_that_ended_unsent_is_named_until_that_is_known_to_have_arrived() {
-        let mut s = Sender::new(64);
-        let (a, _) = s.begin(T).unwrap();
-        s.end_unsent(a);
-        let (b, admission) = s.begin(T).unwrap();
-        assert_eq!((b.void(), admission.low), (&[1][..], 2));
-        s.end(b, Outcome::Indeterminate(Unknown::NoAnswer));
-        let (mut c, _) = s.begin(T).unwrap();
-        assert_eq!(c.void(), [1]);
-        s.head_proven(&mut c);
-        assert!(s.begin(T).unwrap().0.void().is_empty());
-        assert_eq!((s.counts().not_delivered, s.counts().indeterminate), (1, 1));
-    }
-}
+mod tests;

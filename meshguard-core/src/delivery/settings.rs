@@ -8,7 +8,7 @@ use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
 use super::base::Cover;
-use super::{MAX_RECORD, RECORD, Sid, Suite, WINDOW};
+use super::{MAX_MESSAGE, MAX_RECORD, MESSAGE, RECORD, Sid, Suite, WINDOW};
 
 /// One side's settings: JSON, sent as the first application data of a session's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub window: u64,
     /// The largest payload of one HTTP body record that this side takes, in bytes.
     pub record: usize,
+    /// The longest gRPC message that this side takes, in bytes.
+    pub message: usize,
     /// Further header fields that heads to this side must cover.
     pub cover: Cover,
     /// Whether this side wants bodies sealed.
@@ -49,6 +51,8 @@ pub enum SettingsError {
     Window(u64),
     /// A record size below 1 KiB or above [`MAX_RECORD`].
     Record(u64),
+    /// A message limit of 0 or above [`MAX_MESSAGE`].
+    Message(u64),
     /// A name to cover that is no field name, or more of them than [`Cover::MAX`].
     Cover,
     /// No suite from the receiver, one from the sender, an unknown one, or one that does not
@@ -60,7 +64,8 @@ impl Settings {
     /// This side's settings with the protocol's own sizes.
     #[must_use]
     pub fn new(sid: Sid, instance: String, ledger_key: [u8; 32], cover: Cover, seal: bool) -> Self {
-        Self { sid, instance, ledger_key, window: WINDOW, record: RECORD, cover, seal, suite: None }
+        let (window, record, message, suite) = (WINDOW, RECORD, MESSAGE, None);
+        Self { sid, instance, ledger_key, window, record, message, cover, seal, suite }
     }
 
     /// The JSON text.
@@ -73,6 +78,7 @@ impl Settings {
             ledger_key: URL_SAFE_NO_PAD.encode(self.ledger_key),
             window: self.window,
             record: self.record as u64,
+            message: self.message as u64,
             cover: self.cover.names().iter().map(|n| n.as_str().to_owned()).collect(),
             seal: self.seal,
             suite: self.suite.map(Suite::number),
@@ -104,6 +110,10 @@ impl Settings {
         if !(1024..=MAX_RECORD).contains(&record) {
             return Err(SettingsError::Record(wire.record));
         }
+        let message = usize::try_from(wire.message).unwrap_or(usize::MAX);
+        if !(1..=MAX_MESSAGE).contains(&message) {
+            return Err(SettingsError::Message(wire.message));
+        }
         let suite = match wire.suite {
             None => None,
             Some(n) => Some(Suite::from_number(n).ok_or(SettingsError::Suite)?),
@@ -115,6 +125,7 @@ impl Settings {
             instance: wire.instance,
             window: wire.window,
             record,
+            message,
             seal: wire.seal,
             suite,
         })
@@ -130,6 +141,7 @@ struct Wire {
     ledger_key: String,
     window: u64,
     record: u64,
+    message: u64,
     cover: Vec<String>,
     seal: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +172,7 @@ impl fmt::Display for SettingsError {
             Self::LedgerKey => f.write_str("session settings with a malformed ledger key"),
             Self::Window(n) => write!(f, "session settings with a window of {n}"),
             Self::Record(n) => write!(f, "session settings with records of {n} bytes"),
+            Self::Message(n) => write!(f, "session settings with messages of {n} bytes"),
             Self::Cover => f.write_str("session settings with a malformed list of fields to cover"),
             Self::Suite => f.write_str("session settings with a suite that is not acceptable"),
         }
@@ -203,6 +216,10 @@ mod tests {
         assert_eq!(with("4096", "4097"), SettingsError::Window(4097));
         assert_eq!(with("4096", "0"), SettingsError::Window(0));
         assert_eq!(with("16384", "1"), SettingsError::Record(1));
+        assert_eq!(with("4194304", "0"), SettingsError::Message(0));
+        let beyond = MAX_MESSAGE as u64 + 1;
+        assert_eq!(with("4194304", &beyond.to_string()), SettingsError::Message(beyond));
+        assert!(matches!(with(",\"message\":4194304", ""), SettingsError::Syntax(_)));
         assert_eq!(with("x-tenant", "X Tenant"), SettingsError::Cover);
         assert!(matches!(with("\"seal\"", "\"deal\""), SettingsError::Syntax(_)));
         assert!(matches!(with("{", "{\"x\":1,"), SettingsError::Syntax(_)));

@@ -10,7 +10,7 @@ mod wire;
 use std::time::Duration;
 
 pub use buf::EntryBuf;
-pub use delivery::{End, Exchange, Received, Sent};
+pub use delivery::{End, Exchange, Received, Sent, Unconfirmed};
 pub use error::{EntryError, EntryErrorKind};
 pub use life::{Gap, GapCause, Operator, PolicyChange, Start, Stop};
 pub use reaction::{Action, Change, Decision, Effect, Incident};
@@ -20,9 +20,11 @@ use crate::time::Timestamp;
 use wire::{Reader, Wire};
 
 /// The version of the encoding, an entry's first byte.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+/// The oldest version that is still read. It has no exchanges that were answered early.
+pub const OLDEST_VERSION: u8 = 1;
 /// How many kinds of entry there are; their numbers are 1 to this.
-pub const KINDS: usize = 11;
+pub const KINDS: usize = 12;
 
 /// One entry: what happened. Borrows its texts, so that making one costs nothing.
 ///
@@ -53,6 +55,8 @@ pub enum Entry<'a> {
     Operator(Operator<'a>),
     /// Entries that are missing.
     Gap(Gap),
+    /// Answers that nobody will confirm.
+    Unconfirmed(Unconfirmed<'a>),
 }
 
 /// When an entry was recorded, and as which.
@@ -108,6 +112,7 @@ kinds! {
     9 Effect "effect",
     10 Operator "operator",
     11 Gap "gap",
+    12 Unconfirmed "unconfirmed",
 }
 
 impl<'a> Entry<'a> {
@@ -121,14 +126,16 @@ impl<'a> Entry<'a> {
     /// Reads one entry, which must be all of `bytes`.
     ///
     /// # Errors
-    /// Whatever [`encode`](Self::encode) would not have written: another version, an unknown
-    /// kind, a field that is short or not canonical, trailing bytes; with the place.
+    /// Whatever [`encode`](Self::encode) would not have written, in this version or in one since
+    /// [`OLDEST_VERSION`]: another version, an unknown kind, a field that is short or not
+    /// canonical, trailing bytes; with the place.
     pub fn decode(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
         let mut from = Reader::new(bytes);
         let version = u8::get(&mut from)?;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(EntryError::new(0, EntryErrorKind::Version(version)));
         }
+        from.version = version;
         let number = u8::get(&mut from)?;
         let stamp = Stamp::get(&mut from)?;
         let entry = Self::get(number, &mut from)?;

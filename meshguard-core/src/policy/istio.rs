@@ -34,10 +34,12 @@
 //! and are left out.
 
 mod aliases;
+mod authentication;
 mod case;
 mod document;
 mod error;
 mod node;
+mod resource;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -52,13 +54,15 @@ use serde_json::Value as Json;
 pub use self::case::{Case, CaseError, CaseKind, Request};
 use self::document::Document;
 pub use self::error::{ImportError, ImportErrorKind, Warning, WarningKind};
+pub use self::resource::Skipped;
+use self::resource::Sorted;
 use self::translate::Translation;
 use super::model::{Effect, Normalization};
 use super::text::yaml_options;
 use super::{MAX_DOCUMENT, Policy};
 use crate::identity::TrustDomain;
 
-/// The most documents of one import.
+/// The most policies of one import.
 pub const MAX_POLICIES: usize = 10_000;
 
 /// How deep what Kubernetes writes may be nested.
@@ -88,6 +92,9 @@ pub struct Workload {
     pub purpose: Purpose,
     /// The `version` of the native document.
     pub version: u64,
+    /// Whether an import may find no policy for the workload, in which case upstream allows all.
+    /// Without it such an import is [refused](ImportErrorKind::NothingInScope).
+    pub allow_none: bool,
 }
 
 impl Workload {
@@ -105,6 +112,7 @@ impl Workload {
             providers: BTreeMap::new(),
             purpose: Purpose::Enforce,
             version: 1,
+            allow_none: false,
         }
     }
 }
@@ -146,6 +154,10 @@ pub struct Imported {
     pub warnings: Vec<Warning>,
     /// The policies that do not speak of the workload, as `namespace/name`.
     pub out_of_scope: Vec<String>,
+    /// What is no AuthorizationPolicy.
+    pub skipped: Vec<Skipped>,
+    /// Whether an ALLOW policy speaks of the workload. Without one, what no rule denies is allowed.
+    pub has_allow_policy: bool,
 }
 
 /// Imports YAML or JSON documents for a workload.
@@ -185,27 +197,49 @@ pub fn import_documents(documents: &[Json], workload: &Workload) -> Result<Impor
         let message = format!("`{}` is no trust domain", workload.trust_domain.escape_debug());
         return Err(ImportError::new(ImportErrorKind::TrustDomain, "the workload", "", message));
     }
-    let flat: Vec<&Json> = documents.iter().flat_map(items).collect();
-    if flat.len() > MAX_POLICIES {
-        let message = format!("{} documents", flat.len());
-        return Err(ImportError::new(ImportErrorKind::TooLarge, "", "", message)
-            .hinted(format!("the bound is {MAX_POLICIES}")));
+    let Sorted { policies, mut outside, skipped, warnings: mut first } =
+        Sorted::of(documents, workload)?;
+    let (inside, others): (Vec<_>, Vec<_>) = policies.into_iter().partition(|d| d.covers(workload));
+    outside.extend(others.iter().map(Document::label));
+    if inside.is_empty() && !workload.allow_none {
+        return Err(nothing(workload, &outside, &skipped));
     }
-    let read = (1..).zip(flat).map(|(number, json)| Document::read(json, number, workload));
-    let read = read.collect::<Result<Vec<_>, _>>()?;
-    let Translation { rules, warnings, .. } = Translation::of(workload, &read)?;
+    let Translation { rules, warnings, has_allow, .. } =
+        Translation::of(workload, &inside, &others)?;
+    first.extend(warnings);
     let text = write::document(workload, &rules);
     let policy = text.parse().map_err(|error| ImportError::refused(&error))?;
-    let outside = read.iter().filter(|document| !document.covers(workload));
-    let out_of_scope = outside.map(Document::label).collect();
-    Ok(Imported { policy, text, warnings, out_of_scope })
+    Ok(Imported {
+        policy,
+        text,
+        warnings: first,
+        out_of_scope: outside,
+        skipped,
+        has_allow_policy: has_allow,
+    })
 }
 
-/// The documents of a list, or the document itself.
-fn items(json: &Json) -> &[Json] {
-    let kind = json.get("kind").and_then(Json::as_str);
-    match (kind, json.get("items")) {
-        (Some("List" | "AuthorizationPolicyList"), Some(Json::Array(items))) => items,
-        _ => std::slice::from_ref(json),
-    }
+/// Nothing that was given speaks of the workload.
+fn nothing(workload: &Workload, outside: &[String], skipped: &[Skipped]) -> ImportError {
+    const NAMED: usize = 3;
+    let namespace = workload.namespace.escape_debug();
+    let labels: Vec<_> = workload.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let labels = match labels.is_empty() {
+        true => "without labels".to_owned(),
+        false => format!("with the labels {}", labels.join(", ").escape_debug()),
+    };
+    let found = match (outside.len(), skipped.len()) {
+        (0, 0) => "the input has none".to_owned(),
+        (0, others) => format!("the input has none, and {others} documents of other kinds"),
+        (count, _) => {
+            let named = outside.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+            let more = if count > NAMED { ", …" } else { "" };
+            format!("{count} are for other workloads: {}{more}", named.join(", "))
+        }
+    };
+    let message = format!(
+        "no AuthorizationPolicy is for a workload of the namespace `{namespace}` {labels}: {found}"
+    );
+    ImportError::new(ImportErrorKind::NothingInScope, "", "", message)
+        .hinted("upstream would allow all; name the namespace and the labels of the workload")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use meshguard_core::delivery::{Counts, Failure, Outcome, Sid, Unknown};
 use meshguard_core::ledger::{
     Action, Change, Decision, Effect, End, Entry, Exchange, Gap, GapCause, Incident, KINDS,
-    Operator, PolicyChange, Received, Sent, Stamp, Start, Stop,
+    Operator, PolicyChange, Received, Sent, Stamp, Start, Stop, Unconfirmed,
 };
 use meshguard_core::{Evidence, Timestamp};
 
@@ -70,7 +70,7 @@ fn evidence(rng: &mut Rng) -> Evidence {
     pick(rng, &[Evidence::None, Evidence::Length, Evidence::Digest, Evidence::Verified])
 }
 
-pub const OUTCOMES: [Outcome; 13] = [
+pub const OUTCOMES: [Outcome; 14] = [
     Outcome::Delivered,
     Outcome::Rejected,
     Outcome::Failed(Failure::Aborted),
@@ -84,6 +84,7 @@ pub const OUTCOMES: [Outcome; 13] = [
     Outcome::Indeterminate(Unknown::NoReceipt),
     Outcome::Indeterminate(Unknown::Duplicate),
     Outcome::Indeterminate(Unknown::Dropped),
+    Outcome::AnsweredEarly,
 ];
 const ENDS: [End; 6] =
     [End::Consumed, End::Received, End::Partial, End::Bad, End::Unread, End::Plain];
@@ -104,6 +105,7 @@ fn counts(rng: &mut Rng) -> Counts {
     Counts {
         begun: number(rng),
         delivered: number(rng),
+        answered_early: number(rng),
         rejected: number(rng),
         failed: number(rng),
         not_delivered: number(rng),
@@ -204,6 +206,16 @@ fn gap(rng: &mut Rng) -> Gap {
     }
 }
 
+fn unconfirmed<'a>(rng: &mut Rng, texts: &'a Texts) -> Unconfirmed<'a> {
+    Unconfirmed {
+        from: texts.one(rng),
+        via: texts.maybe(rng),
+        sid: Sid::from_random(rng.bytes(16).try_into().unwrap()),
+        first: number(rng),
+        last: number(rng),
+    }
+}
+
 /// An entry of the kind with this number.
 pub fn entry<'a>(rng: &mut Rng, texts: &'a Texts, kind: usize) -> Entry<'a> {
     match kind {
@@ -225,7 +237,8 @@ pub fn entry<'a>(rng: &mut Rng, texts: &'a Texts, kind: usize) -> Entry<'a> {
         8 => Entry::Action(action(rng, texts)),
         9 => Entry::Effect(effect(rng, texts)),
         10 => Entry::Operator(Operator { verb: texts.one(rng), target: texts.one(rng) }),
-        _ => Entry::Gap(gap(rng)),
+        11 => Entry::Gap(gap(rng)),
+        _ => Entry::Unconfirmed(unconfirmed(rng, texts)),
     }
 }
 

@@ -270,6 +270,6 @@ fn edit_headers(headers: &mut HeaderMap, ticket: Ticket) {
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    let grpc = |v: &HeaderValue| v.as_bytes().starts_with(b"application/grpc");
+    let grpc = |v: &HeaderValue| meshguard_core::delivery::grpc::is_grpc(v.as_bytes());
     headers.get(header::CONTENT_TYPE).is_some_and(grpc)
 }

@@ -1,1 +1,238 @@
 //! Calls that their caller gives up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::routing::get;
+use meshguard_axum::core::baseline::EdgeKey;
+use meshguard_axum::core::control::Cadence;
+use meshguard_axum::limits::Limits;
+use meshguard_axum::tls::Alpn;
+use meshguard_axum::{Channel, Mesh, Outcome, Policy};
+use meshguard_testing::{FaultHop, Protocol};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+use crate::rig::tell::Told;
+use crate::rig::{self, CALLEE, CALLER, HOP, MAC, http, soon, stock};
+
+/// Windows of 20 ms with ten calls in them.
+const QUICK: Cadence =
+    Cadence { busy: Duration::from_millis(20), quiet: Duration::from_millis(200), calls: 10 };
+
+const STREAMS: u32 = 16;
+
+/// A callee whose `/slow` answers when it is let.
+struct World {
+    callee: Mesh,
+    caller: Mesh,
+    told: Told,
+    addr: SocketAddr,
+    let_go: Arc<Semaphore>,
+}
+
+fn router(let_go: &Arc<Semaphore>) -> Router {
+    let let_go = Arc::clone(let_go);
+    let slow = move || {
+        let let_go = Arc::clone(&let_go);
+        async move {
+            drop(let_go.acquire().await);
+            "at last"
+        }
+    };
+    Router::new().route("/slow", get(slow)).route("/known", get(|| async { "known" }))
+}
+
+impl World {
+    async fn new() -> Self {
+        let (told, let_go) = (Told::default(), Arc::new(Semaphore::new(0)));
+        let policy: Policy = rig::policy(MAC).parse().unwrap();
+        let callee = Mesh::dev(CALLEE).unwrap().policy(policy).sink(told.clone()).cadence(QUICK);
+        let callee = callee.limits(Limits::default().with_concurrent_streams(STREAMS));
+        let callee = callee.build().unwrap();
+        let listener = callee.listen("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr();
+        let serve = meshguard_axum::serve(listener, router(&let_go));
+        tokio::spawn(async move { serve.await.unwrap() });
+        let caller = rig::mesh(CALLER, &rig::policy(MAC), &Told::default());
+        Self { callee, caller, told, addr, let_go }
+    }
+
+    fn direct(&self, alpn: Alpn) -> Channel {
+        let channel = self.caller.channel(&format!("https://{}", self.addr), CALLEE).unwrap();
+        channel.protocols(alpn)
+    }
+
+    /// Calls until two windows have closed that began later; whether nobody was blamed.
+    async fn check_unblamed(&self, channel: &Channel, trust: f32) {
+        let key = EdgeKey::Caller(CALLER);
+        let began = || {
+            let edges = self.callee.edges();
+            edges.iter().find(|e| e.edge == key).map(|e| e.window.start)
+        };
+        for _ in 0..2 {
+            let before = began();
+            soon(async {
+                while began() == before {
+                    http::call(channel, http::get("/known")).await.answer();
+                }
+            })
+            .await;
+        }
+        let found: Vec<_> = self.told.all().into_iter().filter(|f| f.name != "void-seen").collect();
+        assert!(found.is_empty(), "{found:?}");
+        assert!(self.callee.trust(&CALLER) >= trust, "{} < {trust}", self.callee.trust(&CALLER));
+        assert!(self.callee.incidents().is_empty(), "{:?}", self.callee.incidents());
+        let counts = self.caller.counts();
+        assert!(counts.balances() && counts.open == 0, "{counts:?}");
+    }
+}
+
+/// Calls `/slow` as often, and waits until those that can have reached the handler.
+fn slow_calls(channel: &Channel, count: usize) -> Vec<JoinHandle<()>> {
+    let call = |_| {
+        let channel = channel.clone();
+        tokio::spawn(async move { drop(channel.oneshot(http::get("/slow")).await) })
+    };
+    (0..count).map(call).collect()
+}
+
+async fn drop_all(calls: Vec<JoinHandle<()>>) {
+    calls.iter().for_each(JoinHandle::abort);
+    for call in calls {
+        let _ = soon(call).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_given_up_before_they_are_sent_or_answered_cost_nobody_anything() {
+    for (alpn, hop) in [(Alpn::H2, false), (Alpn::Http11, false), (Alpn::H2, true)] {
+        let world = World::new().await;
+        let trust = world.callee.trust(&CALLER);
+        let through = FaultHop::builder(world.addr).tls(&rig::ca(), &HOP).unwrap();
+        let through = through.start().await.unwrap();
+        let channel = match hop {
+            true => rig::through(&world.caller, &through, alpn),
+            false => world.direct(alpn),
+        };
+        http::call(&channel, http::get("/known")).await.answer();
+        // Twice as many as there are streams; and so often that they are no 256 ranges.
+        for _ in 0..3 {
+            let calls = slow_calls(&channel, 2 * STREAMS as usize);
+            let accepted = world.callee.accepted().accepted;
+            soon(async {
+                while world.callee.accepted().accepted == accepted {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            drop_all(calls).await;
+            http::call(&channel, http::get("/known")).await.answer();
+        }
+        // At once, not one of them polled twice.
+        drop_all(slow_calls(&channel, 200)).await;
+        world.check_unblamed(&channel, trust).await;
+    }
+}
+
+/// Calls wait for a stream while others are served, and are given up before they have one.
+#[tokio::test]
+async fn calls_dropped_while_all_streams_are_busy_cost_nobody_anything() {
+    let world = World::new().await;
+    let trust = world.callee.trust(&CALLER);
+    let channel = world.direct(Alpn::H2);
+    http::call(&channel, http::get("/known")).await.answer();
+    let served = slow_calls(&channel, STREAMS as usize);
+    let all = 1 + u64::from(STREAMS);
+    soon(async {
+        while world.callee.accepted().accepted < all {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let waiting = slow_calls(&channel, 60);
+    soon(async {
+        while world.caller.counts().open < 60 + u64::from(STREAMS) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop_all(waiting).await;
+    world.let_go.add_permits(1_000);
+    for call in served {
+        soon(call).await.unwrap();
+    }
+    world.check_unblamed(&channel, trust).await;
+}
+
+#[tokio::test]
+async fn calls_under_way_on_a_connection_that_is_cut_cost_nobody_anything() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let world = World::new().await;
+        let trust = world.callee.trust(&CALLER);
+        let path = rig::net::Balancer::new(vec![world.addr]).await;
+        let channel = world.direct(alpn).connect_to(path.addr);
+        http::call(&channel, http::get("/known")).await.answer();
+        let calls = slow_calls(&channel, 2 * STREAMS as usize);
+        soon(async {
+            while world.callee.accepted().accepted < 1 + u64::from(STREAMS) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        path.cut();
+        for call in calls {
+            soon(call).await.unwrap();
+        }
+        world.let_go.add_permits(1_000);
+        world.check_unblamed(&channel, trust).await;
+    }
+}
+
+/// A head that is too long for the callee's parser, and one that its layer does not take.
+fn refused() -> [(Request<axum::body::Body>, StatusCode); 2] {
+    let mut long = http::get("/known");
+    long.headers_mut().insert("x-long", HeaderValue::from_str(&"x".repeat(40_000)).unwrap());
+    let mut second_method = http::post("/known", "x");
+    let method = HeaderValue::from_static("DELETE");
+    second_method.headers_mut().insert("x-http-method-override", method);
+    [(long, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), (second_method, StatusCode::BAD_REQUEST)]
+}
+
+#[tokio::test]
+async fn what_the_callee_refuses_before_it_is_a_call_is_told_as_not_acted_on() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        for (request, status) in refused() {
+            let world = World::new().await;
+            let trust = world.callee.trust(&CALLER);
+            let channel = world.direct(alpn);
+            http::call(&channel, http::get("/known")).await.answer();
+            let error = http::call(&channel, request).await.failed();
+            assert_eq!(error.outcome(), Outcome::NotDelivered, "{error}");
+            assert_eq!(error.kind().as_str(), "refused", "{error}");
+            assert!(error.to_string().contains(status.as_str()), "{error}");
+            if status == StatusCode::BAD_REQUEST {
+                world.told.wait("ambiguous-head").await;
+            } else {
+                world.check_unblamed(&channel, trust).await;
+            }
+        }
+    }
+}
+
+/// The control of the test above: the stock stack shows the status.
+#[tokio::test]
+async fn stock_answers_431_to_a_head_that_is_too_long() {
+    let addr = stock::serve(router(&Arc::new(Semaphore::new(0)))).await;
+    let mut client = stock::Client::connect(addr, Protocol::Http1).await;
+    let mut request = http::get("/known");
+    // Above what hyper takes by default: 400 kB.
+    let long = HeaderValue::from_str(&"x".repeat(2_000_000)).unwrap();
+    request.headers_mut().insert("x-long", long);
+    let status = soon(client.send(request)).await.unwrap().status();
+    assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}

@@ -1,1 +1,6 @@
 //! Honest mistakes and limits: named as such, and never taken for forgery.
+
+mod framing;
+mod limits;
+mod tags;
+mod words;

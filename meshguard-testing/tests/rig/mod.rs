@@ -111,11 +111,6 @@ impl Rig {
     }
 }
 
-/// Lets a session through a hop become old enough that a hint ends it: a second, by the clock.
-pub async fn aged() {
-    tokio::time::sleep(Duration::from_millis(1050)).await;
-}
-
 /// Serves the application on a port of its own, until the test's runtime ends.
 pub async fn serve(callee: &Mesh, app: &App) -> SocketAddr {
     serving(callee, app).await.0

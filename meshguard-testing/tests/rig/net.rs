@@ -16,6 +16,8 @@ pub struct Balancer {
     pub addr: SocketAddr,
     to: Arc<Mutex<Vec<SocketAddr>>>,
     live: watch::Sender<usize>,
+    /// Cuts the connections that are there when it changes.
+    cuts: watch::Sender<usize>,
     task: JoinHandle<()>,
 }
 
@@ -24,8 +26,9 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let to = Arc::new(Mutex::new(to));
-        let live = watch::Sender::new(0);
+        let (live, cuts) = (watch::Sender::new(0), watch::Sender::new(0));
         let (turn, all, count) = (AtomicUsize::new(0), Arc::clone(&to), live.clone());
+        let cut = cuts.clone();
         let task = tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let next = {
@@ -33,10 +36,16 @@ impl Balancer {
                     all[turn.fetch_add(1, Ordering::Relaxed) % all.len()]
                 };
                 count.send_modify(|n| *n += 1);
-                let count = count.clone();
+                let (count, mut cut) = (count.clone(), cut.subscribe());
                 tokio::spawn(async move {
-                    if let Ok(mut far) = TcpStream::connect(next).await {
-                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    let passed = async {
+                        if let Ok(mut far) = TcpStream::connect(next).await {
+                            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = passed => {}
+                        _ = cut.changed() => {}
                     }
                     let _ = near.shutdown().await;
                     let _ = tokio::io::copy(&mut near, &mut tokio::io::sink()).await;
@@ -44,7 +53,12 @@ impl Balancer {
                 });
             }
         });
-        Self { addr, to, live, task }
+        Self { addr, to, live, cuts, task }
+    }
+
+    /// Cuts all connections, in the middle of whatever passes.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|n| *n += 1);
     }
 
     /// Waits until all who were connected have noticed that they no longer are.

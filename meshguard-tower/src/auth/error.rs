@@ -90,7 +90,7 @@ impl fmt::Display for TokenError {
             Self::Type => "the token's typ is not at+jwt",
             Self::Algorithm => "the token's alg is not accepted",
             Self::UnknownKey => "the token's key is not known",
-            Self::ManyKeys => "several keys may be the token's",
+            Self::ManyKeys => "more keys may be the token's than are tried: give them a kid",
             Self::Signature => "the token's signature does not hold",
             Self::Missing(name) => return write!(f, "the token has no {name}"),
             Self::Claim(name) => return write!(f, "the token's {name} is malformed"),

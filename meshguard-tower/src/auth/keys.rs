@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::TokensError;
 use super::error::TokenError;
 
+/// A token is held against at most so many keys: each costs the check of a signature, and anybody
+/// can send a token.
+pub(super) const MAX_TRIED: usize = 16;
 /// A set has at most so many keys.
 const MAX_KEYS: usize = 128;
 /// A file of keys has at most so many bytes.
@@ -64,18 +67,27 @@ impl Keys {
         if keys.is_empty() { Err(TokensError::NoKey) } else { Ok(Self(keys)) }
     }
 
-    /// The one key that a token can be signed with, by what its header says.
-    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, TokenError> {
-        let named = |key: &&Key| match kid {
-            Some(kid) => key.kid.as_deref() == Some(kid),
-            None => true,
+    /// The keys that a token may be signed with, by what its header says: those of its `kid`,
+    /// where a key of the set has it; else all that have no `kid`, as nothing says that it is
+    /// none of them. Without a `kid` (it is optional: RFC 7515 §4.1.4, RFC 7517 §4.5), all of its
+    /// algorithm.
+    pub(super) fn find(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Vec<&Key>, TokenError> {
+        let fit = || self.0.iter().filter(|key| key.algorithms.contains(&algorithm));
+        let known = kid.filter(|kid| self.0.iter().any(|key| key.kid.as_deref() == Some(*kid)));
+        let found: Vec<&Key> = match (kid, known) {
+            (None, _) => fit().take(MAX_TRIED + 1).collect(),
+            (Some(_), kid) => {
+                fit().filter(|key| key.kid.as_deref() == kid).take(MAX_TRIED + 1).collect()
+            }
         };
-        let mut found =
-            self.0.iter().filter(named).filter(|key| key.algorithms.contains(&algorithm));
-        match (found.next(), found.next()) {
-            (Some(key), None) => Ok(key),
-            (Some(_), Some(_)) => Err(TokenError::ManyKeys),
-            (None, _) => Err(TokenError::UnknownKey),
+        match found.len() {
+            0 => Err(TokenError::UnknownKey),
+            count if count > MAX_TRIED => Err(TokenError::ManyKeys),
+            _ => Ok(found),
         }
     }
 

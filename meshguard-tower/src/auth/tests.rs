@@ -13,7 +13,7 @@ use meshguard_core::dpop::{Algorithm, Jwk, Part, SignatureCheck as _};
 use serde_json::{Value, json};
 
 use super::error::TokenError;
-use super::keys::Keys;
+use super::keys::{Keys, MAX_TRIED};
 use super::signatures::AwsLc;
 use super::verify::{Verified, verify};
 use super::{Tokens, TokensError};
@@ -167,12 +167,65 @@ fn the_key_is_the_one_that_the_header_names() {
     assert_eq!(judged(json!({ "alg": "EdDSA", "kid": "a" })), Ok(()));
     assert_eq!(judged(json!({ "alg": "EdDSA", "kid": "b" })), Err(TokenError::Signature));
     assert_eq!(judged(json!({ "alg": "EdDSA", "kid": "c" })), Err(TokenError::UnknownKey));
-    assert_eq!(judged(json!({ "alg": "EdDSA" })), Err(TokenError::ManyKeys));
+    assert_eq!(judged(json!({ "alg": "EdDSA" })), Ok(()), "each is tried");
     // What the token itself brings is no key of ours (RFC 8725 §3.10).
     let own = json!({ "alg": "EdDSA", "kid": "c", "jwk": a.jwk(), "jku": "https://evil.example" });
     assert_eq!(judged(own), Err(TokenError::UnknownKey));
     let critical = json!({ "alg": "EdDSA", "kid": "a", "crit": ["b64"], "b64": false });
     assert_eq!(judged(critical), Err(TokenError::Critical));
+}
+
+/// RFC 7515 §4.1.4, RFC 7517 §4.5: `kid` is optional on both sides.
+#[test]
+fn keys_without_a_kid_are_tried_each() {
+    let [a, b, c] = [(); 3].map(|()| Key::of(Algorithm::EdDsa));
+    let named = |key: &Key, kid: &str| {
+        let mut jwk = key.jwk();
+        jwk["kid"] = json!(kid);
+        jwk
+    };
+    let signed_by_b = |kid: Value, set: &[Value]| {
+        let token = b.token(Algorithm::EdDsa, &json!({ "alg": "EdDSA", "kid": kid }), &claims());
+        verify(&token, &keys(set), &rules()).map(drop)
+    };
+    let bare = [a.jwk(), b.jwk()];
+    assert_eq!(signed_by_b(Value::Null, &bare), Ok(()));
+    assert_eq!(signed_by_b(json!("2024-11"), &bare), Ok(()), "no key contradicts the kid");
+    assert_eq!(signed_by_b(json!("b"), &[named(&a, "a"), b.jwk()]), Ok(()));
+    // A key that has the kid is the one that is meant, and no other.
+    assert_eq!(signed_by_b(json!("a"), &[named(&a, "a"), b.jwk()]), Err(TokenError::Signature));
+    // One of each type may have the same kid; here two of one type do.
+    assert_eq!(signed_by_b(json!("x"), &[named(&a, "x"), named(&b, "x")]), Ok(()));
+    assert_eq!(
+        signed_by_b(json!("b"), &[named(&a, "a"), named(&c, "c")]),
+        Err(TokenError::UnknownKey)
+    );
+    assert_eq!(signed_by_b(Value::Null, &[a.jwk(), c.jwk()]), Err(TokenError::Signature));
+    // Keys of other types are not asked, and cost nothing.
+    let others = vec![Key::of(Algorithm::Es256).jwk(); MAX_TRIED];
+    assert_eq!(signed_by_b(Value::Null, &[&others[..], &bare].concat()), Ok(()));
+}
+
+#[test]
+fn a_token_is_held_against_a_bounded_number_of_keys() {
+    let (own, other) = (Key::of(Algorithm::EdDsa), Key::of(Algorithm::EdDsa));
+    let token = own.token(Algorithm::EdDsa, &json!({ "alg": "EdDSA" }), &claims());
+    let among = |others: usize| {
+        let mut set = vec![other.jwk(); others];
+        set.push(own.jwk());
+        verify(&token, &keys(&set), &rules()).map(drop)
+    };
+    assert_eq!(among(MAX_TRIED - 1), Ok(()));
+    assert_eq!(among(MAX_TRIED), Err(TokenError::ManyKeys));
+}
+
+/// The key that holds is the one whose removal ends what the token let in.
+#[test]
+fn a_verified_token_names_the_key_that_holds() {
+    let (a, b) = (Key::of(Algorithm::EdDsa), Key::of(Algorithm::EdDsa));
+    let token = b.token(Algorithm::EdDsa, &json!({ "alg": "EdDSA" }), &claims());
+    let verified = verify(&token, &keys(&[a.jwk(), b.jwk()]), &rules()).unwrap();
+    assert!(keys(&[b.jwk()]).has(&verified.key) && !keys(&[a.jwk()]).has(&verified.key));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::error::TokenError;
-use super::keys::Keys;
+use super::keys::{Key, Keys};
 use super::{MAX_TOKEN, Rules};
 
 /// A token whose signature, issuer and audience hold.
@@ -77,16 +77,34 @@ pub(super) fn verify(token: &str, keys: &Keys, rules: &Rules) -> Result<Verified
         return Err(TokenError::Parts);
     }
     let (header, algorithm) = header(token, rules)?;
-    let key = keys.find(header.kid.as_deref(), algorithm)?;
+    let keys = keys.find(header.kid.as_deref(), algorithm)?;
+    let (key, claims) = signed(token, &keys, algorithm)?;
+    check(claims, rules, key.thumbprint)
+}
+
+/// The key that the token is signed with, and what it claims.
+fn signed<'k>(
+    token: &str,
+    keys: &[&'k Key],
+    algorithm: Algorithm,
+) -> Result<(&'k Key, Value), TokenError> {
     let mut validation = Validation::new(named(algorithm));
     // Signature and form are checked there, what is claimed is checked here: by our clock, and
     // with our reasons.
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    let decoded = decode::<Value>(token, &key.decoding, &validation);
-    let claims = decoded.map_err(|error| failure(error.kind()))?.claims;
-    check(claims, rules, key.thumbprint)
+    for key in keys {
+        match decode::<Value>(token, &key.decoding, &validation) {
+            Ok(decoded) => return Ok((key, decoded.claims)),
+            Err(error) => match failure(error.kind()) {
+                TokenError::Signature => {}
+                // It is this key's, or it would be none under any other.
+                fault => return Err(fault),
+            },
+        }
+    }
+    Err(TokenError::Signature)
 }
 
 fn header(token: &str, rules: &Rules) -> Result<(Header, Algorithm), TokenError> {

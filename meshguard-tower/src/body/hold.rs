@@ -136,8 +136,12 @@ where
         if known::digest(&body, trailers.as_ref()) == self.digest {
             return Ok((body, trailers));
         }
-        let short = self.length.is_some_and(|l| (self.got as u64) < l);
-        Err(self.error(if short { DeliveryErrorKind::Short } else { DeliveryErrorKind::Digest }))
+        let got = self.got as u64;
+        Err(self.error(match self.length {
+            Some(length) if got < length => DeliveryErrorKind::Short,
+            Some(length) if got > length => DeliveryErrorKind::Long,
+            _ => DeliveryErrorKind::Digest,
+        }))
     }
 }
 

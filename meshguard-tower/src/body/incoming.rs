@@ -9,12 +9,18 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use meshguard_core::delivery::{Decoder, Fin, Item, grpc, known};
 
+use tokio::time::{Instant, Sleep, sleep_until};
+
 use super::Plain;
 use super::packed::unpack;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+use crate::timeout;
 
 /// Messages below this are put behind their gRPC prefix by copying.
 const COPY_BELOW: usize = 4096;
+
+/// Messages that are there are passed on together, up to this many bytes.
+const GATHERED: usize = 32 * 1024;
 
 /// Wants to know how an incoming body ended.
 pub trait InHook: Unpin {
@@ -31,8 +37,21 @@ pub trait InHook: Unpin {
     /// The body failed.
     fn failed(&mut self, error: &DeliveryError, decoder: Option<&Decoder>);
 
+    /// What the application sees in place of a failure, where more is known of it.
+    fn instead(&mut self, error: DeliveryError) -> Result<Frame<Bytes>, DeliveryError> {
+        Err(error)
+    }
+
     /// The application dropped the body before its end.
     fn dropped(&mut self, unread: Unread);
+
+    /// The call's deadline has passed before the body's end.
+    fn expired(&mut self, unread: Unread) {
+        self.dropped(unread);
+    }
+
+    /// More records were passed on.
+    fn passed(&mut self, _: &Decoder) {}
 
     /// Trailers have come, and are verified where the body is.
     fn trailers(&mut self, _: &HeaderMap) {}
@@ -78,6 +97,7 @@ pub trait Rest: Send {
 pub struct Incoming<B, H: InHook> {
     kind: Kind<B>,
     hook: Option<H>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 enum Kind<B> {
@@ -92,13 +112,20 @@ enum Kind<B> {
     Through(B),
 }
 
+/// What polling a body has brought.
+type Polled = Option<Result<Frame<Bytes>, DeliveryError>>;
+
 /// Opens records.
 pub(crate) struct Opener<B> {
     inner: B,
     decoder: Decoder,
     grpc: bool,
+    /// gRPC messages that wait for more to be passed on together.
+    out: BytesMut,
     /// The payload behind a gRPC prefix that was just passed on.
     payload: Option<Bytes>,
+    /// The transport has ended, with this error if with one.
+    over: Option<Option<BoxError>>,
     fin: Option<Fin>,
     trailers: Option<HeaderMap>,
     /// The payload bytes that the head proves.
@@ -112,13 +139,13 @@ impl<B, H: InHook> Incoming<B, H> {
     pub(crate) fn empty(mut hook: H) -> Self {
         match hook.consumed(None, None) {
             Ok(()) => Self::nothing(),
-            Err(error) => Self { kind: Kind::Failed(error), hook: None },
+            Err(error) => Self::of(Kind::Failed(error), None),
         }
     }
 
     /// Nothing, which nobody waits for.
     pub(crate) fn nothing() -> Self {
-        Self { kind: Kind::Done, hook: None }
+        Self::of(Kind::Done, None)
     }
 
     /// A body that was verified already.
@@ -129,7 +156,7 @@ impl<B, H: InHook> Incoming<B, H> {
         if data.is_empty() && trailers.is_none() {
             return Self::empty(hook);
         }
-        Self { kind: Kind::Held(data, trailers), hook: Some(hook) }
+        Self::of(Kind::Held(data, trailers), Some(hook))
     }
 
     pub(crate) fn records(inner: B, decoder: Decoder, grpc: bool, hook: H) -> Self
@@ -142,13 +169,15 @@ impl<B, H: InHook> Incoming<B, H> {
             inner,
             decoder,
             grpc,
+            out: BytesMut::new(),
             payload: None,
+            over: None,
             fin: None,
             trailers: None,
             size: None,
             erase,
         };
-        Self { kind: Kind::Records(Box::new(opener)), hook: Some(hook) }
+        Self::of(Kind::Records(Box::new(opener)), Some(hook))
     }
 
     /// Holds records to the length that their head proves, and shows it.
@@ -163,11 +192,46 @@ impl<B, H: InHook> Incoming<B, H> {
 
     /// Passes on what another layer guards already.
     pub(crate) fn through(inner: B) -> Self {
-        Self { kind: Kind::Through(inner), hook: None }
+        Self::of(Kind::Through(inner), None)
     }
 
     pub(crate) fn plain(inner: Plain<B>, hook: H) -> Self {
-        Self { kind: Kind::Plain(inner), hook: Some(hook) }
+        Self::of(Kind::Plain(inner), Some(hook))
+    }
+
+    fn of(kind: Kind<B>, hook: Option<H>) -> Self {
+        Self { kind, hook, deadline: None }
+    }
+
+    /// The same; but where it has not ended by `deadline`, it ends with gRPC's status for that.
+    pub(crate) fn until(mut self, deadline: Instant) -> Self {
+        if matches!(self.kind, Kind::Records(_) | Kind::Plain(_)) {
+            self.deadline = Some(Box::pin(sleep_until(deadline)));
+        }
+        self
+    }
+
+    fn is_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+    }
+
+    /// Lets go of what the deadline has cut off.
+    fn expire(&mut self) {
+        self.deadline = None;
+        if let Some((mut hook, unread)) = self.take_unread() {
+            hook.expired(unread);
+        }
+    }
+
+    fn take_unread(&mut self) -> Option<(H, Unread)> {
+        let hook = self.hook.take()?;
+        let unread = match std::mem::replace(&mut self.kind, Kind::Done) {
+            Kind::Done | Kind::Failed(_) | Kind::Through(_) => return None,
+            Kind::Held(..) => Unread::Held,
+            Kind::Records(opener) => Unread::Records((opener.erase)(opener)),
+            Kind::Plain(_) => Unread::Plain,
+        };
+        Some((hook, unread))
     }
 
     fn consumed(&mut self) -> Result<(), DeliveryError> {
@@ -176,6 +240,35 @@ impl<B, H: InHook> Incoming<B, H> {
             (None, _) => Ok(()),
             (Some(mut hook), Kind::Records(o)) => hook.consumed(Some(&o.decoder), o.fin.as_ref()),
             (Some(mut hook), _) => hook.consumed(None, None),
+        }
+    }
+
+    /// The hook learns how the body ends, and what the application sees of that is what it says.
+    fn told(&mut self, polled: Polled) -> Polled {
+        let ended = match &polled {
+            None => self.consumed(),
+            Some(Ok(frame)) if frame.is_trailers() => {
+                if let (Some(hook), Some(trailers)) = (&mut self.hook, frame.trailers_ref()) {
+                    hook.trailers(trailers);
+                }
+                self.consumed()
+            }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => {
+                let said = match &mut self.hook {
+                    Some(hook) => hook.instead(error.clone()),
+                    None => Err(error.clone()),
+                };
+                self.failed(error);
+                if said.is_ok() {
+                    self.kind = Kind::Done;
+                }
+                return Some(said);
+            }
+        };
+        match ended {
+            Ok(()) => polled,
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -190,20 +283,23 @@ impl<B, H: InHook> Incoming<B, H> {
 }
 
 impl<B> Opener<B> {
-    fn pass_on(&mut self, flag: u8, payload: Bytes) -> Bytes {
+    /// What is to be passed on now; of gRPC, where the message does not wait for more.
+    fn pass_on(&mut self, flag: u8, payload: Bytes) -> Option<Bytes> {
         if !self.grpc {
-            return payload;
+            return Some(payload);
         }
-        let prefix = grpc::prefix(flag, payload.len());
-        if payload.len() < COPY_BELOW {
-            let mut message = BytesMut::with_capacity(prefix.len() + payload.len());
-            message.extend_from_slice(&prefix);
-            message.extend_from_slice(&payload);
-            message.freeze()
-        } else {
+        self.out.extend_from_slice(&grpc::prefix(flag, payload.len()));
+        if payload.len() >= COPY_BELOW {
             self.payload = Some(payload);
-            Bytes::copy_from_slice(&prefix)
+            return self.gathered();
         }
+        self.out.extend_from_slice(&payload);
+        if self.out.len() < GATHERED { None } else { self.gathered() }
+    }
+
+    /// The messages that wait.
+    fn gathered(&mut self) -> Option<Bytes> {
+        (!self.out.is_empty()).then(|| self.out.split().freeze())
     }
 
     /// Not more than the head proves.
@@ -271,40 +367,70 @@ where
             if let Some(payload) = self.payload.take() {
                 return Poll::Ready(Ok(Some(Frame::data(payload))));
             }
-            match self.decoder.poll()? {
-                Some(Item::Data { flag, payload }) => {
+            if self.grpc {
+                self.decoder.append(GATHERED, COPY_BELOW, &mut self.out);
+                if self.out.len() >= GATHERED {
+                    return Poll::Ready(Ok(self.gathered().map(Frame::data)));
+                }
+            }
+            let passed = match self.decoder.poll() {
+                Ok(Some(Item::Data { flag, payload })) => {
                     self.check_length()?;
-                    return Poll::Ready(Ok(Some(Frame::data(self.pass_on(flag, payload)))));
+                    self.pass_on(flag, payload)
                 }
-                Some(Item::Fin(fin)) => self.fin = Some(fin),
-                None if self.trailers.is_some() => {
-                    self.decoder.end()?;
-                    self.check_end()?;
-                    return Poll::Ready(Ok(self.trailers.take().map(Frame::trailers)));
+                Ok(Some(Item::Fin(fin))) => {
+                    self.fin = Some(fin);
+                    None
                 }
-                None => match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => self.decoder.push(data),
-                        Err(frame) => self.trailers = frame.into_trailers().ok().map(unpack),
-                    },
-                    Some(Err(error)) => return Poll::Ready(self.broken(error.into())),
-                    None => return Poll::Ready(self.ended()),
+                // What was verified before goes first; the decoder says it again.
+                Err(error) => match self.gathered() {
+                    None => return Poll::Ready(Err(error.into())),
+                    verified => verified,
                 },
+                Ok(None) => match self.poll_transport(cx) {
+                    Poll::Ready(()) => None,
+                    Poll::Pending => match self.gathered() {
+                        None => return Poll::Pending,
+                        ready => ready,
+                    },
+                },
+            };
+            if let Some(data) = passed {
+                return Poll::Ready(Ok(Some(Frame::data(data))));
+            }
+            if self.over.is_some() || self.trailers.is_some() {
+                return Poll::Ready(match self.gathered() {
+                    Some(data) => Ok(Some(Frame::data(data))),
+                    None => self.end(),
+                });
             }
         }
     }
 
-    fn ended(&mut self) -> Result<Option<Frame<Bytes>>, DeliveryError> {
-        self.decoder.end()?;
-        self.check_end().map(|()| None)
+    /// Takes what the transport brings, up to its end.
+    fn poll_transport(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.over.is_some() || self.trailers.is_some() {
+            return Poll::Ready(());
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => self.decoder.push(data),
+                Err(frame) => self.trailers = frame.into_trailers().ok().map(unpack),
+            },
+            Some(Err(error)) => self.over = Some(Some(error.into())),
+            None => self.over = Some(None),
+        }
+        Poll::Ready(())
     }
 
-    /// The transport failed. Behind the verified end that is no loss.
-    fn broken(&mut self, error: BoxError) -> Result<Option<Frame<Bytes>>, DeliveryError> {
-        match self.decoder.end() {
-            Ok(()) => self.check_end().map(|()| None),
-            Err(short) => Err(DeliveryError::records(short, Some(error))),
-        }
+    /// The transport has ended, or brought trailers, and all records are passed on. An error of
+    /// the transport is no loss behind the verified end.
+    fn end(&mut self) -> Result<Option<Frame<Bytes>>, DeliveryError> {
+        let cause = self.over.take().flatten();
+        self.over = Some(None);
+        self.decoder.end().map_err(|short| DeliveryError::records(short, cause))?;
+        self.check_end()?;
+        Ok(self.trailers.take().map(Frame::trailers))
     }
 }
 
@@ -369,6 +495,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
         let this = self.get_mut();
+        if this.is_expired(cx) {
+            this.expire();
+            return Poll::Ready(Some(Ok(Frame::trailers(timeout::exceeded()))));
+        }
         let polled = match &mut this.kind {
             Kind::Done => return Poll::Ready(None),
             Kind::Failed(error) => {
@@ -394,7 +524,11 @@ where
             }
             Kind::Records(opener) => {
                 let hook = this.hook.as_mut();
-                ready!(opener.poll_unless_ended(cx, hook)).transpose()
+                let polled = ready!(opener.poll_unless_ended(cx, hook)).transpose();
+                if let (Some(Ok(_)), Some(hook)) = (&polled, &mut this.hook) {
+                    hook.passed(&opener.decoder);
+                }
+                polled
             }
             Kind::Plain(plain) => ready!(poll_plain(plain, this.hook.as_mut(), cx)),
             Kind::Through(inner) => {
@@ -402,24 +536,7 @@ where
                 return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));
             }
         };
-        let ended = match &polled {
-            None => this.consumed(),
-            Some(Ok(frame)) if frame.is_trailers() => {
-                if let (Some(hook), Some(trailers)) = (&mut this.hook, frame.trailers_ref()) {
-                    hook.trailers(trailers);
-                }
-                this.consumed()
-            }
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => {
-                this.failed(error);
-                Ok(())
-            }
-        };
-        Poll::Ready(match ended {
-            Ok(()) => polled,
-            Err(error) => Some(Err(error)),
-        })
+        Poll::Ready(this.told(polled))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -466,12 +583,8 @@ impl<B, H: InHook> Default for Incoming<B, H> {
 
 impl<B, H: InHook> Drop for Incoming<B, H> {
     fn drop(&mut self) {
-        let Some(mut hook) = self.hook.take() else { return };
-        match std::mem::replace(&mut self.kind, Kind::Done) {
-            Kind::Done | Kind::Failed(_) | Kind::Through(_) => {}
-            Kind::Held(..) => hook.dropped(Unread::Held),
-            Kind::Records(opener) => hook.dropped(Unread::Records((opener.erase)(opener))),
-            Kind::Plain(_) => hook.dropped(Unread::Plain),
+        if let Some((mut hook, unread)) = self.take_unread() {
+            hook.dropped(unread);
         }
     }
 }

@@ -7,9 +7,17 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use meshguard_core::delivery::{Encoder, RecordError, grpc, known};
+use meshguard_core::delivery::{Encoder, OVERHEAD, Receipt, RecordError, grpc, known};
 
+use super::status_trailers;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
+use crate::limits::MAX_FRAME;
+use crate::timeout;
+
+/// Records that are ready share a piece of the body up to this size, which is one DATA frame of
+/// HTTP/2: a frame for each record would be more frames than a receiver puts up with (h2 ends a
+/// connection on which thousands of them, each below 256 bytes, wait to be read).
+const SHARED: usize = MAX_FRAME as usize;
 
 /// Payloads from this size on are sent where they lie, their header and tag around them. Below,
 /// one copy costs less than the two small HTTP/2 frames that it saves, at both ends.
@@ -17,11 +25,8 @@ const COPY_BELOW: usize = 64 * 1024;
 
 /// Wants to know how an outgoing body ended.
 pub(crate) trait OutHook: Unpin {
-    /// A receipt to put into FIN, once it is known.
-    fn poll_receipt(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<meshguard_core::delivery::Receipt>>;
+    /// The receipt to put into FIN, where one is due: what is known by now, FIN does not wait.
+    fn receipt(&mut self) -> Option<Receipt>;
 
     /// FIN is out: all of the body is, but for its trailers.
     fn finished(&mut self, encoder: &Encoder, trailers: Option<&HeaderMap>);
@@ -29,8 +34,22 @@ pub(crate) trait OutHook: Unpin {
     /// The application's body failed: FIN says that what came is not all.
     fn aborted(&mut self, encoder: &Encoder);
 
+    /// No more of the body is sent, because of this.
+    fn broken(&mut self, _: &DeliveryError) {}
+
+    /// Whether it is an answer: trailers of gRPC may say in its place what cannot be sent, and it
+    /// ends in order.
+    fn is_answer(&self) -> bool {
+        false
+    }
+
     /// Whether the body is to be cut off: its far end has no right to it any more.
     fn is_ended(&self) -> bool {
+        false
+    }
+
+    /// Whether the call's deadline has passed; if not, the task is woken when it has.
+    fn poll_expired(&mut self, _: &mut Context<'_>) -> bool {
         false
     }
 
@@ -58,11 +77,17 @@ struct Records<B, H> {
     inner: Option<B>,
     encoder: Encoder,
     framing: Framing,
+    /// What is not made into records yet of the application's last piece; of HTTP only.
+    chunk: Bytes,
+    /// Records that wait for more to share their frame.
+    out: BytesMut,
     ready: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     error: Option<BoxError>,
     /// The payload bytes that the head has stated.
     size: Option<u64>,
+    /// The application has had the time of one turn to give more, and gave nothing.
+    still: bool,
     /// FIN has had its time to be written before the error ends all.
     told: bool,
     hook: H,
@@ -118,10 +143,13 @@ impl<B, H> Outgoing<B, H> {
             inner,
             encoder,
             framing,
+            chunk: Bytes::new(),
+            out: BytesMut::new(),
             ready: VecDeque::new(),
             trailers: None,
             error: None,
             size: None,
+            still: false,
             told: false,
             hook,
             stage: Stage::Body,
@@ -157,19 +185,23 @@ where
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            if self.stage == Stage::Body && self.hook.is_ended() {
-                self.abort(withdrawn().into());
-            }
             match self.stage {
-                Stage::Body => match ready!(self.poll_unless_ended(cx)) {
-                    Some(chunk) => {
-                        if let Err(error) = self.encode(chunk) {
-                            self.abort(error.into());
-                        }
+                Stage::Body => {
+                    if self.poll_body(cx).is_ready() {
+                        self.still = false;
+                    } else if self.out.is_empty() {
+                        return Poll::Pending;
+                    } else if self.still {
+                        self.flush(); // nothing else is ready to go along
+                    } else {
+                        // Who makes one message after the other is asked once more, behind what
+                        // else is to be done now: so messages that trickle in share a frame, too.
+                        self.still = true;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
-                    None => self.stage = Stage::Fin,
-                },
-                Stage::Fin => ready!(self.poll_fin(cx)),
+                }
+                Stage::Fin => self.fin(),
                 Stage::Trailers => {
                     self.stage = Stage::Done;
                     if let Some(trailers) = self.trailers.take() {
@@ -188,15 +220,61 @@ where
         }
     }
 
-    /// As `poll_chunk`, but not beyond the time when the body is to be cut off.
-    fn poll_unless_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// Makes one more record of what is there, or takes more of the application's body.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(made) = self.small_message() {
+            if let Err(error) = made {
+                self.refuse(error);
+            }
+            return Poll::Ready(());
+        }
+        let made = match self.payload() {
+            Ok(Some((flag, payload))) => self.record(flag, payload),
+            Ok(None) => return self.poll_more(cx),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
+            self.refuse(error);
+        }
+        Poll::Ready(())
+    }
+
+    /// As `poll_chunk`, but not beyond the deadline or the time when the body is to be cut off.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.hook.is_ended() {
+            self.abort(withdrawn().into());
+            return Poll::Ready(());
+        }
+        if self.hook.poll_expired(cx) {
+            self.expire();
+            return Poll::Ready(());
+        }
         let polled = self.poll_chunk(cx);
         if polled.is_pending() && self.hook.poll_ended(cx) {
-            self.error = Some(withdrawn().into());
-            self.inner = None;
-            return Poll::Ready(None);
+            self.abort(withdrawn().into());
+            return Poll::Ready(());
         }
-        polled
+        match ready!(polled) {
+            None => match self.messages_end() {
+                Ok(()) => self.stage = Stage::Fin,
+                Err(error) => self.refuse(error),
+            },
+            Some(chunk) => self.take(chunk),
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes a piece of the application's body, unless it goes beyond the length that the head
+    /// states: records beyond it would look forged.
+    fn take(&mut self, chunk: Bytes) {
+        let is = self.encoder.totals().1 + chunk.len() as u64;
+        if let Some(stated) = self.size.filter(|stated| is > *stated) {
+            return self.abort(WrongLength { stated, is }.into());
+        }
+        match &mut self.framing {
+            Framing::Http(_) => self.chunk = chunk,
+            Framing::Grpc(splitter) => splitter.push(chunk),
+        }
     }
 
     /// The next piece of the application's body; `None` at its end, however it ended.
@@ -217,69 +295,81 @@ where
         Poll::Ready(None)
     }
 
-    fn encode(&mut self, mut chunk: Bytes) -> Result<(), RecordError> {
-        match &mut self.framing {
-            Framing::Http(record) => {
-                let record = *record;
-                while chunk.len() > record {
-                    let piece = chunk.split_to(record);
-                    self.record(0, piece)?;
-                }
-                self.record(0, chunk)
-            }
-            Framing::Grpc(splitter) => {
-                splitter.push(chunk);
-                while let Some((flag, message)) = self.message()? {
-                    self.record(flag, message)?;
-                }
-                Ok(())
-            }
+    /// Makes the next record of a gRPC message where it lies, if it is to be copied anyway.
+    fn small_message(&mut self) -> Option<Result<(), RecordError>> {
+        let Framing::Grpc(splitter) = &mut self.framing else { return None };
+        let (flag, message) = splitter.peek()?;
+        let length = message.len();
+        let copied = self.encoder.seals() || length < COPY_BELOW;
+        if !copied || self.out.len() + length + OVERHEAD > SHARED {
+            return None;
         }
+        let made = self.encoder.data(flag, message, &mut self.out);
+        splitter.skip(length);
+        Some(made)
     }
 
-    fn message(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
+    /// The payload of the next record, where all of it is there.
+    fn payload(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
         match &mut self.framing {
             Framing::Grpc(splitter) => splitter.poll(),
-            Framing::Http(_) => Ok(None),
+            Framing::Http(_) if self.chunk.is_empty() => Ok(None),
+            Framing::Http(most) => {
+                let length = self.chunk.len().min(*most);
+                Ok(Some((0, self.chunk.split_to(length))))
+            }
         }
     }
 
     fn record(&mut self, flag: u8, payload: Bytes) -> Result<(), RecordError> {
-        if self.encoder.seals() || payload.len() < COPY_BELOW {
-            let mut out = BytesMut::new();
-            self.encoder.data(flag, &payload, &mut out)?;
-            self.ready.push_back(out.freeze());
-        } else {
-            let around = self.encoder.around(flag, &payload)?;
-            self.ready.push_back(Bytes::copy_from_slice(&around.header));
-            self.ready.push_back(payload);
-            self.ready.push_back(Bytes::copy_from_slice(&around.tag));
+        if self.out.len() + payload.len() + OVERHEAD > SHARED {
+            self.flush(); // so that a record lies in one frame where it can
         }
+        if self.encoder.seals() || payload.len() < COPY_BELOW {
+            return self.encoder.data(flag, &payload, &mut self.out);
+        }
+        let around = self.encoder.around(flag, &payload)?;
+        self.out.extend_from_slice(&around.header);
+        self.flush();
+        self.ready.push_back(payload);
+        self.out.extend_from_slice(&around.tag);
         Ok(())
     }
 
-    fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Framing::Grpc(splitter) = &self.framing
-            && self.error.is_none()
-            && let Err(error) = splitter.end()
-        {
-            self.error = Some(error.into());
+    /// Hands out the records that wait.
+    fn flush(&mut self) {
+        if !self.out.is_empty() {
+            self.ready.push_back(self.out.split().freeze());
         }
+    }
+
+    fn fin(&mut self) {
         self.check_size();
-        let receipt = ready!(self.hook.poll_receipt(cx));
+        if let Some(error) = &self.error {
+            self.hook.broken(&DeliveryError::own(&**error));
+        }
+        let receipt = self.hook.receipt();
         let aborted = self.error.is_some();
         let trailers = self.trailers.as_ref().filter(|_| !aborted).map(known::trailer_digest);
         match self.encoder.fin(aborted, trailers, receipt) {
-            Ok(fin) => self.ready.push_back(fin),
+            Ok(fin) => self.out.extend_from_slice(&fin),
             Err(error) => self.error = Some(error.into()),
         }
+        self.flush();
         if self.error.is_some() {
             self.hook.aborted(&self.encoder);
         } else {
             self.hook.finished(&self.encoder, self.trailers.as_ref());
         }
         self.stage = if self.error.is_some() { Stage::Done } else { Stage::Trailers };
-        Poll::Ready(())
+    }
+
+    /// Whether a gRPC body ended behind a whole message.
+    fn messages_end(&self) -> Result<(), RecordError> {
+        match &self.framing {
+            Framing::Grpc(splitter) if self.error.is_none() => splitter.end(),
+            Framing::Grpc(_) | Framing::Http(_) => Ok(()),
+        }
     }
 
     /// A body of another length than its head states does not end as if it were whole.
@@ -292,10 +382,39 @@ where
         }
     }
 
+    /// What the application sends cannot be: it breaks off here, or ends in words.
+    fn refuse(&mut self, error: RecordError) {
+        let error = DeliveryError::from(error);
+        let in_words = self.hook.is_answer() && matches!(self.framing, Framing::Grpc(_));
+        match status_trailers(&error).filter(|_| in_words) {
+            Some(trailers) => {
+                self.hook.broken(&error);
+                self.let_go();
+                self.trailers = Some(trailers);
+            }
+            None => self.abort(error.into()),
+        }
+    }
+
     fn abort(&mut self, error: BoxError) {
+        self.let_go();
         self.error = Some(error);
+    }
+
+    /// The deadline has passed: what the application has not given by now is not waited for.
+    fn expire(&mut self) {
+        self.let_go();
+        self.trailers = Some(timeout::exceeded());
+    }
+
+    /// Takes no more of the application's body.
+    fn let_go(&mut self) {
         self.inner = None;
         self.first.clear();
+        self.chunk.clear();
+        if let Framing::Grpc(splitter) = &mut self.framing {
+            splitter.clear();
+        }
         self.stage = Stage::Fin;
     }
 }
@@ -320,7 +439,13 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
-        match &mut self.get_mut().0 {
+        let kind = &mut self.get_mut().0;
+        if let Kind::Plain(_, Some(hook)) = kind
+            && hook.poll_expired(cx)
+        {
+            *kind = Kind::Known(Bytes::new(), Some(timeout::exceeded()));
+        }
+        match kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Known(data, trailers) => Poll::Ready(if data.is_empty() {
                 trailers.take().map(|t| Ok(Frame::trailers(t)))
@@ -340,6 +465,7 @@ where
             // FIN goes out before the end; trailers, where there are any, after FIN.
             Kind::Records(r) => {
                 r.ready.is_empty()
+                    && r.out.is_empty()
                     && r.error.is_none()
                     && (r.stage == Stage::Done
                         || (r.stage == Stage::Trailers && r.trailers.is_none()))

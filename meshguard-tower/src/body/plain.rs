@@ -53,7 +53,7 @@ impl<B> Plain<B> {
     }
 
     fn check_end(&mut self) -> Result<(), DeliveryError> {
-        use DeliveryErrorKind::{Digest, Short};
+        use DeliveryErrorKind::{ContentDigest, Short};
         if self.length.is_some_and(|l| self.got < l) {
             return Err(DeliveryError::new(Short, self.got, self.length));
         }
@@ -61,7 +61,7 @@ impl<B> Plain<B> {
         if <[u8; 32]>::from(hash.finalize()) == stated {
             Ok(())
         } else {
-            Err(DeliveryError::new(Digest, self.got, self.length))
+            Err(DeliveryError::new(ContentDigest, self.got, self.length))
         }
     }
 }

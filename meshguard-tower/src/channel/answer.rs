@@ -14,21 +14,27 @@ use super::call::Failed;
 use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
+use super::unverified::unverified;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
-use crate::body::{Hold, HoldError, Incoming, is_grpc, stated_length, unmark_records, withdraw};
+use crate::body::{
+    Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
+};
 use crate::error::DeliveryError;
 use crate::inbound::{strip_answer, with_scratch};
-use crate::pool::Reply;
-use crate::session::SESSION;
+use crate::pool::{Binding, Reply};
 use crate::tls::now;
 
 /// What an answer is held against.
 pub(super) struct Verified {
+    /// What it came over.
+    pub(super) binding: Arc<Binding>,
     pub(super) proof: Proof,
     pub(super) sent: Sent,
     /// The request was a HEAD.
     pub(super) head: bool,
+    /// The request was a call of gRPC.
+    pub(super) grpc: bool,
 }
 
 /// Verifies an answer's head, its receipt, and its body where that is known with the head.
@@ -41,20 +47,13 @@ pub(super) async fn take(
     let status = parts.status;
     let (field, plan) = match verify(&open, &request.proof, &parts) {
         Ok(verified) => verified,
-        Err(None) if renews(&parts) => {
-            // On a direct connection the callee itself says that it did not act.
-            return Err(Failed::Renew(open.take_back()));
-        }
-        Err(None) => {
-            let kind = CallErrorKind::Unproven(status);
-            return Err(open.fail(CallError::new(kind, unknown(Unknown::Unproven))).into());
-        }
-        Err(Some(detail)) => {
-            let (kind, outcome) = (CallErrorKind::BadProof(status), unknown(Unknown::BadProof));
-            return Err(open.fail(CallError::caused(kind, outcome, detail)).into());
-        }
+        Err(why) => return Err(unverified(open, request.binding, &parts, body, why).await),
     };
-    open.head_proven();
+    // The callee has seen nothing that it did not admit.
+    if !is_not_admitted(&field, status) {
+        open.head_proven();
+    }
+    open.shared.proved(&request.binding, &open.session);
     if field.dup {
         let outcome = unknown(Unknown::Duplicate);
         return Err(open.fail(CallError::new(CallErrorKind::Duplicate, outcome)).into());
@@ -68,12 +67,17 @@ pub(super) async fn take(
             return Err(open.fail(error).into());
         }
     };
+    if let Some(own) = request.sent.own_failure().filter(CallError::is_limit) {
+        unread(&open, &field);
+        return Err(open.fail(own).into());
+    }
     strip_answer(&mut parts.headers);
     withdraw(&mut parts.headers);
     open.answered(&parts, request.sent.state(), outcome);
     parts.extensions.insert(open.session.peer.clone());
+    let grpc = is_grpc_answer(request.grpc, &parts.headers);
     if let Body::Records(size) = field.body
-        && !unmark_records(&mut parts.headers, size)
+        && !unmark_records(&mut parts.headers, grpc, size)
     {
         let outcome = outcome.unwrap_or(unknown(Unknown::NoReceipt));
         let detail = "records without their content coding";
@@ -83,14 +87,14 @@ pub(super) async fn take(
     let unsized_ = request.head || field.body == Body::None;
     let length = if unsized_ { None } else { stated_length(&parts.headers) };
     let (session, shared) = (Arc::clone(&open.session), Arc::clone(&open.shared));
-    let hook = ReplyHook::proven(open, outcome, request.sent, succeeded(&parts));
+    let hook = ReplyHook::proven(open, outcome, request.sent, is_answer(&parts));
     let body = match plan {
         Plan::Whole(digest) => hold(body, digest, length, hook).await?,
         Plan::Records(context, size) => {
-            let grpc = is_grpc(&parts.headers);
             let limit = if grpc { shared.mesh.message_limit() } else { RECORD };
             let keys = &session.keys;
             let decoder = Decoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC, limit);
+            let decoder = if grpc { decoder.of_messages() } else { decoder };
             Incoming::records(AnswerBody(body), decoder, grpc, hook).sized(size)
         }
     };
@@ -114,7 +118,7 @@ fn unread(open: &Open, field: &ResponseField) {
 }
 
 /// What to do with an answer's body.
-enum Plan {
+pub(super) enum Plan {
     /// Held until it is what has this digest.
     Whole([u8; 32]),
     /// Opened with the keys of this context; so many bytes, where the head proves it.
@@ -122,7 +126,7 @@ enum Plan {
 }
 
 /// The field and the plan of an answer whose proof holds. `Err(None)`: it carries none.
-fn verify(
+pub(super) fn verify(
     open: &Open,
     request: &Proof,
     parts: &Parts,
@@ -153,9 +157,14 @@ fn verify(
     Ok((field, plan))
 }
 
-fn renews(parts: &Parts) -> bool {
-    parts.status == StatusCode::UNAUTHORIZED
-        && parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
+/// Whether a proven answer says that the request was not admitted: out of window, late, with
+/// wrong acknowledgements.
+fn is_not_admitted(field: &ResponseField, status: StatusCode) -> bool {
+    let nothing = Rcpt::short(ReceiptStatus::Partial, 0, 0);
+    status == StatusCode::CONFLICT
+        && field.body == Body::None
+        && !field.dup
+        && field.rcpt == nothing
 }
 
 /// The request's outcome, where the answer's head tells it; `None`: its FIN will.
@@ -180,7 +189,7 @@ fn judge_now(
             }
             None => Outcome::Failed(Failure::WrongReceipt),
         },
-        None => Outcome::of_receipt(*stated, succeeded(parts)),
+        None => Outcome::of_receipt(*stated, is_answer(parts)),
     };
     match outcome {
         Outcome::Failed(failure) if failure != Failure::Aborted => {
@@ -188,11 +197,7 @@ fn judge_now(
         }
         // The callee's own refusal: its window, its clock, its books. An application's answer
         // never says that nothing of its request was taken.
-        Outcome::Rejected
-            if parts.status == StatusCode::CONFLICT
-                && field.body == Body::None
-                && *got == Some((0, 0)) =>
-        {
+        Outcome::Rejected if is_not_admitted(field, parts.status) => {
             Err(CallError::new(CallErrorKind::NotAdmitted, outcome))
         }
         outcome => Ok(Some(outcome)),
@@ -208,13 +213,14 @@ pub(super) fn not_confirmed(
     CallError::new(kind, Outcome::Failed(failure))
 }
 
-/// Whether an answer's head says that all is well; gRPC says so in a field of its own.
-fn succeeded(parts: &Parts) -> bool {
-    parts.status.is_success() && parts.headers.get("grpc-status").is_none_or(|s| s == "0")
+/// Whether an answer may well come before all of its request: a success, or whatever gRPC says,
+/// which has a field of its own for that.
+fn is_answer(parts: &Parts) -> bool {
+    parts.status.is_success() || parts.headers.contains_key("grpc-status")
 }
 
 /// The outcome by a receipt that came in FIN.
-pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, success: bool) -> Outcome {
+pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, answered: bool) -> Outcome {
     if sent.aborted {
         return Outcome::Failed(Failure::Aborted);
     }
@@ -223,7 +229,7 @@ pub(super) fn judge_later(sent: &SentState, receipt: &Receipt, success: bool) ->
             Outcome::Delivered
         }
         (true, _) => Outcome::Failed(Failure::WrongReceipt),
-        (false, _) => Outcome::of_receipt(receipt.status, success),
+        (false, _) => Outcome::of_receipt(receipt.status, answered),
     }
 }
 

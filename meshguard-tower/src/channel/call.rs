@@ -1,5 +1,6 @@
 //! One call: from a request to an answer whose head is verified.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,38 +11,40 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use meshguard_core::Access;
-use meshguard_core::delivery::{Admission, Failure, Outcome, Unknown};
+use meshguard_core::delivery::{Admission, Outcome, Unknown};
 use meshguard_core::policy::{DeliveryMode, DeliveryRule};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Verified};
 use super::exchange::{Open, unknown};
 use super::intent::Intent;
+use super::join::Joined;
 use super::reply::ReplyHook;
 use super::request::{Source, prove};
 use super::seen::Seen;
-use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Shared};
-use crate::body::{Incoming, Plain, is_grpc};
+use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Lease, Shared, WireBody};
+use crate::body::{Incoming, Plain, is_grpc_call, status_trailers};
 use crate::error::BoxError;
 use crate::head::{settle as settle_fields, take_host};
 use crate::inbound::{strip, strip_answer};
 use crate::observe::Tally;
-use crate::pool::SendError;
-use crate::session::{AFFINITY, ClientSession, SessionError};
+use crate::pool::Failed::{Lost, Refused, Unprocessed, Unsent};
+use crate::pool::{ConnectError, Reply, SendError};
+use crate::session::{AFFINITY, SessionError};
 use crate::sink::{Call, Direction, Edge};
-use crate::timeout::grpc_timeout;
+use crate::timeout::{exceeded, grpc_timeout};
 use crate::tls::now;
-
-/// Through a hop, a session is given up for a hint at most so often.
-const RENEW_AT_MOST: Duration = Duration::from_secs(1);
 
 /// How an attempt failed.
 pub(super) enum Failed {
     /// For good.
     Call(CallError),
-    /// The session is not known to whoever answered; what was noted so far.
-    Renew(Option<Seen>),
+    /// Nothing of it was acted on: not a byte was sent, or the callee says so; what was noted so
+    /// far.
+    Unsent(Option<Seen>, ConnectError),
+    /// The session is not known to whoever answered, with this status; what was noted so far.
+    Renew(Option<Seen>, StatusCode),
 }
 
 impl From<CallError> for Failed {
@@ -62,18 +65,38 @@ where
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
     shared.settle_head(&mut parts)?;
-    let grpc = is_grpc(&parts.headers);
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     let limit = if grpc { grpc_timeout(&parts.headers) } else { None };
+    let deadline = limit.map(|limit| Instant::now() + limit);
     let source = Source::of(body).await;
     let source = source.stating(&mut parts.headers).map_err(refused)?;
     let work = settle(&shared, place, parts, source, limit);
-    match limit {
+    let result = match deadline {
         None => work.await,
-        Some(limit) => match timeout(limit, work).await {
-            Ok(result) => result,
+        Some(deadline) => match timeout_at(deadline, work).await {
+            Ok(result) => result.map(|answer| answer.map(|body| body.until(deadline))),
             Err(_) => Ok(expired()),
         },
+    };
+    match result {
+        Err(error) if grpc => in_words(error),
+        result => result,
     }
+}
+
+/// A message above the callee's limit fails as gRPC says it; the error is in the extensions.
+fn in_words(error: CallError) -> Result<Response<ChannelBody>, CallError> {
+    let status = match error.kind() {
+        CallErrorKind::Body(body) if body.exceeded().is_some() => status_trailers(body),
+        _ => None,
+    };
+    let Some(status) = status else { return Err(error) };
+    let mut response = Response::new(Incoming::nothing());
+    *response.headers_mut() = status;
+    let kind = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response.extensions_mut().insert(error);
+    Ok(response)
 }
 
 /// With a session or without, as the edge's delivery says.
@@ -87,15 +110,17 @@ async fn settle(
     let config = &shared.config;
     let policy = shared.mesh.policy();
     let rule = policy.delivery(Some(shared.mesh.id()), Some(&config.callee));
-    let route = parts.uri.path_and_query().filter(|_| is_grpc(&parts.headers));
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
+    let route = parts.uri.path_and_query().filter(|_| grpc);
     let intent = Intent::new(shared, &parts.method, route);
     if rule.mode == DeliveryMode::Off {
         return plain(shared, parts, source, intent).await;
     }
-    let result = match shared.session(rule).await {
-        Ok(session) => {
+    // What cannot be sent again goes out only where its session is known.
+    let result = match shared.join(rule, source.is_stream(), false).await {
+        Ok(joined) => {
             let call = Outbound { parts, source, limit, rule };
-            proven(shared, session, place, intent, call).await
+            proven(shared, joined, place, intent, call).await
         }
         Err(error) => {
             let absent = matches!(error.kind(), CallErrorKind::Session(SessionError::NotSpoken(_)));
@@ -123,54 +148,46 @@ struct Outbound {
 /// Whether policy says of the call's route that it may be made twice.
 fn is_declared(shared: &Shared, parts: &Parts) -> bool {
     let (policy, path) = (shared.mesh.policy(), parts.uri.path());
-    let access = match is_grpc(&parts.headers) {
+    let access = match is_grpc_call(&parts.method, &parts.headers) {
         true => Access::grpc(path),
         false => Access::http(parts.method.as_str(), path),
     };
     policy.route_options(&access).idempotent
 }
 
-/// In a session; once more in another where the first is not known, and that is safe.
+/// In a session; once more in another where the first is not known, and once more over another
+/// connection where the first took nothing.
 async fn proven(
     shared: &Arc<Shared>,
-    session: Arc<ClientSession>,
-    place: Option<OwnedSemaphorePermit>,
-    intent: Intent,
-    Outbound { parts, source, limit, rule }: Outbound,
+    mut joined: Joined,
+    mut permit: Option<OwnedSemaphorePermit>,
+    mut intent: Intent,
+    Outbound { mut parts, mut source, limit, rule }: Outbound,
 ) -> Result<Response<ChannelBody>, CallError> {
-    let config = &shared.config;
-    // A hint proves nothing. On a direct connection it is the callee's own word; else only what
-    // may be done twice is sent twice.
-    let repeatable = config.via.is_none()
-        || config.idempotent
-        || parts.method.is_safe()
-        || is_declared(shared, &parts);
-    let again = source.again().filter(|_| repeatable).map(|s| (parts.clone(), s));
-    let (session, open) = begin(shared, session, place, intent, rule).await?;
-    match attempt(open, parts, source, limit).await {
-        Ok(response) => Ok(response),
-        Err(Failed::Call(error)) => Err(error),
-        Err(Failed::Renew(seen)) => {
-            let direct = config.via.is_none();
-            let outcome = if direct { Outcome::NotDelivered } else { unknown(Unknown::Unproven) };
-            let unproven = CallErrorKind::Unproven(StatusCode::UNAUTHORIZED);
-            let hinted = || CallError::new(unproven.clone(), outcome);
-            let intent = Intent::again(shared, seen, outcome);
-            if !shared.heeds_hint(&session) {
-                return Err(intent.fail(hinted()));
+    let again = shared.may_repeat(&parts);
+    let (mut moved, mut renewed) = (false, false);
+    loop {
+        let spare = again.then(|| (parts.clone(), source.again()));
+        let (lease, open) = begin(shared, joined, permit.take(), intent, rule).await?;
+        let (seen, error, last) = match attempt(lease, open, parts, source, limit).await {
+            Ok(response) => return Ok(response),
+            Err(Failed::Call(error)) => return Err(error),
+            Err(Failed::Unsent(seen, error)) => {
+                (seen, CallError::from(error), mem::replace(&mut moved, true))
             }
-            shared.forget(&session);
-            let Some((parts, source)) = again else { return Err(intent.fail(hinted())) };
-            let session = match shared.session(rule).await {
-                Ok(session) => session,
-                Err(error) => return Err(intent.fail(error)),
-            };
-            let (_, open) = begin(shared, session, None, intent, rule).await?;
-            attempt(open, parts, source, limit).await.map_err(|failed| match failed {
-                Failed::Call(error) => error,
-                Failed::Renew(seen) => Intent::again(shared, seen, outcome).fail(hinted()),
-            })
-        }
+            Err(Failed::Renew(seen, status)) => {
+                (seen, shared.hinted(status), mem::replace(&mut renewed, true))
+            }
+        };
+        intent = Intent::again(shared, seen, error.outcome());
+        let spare = spare.filter(|_| !last);
+        let spare = spare.and_then(|(parts, source)| Some((parts, source.claim()?)));
+        let Some(spare) = spare else { return Err(intent.fail(error)) };
+        (parts, source) = spare;
+        joined = match shared.join(rule, renewed || source.is_stream(), moved).await {
+            Ok(joined) => joined,
+            Err(error) => return Err(intent.fail(error)),
+        };
     }
 }
 
@@ -178,30 +195,33 @@ async fn proven(
 /// window of this one.
 async fn begin(
     shared: &Arc<Shared>,
-    session: Arc<ClientSession>,
-    place: Option<OwnedSemaphorePermit>,
+    joined: Joined,
+    permit: Option<OwnedSemaphorePermit>,
     intent: Intent,
     rule: DeliveryRule,
-) -> Result<(Arc<ClientSession>, (Open, Admission)), CallError> {
-    let session = if session.sender().has_room() {
-        session
+) -> Result<(Lease, (Open, Admission)), CallError> {
+    let Joined { lease, session } = if joined.session.sender().has_room() {
+        joined
     } else {
-        shared.forget(&session);
-        match shared.session(rule).await {
-            Ok(session) => session,
+        shared.forget(&joined.session);
+        shared.pool.give_back(joined.lease);
+        match shared.join(rule, false, false).await {
+            Ok(joined) => joined,
             Err(error) => return Err(intent.fail(error)),
         }
     };
     if let Err(error) = shared.admits(&session.instance) {
+        shared.pool.give_back(lease);
         return Err(intent.fail(error));
     }
-    let open = Open::begin(shared, &session, place, Some(intent))?;
-    Ok((session, open))
+    let open = Open::begin(shared, &session, permit, Some(intent))?;
+    Ok((lease, open))
 }
 
 /// Sends a request once and verifies its answer's head.
 pub(super) async fn attempt(
-    (open, admission): (Open, Admission),
+    lease: Lease,
+    (mut open, admission): (Open, Admission),
     mut parts: Parts,
     source: Source,
     limit: Option<Duration>,
@@ -210,32 +230,40 @@ pub(super) async fn attempt(
         parts.headers.insert(AFFINITY, affinity.clone());
     }
     let head = parts.method == Method::HEAD;
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     // The caller's deadline, rounded up to the second that it ends in.
     let by = limit.map(|d| (now() + d).as_unix_secs() + 1);
     let request = Request::from_parts(parts, ());
+    if let Some(seen) = open.seen() {
+        seen.within(limit);
+    }
     let Some(ticket) = open.ticket.as_ref() else {
         return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered).into());
     };
     let Some(proved) = prove(&open.session, ticket, admission, request, source, by) else {
         let kind = CallErrorKind::Request("its head has no proof");
-        return Err(open.fail_unsent(CallError::new(kind, Outcome::NotDelivered)).into());
+        return Err(open.fail(CallError::new(kind, Outcome::NotDelivered)).into());
     };
-    match open.shared.pool.send(proved.request).await {
+    let binding = Arc::clone(lease.binding());
+    match open.shared.send(lease, proved.request).await {
         Ok(response) => {
-            let verified = Verified { proof: proved.proof, sent: proved.sent, head };
+            let verified = Verified { binding, proof: proved.proof, sent: proved.sent, head, grpc };
             answer::take(open, verified, response).await
         }
-        Err(SendError::NotSent { error, .. }) => {
-            Err(open.fail_unsent(CallError::from(error)).into())
+        Err(SendError::NotSent { error, .. }) if open.shared.config.via.is_none() => {
+            Err(Failed::Unsent(open.take_back(), error))
         }
-        Err(SendError::Lost { error }) if proved.sent.state().aborted => {
-            let kind = CallErrorKind::Request("its body failed, or is not as long as it states");
-            let outcome = Outcome::Failed(Failure::Aborted);
-            Err(open.fail(CallError::caused(kind, outcome, error)).into())
+        Err(SendError::NotSent { error, .. }) => Err(open.fail(CallError::from(error)).into()),
+        Err(SendError::Refused { kind }) => Err(open.fail(CallError::refused(kind)).into()),
+        // On a direct connection that is the callee's own word.
+        Err(SendError::Unprocessed { error }) if open.shared.config.via.is_none() => {
+            Err(Failed::Unsent(open.take_back(), ConnectError::Http(Arc::new(error))))
         }
-        Err(SendError::Lost { error }) => {
+        Err(SendError::Unprocessed { error } | SendError::Lost { error }) => {
             let outcome = unknown(Unknown::NoAnswer);
-            Err(open.fail(CallError::caused(CallErrorKind::NoAnswer, outcome, error)).into())
+            let lost = || CallError::caused(CallErrorKind::NoAnswer, outcome, error);
+            // This side's own body ended it, if it broke off.
+            Err(open.fail(proved.sent.own_failure().unwrap_or_else(lost)).into())
         }
     }
 }
@@ -256,7 +284,11 @@ async fn plain(
     let request = Request::from_parts(parts, source.plain());
     let sent = shared.pool.send(request).await.map_err(|e| match e {
         SendError::NotSent { error, .. } => CallError::from(error),
-        SendError::Lost { error } => {
+        SendError::Refused { kind } => CallError::refused(kind),
+        SendError::Unprocessed { error } if shared.config.via.is_none() => {
+            CallError::from(ConnectError::Http(Arc::new(error)))
+        }
+        SendError::Unprocessed { error } | SendError::Lost { error } => {
             let outcome = unknown(Unknown::NoAnswer);
             CallError::caused(CallErrorKind::NoAnswer, outcome, error)
         }
@@ -283,11 +315,9 @@ fn refused(why: &'static str) -> CallError {
 /// The caller's deadline has passed: gRPC's way of saying so.
 fn expired() -> Response<ChannelBody> {
     let mut response = Response::new(Incoming::nothing());
-    let headers = response.headers_mut();
-    let value = http::HeaderValue::from_static;
-    headers.insert(http::header::CONTENT_TYPE, value("application/grpc"));
-    headers.insert("grpc-status", value("4"));
-    headers.insert("grpc-message", value("deadline exceeded"));
+    *response.headers_mut() = exceeded();
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
     response
 }
 
@@ -308,9 +338,42 @@ fn absolute(authority: Authority, path: &str) -> Result<Uri, CallError> {
 }
 
 impl Shared {
-    /// Whether a hint ends a session: through a hop, whoever hints does so again and again.
-    pub(super) fn heeds_hint(&self, session: &ClientSession) -> bool {
-        self.config.via.is_none() || !session.is_younger_than(RENEW_AT_MOST)
+    /// Whether a call may be sent twice, where the first answer was a hint. That proves nothing:
+    /// on a direct connection it is the callee's own word; else only what is safe is repeated.
+    fn may_repeat(&self, parts: &Parts) -> bool {
+        self.config.via.is_none()
+            || self.config.idempotent
+            || parts.method.is_safe()
+            || is_declared(self, parts)
+    }
+
+    /// The error of a call that was answered with a hint of this status.
+    fn hinted(&self, status: StatusCode) -> CallError {
+        let outcome = match self.config.via {
+            None => Outcome::NotDelivered,
+            Some(_) => unknown(Unknown::Unproven),
+        };
+        CallError::new(CallErrorKind::Unproven(status), outcome)
+    }
+
+    /// Sends over this connection. Through a hop, any other of its connections serves as well; a
+    /// direct one may end at another instance, where another session lives.
+    async fn send(
+        &self,
+        lease: Lease,
+        request: Request<WireBody>,
+    ) -> Result<Response<Reply>, SendError<WireBody>> {
+        if self.config.via.is_some() {
+            return self.pool.send_first(lease, request).await;
+        }
+        self.pool.send_over(lease, request).await.map_err(|failed| match failed {
+            Unsent(request, error) => {
+                SendError::NotSent { error: ConnectError::Http(Arc::new(error)), request }
+            }
+            Refused(kind) => SendError::Refused { kind },
+            Unprocessed(error) => SendError::Unprocessed { error },
+            Lost(error) => SendError::Lost { error },
+        })
     }
 
     /// Makes of a request's head what leaves, whatever the HTTP version: only so can it be proved.

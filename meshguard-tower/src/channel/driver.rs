@@ -6,17 +6,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use meshguard_core::delivery::{RECEIPT_LEN, Receipt};
-use tokio::time::sleep;
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
 
-use super::Shared;
 use super::call::{Failed, attempt};
 use super::exchange::Open;
 use super::request::Source;
+use super::{CallError, Shared};
 use crate::session::{ClientSession, RECEIPTS, path};
 use crate::tls::now;
 
 /// After receipts were lost, the next try waits so long.
 const BACK_OFF: Duration = Duration::from_secs(1);
+/// A request with receipts is given up after so long.
+const POST_TIME: Duration = Duration::from_secs(5);
+/// What a session or a channel owes that is gone is given up after so long.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+/// Or after so many requests that failed.
+const LAST_TRIES: u32 = 2;
 
 /// Drives a session until its channel or the session itself is gone.
 pub(super) fn drive(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
@@ -37,9 +44,16 @@ async fn run(shared: Weak<Shared>, session: Weak<ClientSession>) {
             },
         };
         sleep(wait).await;
-        let (Some(shared), Some(session)) = (shared.upgrade(), session.upgrade()) else { return };
-        if session.sender().poll_timeout().is_some_and(|due| due <= now()) {
-            flush(&shared, &session).await;
+        let mut flushed = Flushed::Nothing;
+        if let (Some(shared), Some(session)) = (shared.upgrade(), session.upgrade()) {
+            if session.sender().poll_timeout().is_some_and(|due| due <= now()) {
+                flushed = flush(&shared, &session).await;
+            }
+        } else {
+            return;
+        }
+        if let Flushed::Failed = flushed {
+            sleep(BACK_OFF).await;
         }
     }
 }
@@ -51,21 +65,83 @@ async fn wait_for_receipts(session: &Weak<ClientSession>) -> Option<()> {
     session.upgrade().map(|_| ())
 }
 
-async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
-    let receipts = session.sender().take_receipts();
-    if receipts.is_empty() {
+/// A session that is of no more use to its channel: what it owes is sent in a task of its own.
+pub(super) fn flush_last(shared: &Arc<Shared>, session: Arc<ClientSession>) {
+    if session.sender().receipts_waiting() == 0 && !session.sender().has_void() {
         return;
     }
-    match post(shared, session, &receipts).await {
-        Posted::Taken => {}
-        // Whoever would take them has forgotten what they confirm.
-        Posted::Unknown if shared.heeds_hint(session) => shared.forget(session),
-        Posted::Unknown | Posted::Failed => {
-            sleep(BACK_OFF).await;
-            if session.is_open(now()) {
-                session.sender().receipts_lost(receipts, now());
+    // Without a runtime nobody could send anything.
+    let Ok(runtime) = Handle::try_current() else { return };
+    shared.mesh.0.channels.add(shared, &session);
+    let shared = Arc::clone(shared);
+    runtime.spawn(async move {
+        // What is not taken in time stays unconfirmed.
+        let _ = timeout(LAST_FLUSH, flush_all(&shared, &session)).await;
+    });
+}
+
+/// Sends all receipts that wait; returns how many were taken.
+pub(super) async fn flush_all(shared: &Arc<Shared>, session: &Arc<ClientSession>) -> u64 {
+    let (mut taken, mut failures) = (0, 0);
+    loop {
+        match flush(shared, session).await {
+            Flushed::Taken(count) => taken += count,
+            Flushed::Nothing | Flushed::Unknown => return taken,
+            Flushed::Failed => {
+                failures += 1;
+                if failures >= LAST_TRIES {
+                    return taken;
+                }
             }
         }
+    }
+}
+
+/// What became of the receipts that waited.
+enum Flushed {
+    /// There were none.
+    Nothing,
+    /// So many were taken, with proof.
+    Taken(u64),
+    /// The session is not known any more.
+    Unknown,
+    /// They wait again.
+    Failed,
+}
+
+/// Receipts on their way. They wait again unless they were taken, or have nowhere to go.
+struct Receipts<'a> {
+    of: &'a ClientSession,
+    receipts: Vec<(u64, Receipt)>,
+}
+
+impl Drop for Receipts<'_> {
+    fn drop(&mut self) {
+        if !self.receipts.is_empty() && self.of.is_open(now()) {
+            self.of.sender().receipts_lost(std::mem::take(&mut self.receipts), now());
+        }
+    }
+}
+
+async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) -> Flushed {
+    let _posting = session.posting.lock().await;
+    let (receipts, tells) = {
+        let mut sender = session.sender();
+        (sender.take_receipts(), sender.has_void())
+    };
+    if receipts.is_empty() && !tells {
+        return Flushed::Nothing;
+    }
+    let mut going = Receipts { of: session, receipts };
+    let posted = timeout(POST_TIME, deliver(shared, session, &going.receipts)).await;
+    match posted.unwrap_or(Posted::Failed) {
+        Posted::Taken => Flushed::Taken(std::mem::take(&mut going.receipts).len() as u64),
+        // Whoever would take them has forgotten what they confirm.
+        Posted::Unknown if !shared.has(session) => {
+            going.receipts.clear();
+            Flushed::Unknown
+        }
+        Posted::Unknown | Posted::Failed => Flushed::Failed,
     }
 }
 
@@ -77,23 +153,52 @@ enum Posted {
     Failed,
 }
 
-async fn post(
+/// Over a connection where the session was proven, if there is one. Else it may live at another
+/// instance than the one that is met: new connections may meet that.
+async fn deliver(
     shared: &Arc<Shared>,
     session: &Arc<ClientSession>,
     receipts: &[(u64, Receipt)],
 ) -> Posted {
-    let Ok(uri) = shared.absolute(&path(RECEIPTS)) else { return Posted::Failed };
-    let Ok(open) = Open::begin(shared, session, None, None) else { return Posted::Failed };
-    let mut request = Request::new(());
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    let had = shared.has(session);
+    for apart in [false, true, true] {
+        match post(shared, session, receipts, apart).await {
+            Posted::Unknown if shared.config.via.is_none() && had == shared.has(session) => {}
+            posted => return posted,
+        }
+    }
+    Posted::Unknown
+}
+
+async fn post(
+    shared: &Arc<Shared>,
+    session: &Arc<ClientSession>,
+    receipts: &[(u64, Receipt)],
+    apart: bool,
+) -> Posted {
+    let Ok(request) = request(shared) else { return Posted::Failed };
+    let Ok(lease) = shared.pool.lease_for(session.number, apart).await else {
+        return Posted::Failed;
+    };
+    let Ok(open) = Open::begin(shared, session, None, None) else {
+        shared.pool.give_back(lease);
+        return Posted::Failed;
+    };
     let (parts, ()) = request.into_parts();
     let source = Source::Known(body(receipts), None);
-    match attempt(open, parts, source, None).await {
+    match attempt(lease, open, parts, source, None).await {
         Ok(response) if response.status() == StatusCode::NO_CONTENT => Posted::Taken,
-        Err(Failed::Renew(_)) => Posted::Unknown,
-        Ok(_) | Err(Failed::Call(_)) => Posted::Failed,
+        Err(Failed::Renew(..)) => Posted::Unknown,
+        Ok(_) | Err(Failed::Call(_) | Failed::Unsent(..)) => Posted::Failed,
     }
+}
+
+/// A request that brings receipts, or none: then it asks whether the session lives.
+pub(super) fn request(shared: &Shared) -> Result<Request<()>, CallError> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = shared.absolute(&path(RECEIPTS))?;
+    Ok(request)
 }
 
 /// `u64 seq ‖ receipt`, repeated.

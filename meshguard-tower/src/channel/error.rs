@@ -7,9 +7,10 @@ use std::sync::Arc;
 use http::StatusCode;
 use meshguard_core::delivery::{Failure, Outcome};
 
-use crate::error::{BoxError, DeliveryError};
+use crate::error::{BoxError, DeliveryError, Said};
 use crate::pool::ConnectError;
 use crate::session::SessionError;
+use crate::tls::{Alert, HandshakeErrorKind};
 
 /// A call that failed, and what is known of its request. Cloning is cheap.
 #[derive(Clone)]
@@ -27,12 +28,22 @@ struct Inner {
 pub enum CallErrorKind {
     /// There is no connection. Nothing was sent.
     Connect,
+    /// The callee, or the hop, refused this side in the TLS handshake, with this alert: its
+    /// certificate has expired, was revoked, or is signed by nobody who is trusted there. Nothing
+    /// was sent.
+    HandshakeRefused(Alert),
     /// There is no session with the callee. Nothing was sent.
     Session(SessionError),
     /// The callee has spoken the delivery protocol before, and now does not. Nothing was sent.
     Downgrade,
-    /// The request cannot be sent: its URI or its body.
+    /// The request cannot be sent: its URI or its head.
     Request(&'static str),
+    /// The request's own body broke off, or cannot be sent as it is: a message above the callee's
+    /// limit, or one that is none of gRPC.
+    Body(DeliveryError),
+    /// The callee refused the request before it acted on it, over a direct connection: its HTTP
+    /// parser did, or its layer, which names a decision. It can be sent again as far as that goes.
+    Refused(StatusCode),
     /// The connection was lost before an answer came.
     NoAnswer,
     /// The answer carries no proof: the callee, a hop, or anybody on the path may have made it.
@@ -75,9 +86,12 @@ impl CallErrorKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::HandshakeRefused(_) => "handshake-refused",
             Self::Session(_) => "session",
             Self::Downgrade => "downgrade",
             Self::Request(_) => "request",
+            Self::Body(error) => error.kind().as_str(),
+            Self::Refused(_) => "refused",
             Self::NoAnswer => "no-answer",
             Self::Unproven(_) => "unproven",
             Self::BadProof(_) => "bad-proof",
@@ -104,10 +118,20 @@ impl CallError {
         Self(Arc::new(Inner { kind, outcome, source: Some(source.into()) }))
     }
 
+    /// The far end refused this side before it said anything else.
+    pub(crate) fn refused(kind: HandshakeErrorKind) -> Self {
+        ConnectError::Handshake(kind).into()
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &CallErrorKind {
         &self.0.kind
+    }
+
+    /// Whether a limit of the callee's stands in the way of the request's own body.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self.kind(), CallErrorKind::Body(error) if error.exceeded().is_some())
     }
 
     /// What is known of the request: only [`Outcome::NotDelivered`] says that sending it again
@@ -122,6 +146,9 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
             CallErrorKind::Connect => f.write_str("there is no connection")?,
+            CallErrorKind::HandshakeRefused(alert) => {
+                write!(f, "the far end refused this side's certificate (TLS alert {alert})")?;
+            }
             CallErrorKind::Session(error) => error.fmt(f)?,
             CallErrorKind::Downgrade => {
                 f.write_str(
@@ -129,6 +156,8 @@ impl fmt::Display for CallError {
                 )?;
             }
             CallErrorKind::Request(what) => write!(f, "the request cannot be sent: {what}")?,
+            CallErrorKind::Body(error) => write!(f, "the request's body: {error}")?,
+            CallErrorKind::Refused(s) => write!(f, "the callee refused the request with {s}")?,
             CallErrorKind::NoAnswer => f.write_str("no answer came")?,
             CallErrorKind::Unproven(s) => write!(f, "the answer ({s}) carries no proof")?,
             CallErrorKind::BadProof(s) => write!(f, "the proof of the answer ({s}) does not hold")?,
@@ -142,7 +171,7 @@ impl fmt::Display for CallError {
             CallErrorKind::Restricted => f.write_str("the loop has cut this callee off")?,
         }
         if let Some(source) = &self.0.source {
-            write!(f, " ({source})")?;
+            write!(f, " ({})", Said(&**source))?;
         }
         write!(f, "; the request is {}", self.0.outcome)
     }
@@ -176,7 +205,7 @@ impl fmt::Debug for CallError {
 impl StdError for CallError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match (&self.0.kind, &self.0.source) {
-            (CallErrorKind::Answer(error), _) => Some(error),
+            (CallErrorKind::Answer(error) | CallErrorKind::Body(error), _) => Some(error),
             (CallErrorKind::Session(error), _) => Some(error),
             (_, Some(source)) => Some(&**source),
             (_, None) => None,
@@ -186,7 +215,13 @@ impl StdError for CallError {
 
 impl From<ConnectError> for CallError {
     fn from(error: ConnectError) -> Self {
-        Self::caused(CallErrorKind::Connect, Outcome::NotDelivered, error)
+        let kind = match &error {
+            ConnectError::Handshake(HandshakeErrorKind::PeerRefused(alert)) => {
+                return Self::new(CallErrorKind::HandshakeRefused(*alert), Outcome::NotDelivered);
+            }
+            _ => CallErrorKind::Connect,
+        };
+        Self::caused(kind, Outcome::NotDelivered, error)
     }
 }
 

@@ -78,7 +78,7 @@ impl Open {
     /// Ends it in the books; what is noted of it goes on until its answer's end.
     pub(super) fn close(mut self, outcome: Outcome) -> Option<Seen> {
         if let Some(ticket) = self.ticket.take() {
-            self.session.sender().end(ticket, outcome);
+            self.session.end(ticket, outcome);
         }
         let mut seen = self.seen.take();
         if let Some(seen) = &mut seen {
@@ -90,7 +90,7 @@ impl Open {
     /// Takes it back from the books of this session: another one is to carry it.
     pub(super) fn take_back(mut self) -> Option<Seen> {
         if let Some(ticket) = self.ticket.take() {
-            self.session.sender().taken_back(ticket);
+            self.session.sender().taken_back(ticket, now());
         }
         self.seen.take()
     }
@@ -109,14 +109,6 @@ impl Open {
         self.end(error.outcome());
         error
     }
-
-    /// As [`fail`](Self::fail), where nothing of it was sent.
-    pub(super) fn fail_unsent(mut self, error: CallError) -> CallError {
-        if let Some(ticket) = self.ticket.take() {
-            self.session.sender().end_unsent(ticket);
-        }
-        self.fail(error)
-    }
 }
 
 impl Drop for Open {
@@ -124,7 +116,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let outcome = unknown(Unknown::Dropped);
-            self.session.sender().end(ticket, outcome);
+            self.session.end(ticket, outcome);
             if let Some(seen) = &mut self.seen {
                 seen.outcome = Some(outcome);
             }

@@ -1,21 +1,22 @@
 //! Opening a channel's session: one handshake for all who wait.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body::Body as _;
 use meshguard_core::delivery::Sid;
 use meshguard_core::policy::DeliveryRule;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{CallError, Shared, driver};
+use super::join::Joined;
+use super::{CallError, Lease, Shared, WireBody};
 use crate::body::Outgoing;
-use crate::pool::{Reply, SendError};
+use crate::pool::{Asked, Failed};
 use crate::session::{
-    AFFINITY, ClientSession, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, Opening,
+    AFFINITY, ClientSession, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, Opening as Tls,
     SESSION, SessionError, named_sid, path, sid_value,
 };
 use crate::tls::now;
@@ -23,103 +24,170 @@ use crate::tls::now;
 /// A session that is being opened, for all who wait for it.
 pub(super) type Opened = SharedFuture<BoxFuture<'static, Result<Arc<ClientSession>, CallError>>>;
 
+/// The connection that a session was opened over, for who brought it.
+type Back = Arc<Mutex<Option<Lease>>>;
+
 /// The most POSTs of a handshake: two, and one more after a HelloRetryRequest.
 const MAX_POSTS: usize = 3;
 
+/// Through a hop, which may hint as often as it likes, a session is opened at most so often: calls
+/// wait.
+pub(crate) const OPEN_AT_MOST: Duration = Duration::from_secs(1);
+
+/// What came of opening a session over one connection.
+pub(super) enum Opening {
+    Here(Joined),
+    /// Somebody else has opened one, over another connection perhaps.
+    Elsewhere(Lease),
+    /// The connection was lost.
+    Lost,
+}
+
+/// Why a handshake did not come to its end.
+enum Stopped {
+    Error(CallError),
+    /// The connection was lost.
+    Lost,
+}
+
+impl<E: Into<CallError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
 impl Shared {
-    /// The channel's session; opened if there is none.
-    pub(super) async fn session(
+    /// Opens a session over this connection, unless that is being done already.
+    pub(super) async fn open_over(
         self: &Arc<Self>,
+        lease: Lease,
         rule: DeliveryRule,
-    ) -> Result<Arc<ClientSession>, CallError> {
-        if let Some(session) = self.session.load_full().filter(|s| s.is_open(now())) {
-            return Ok(session);
-        }
-        let opened = {
+    ) -> Result<Opening, CallError> {
+        let (running, mine) = {
             let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
             match &*opening {
-                Some(opened) if opened.peek().is_none() => opened.clone(),
-                _ => opening.insert(self.begin(rule)).clone(),
+                Some(opened) if opened.peek().is_none() => (opened.clone(), Err(lease)),
+                // Somebody else's may have been opened since this one was found to be missing.
+                _ if self.candidate(lease.binding()).is_some() => {
+                    return Ok(Opening::Elsewhere(lease));
+                }
+                _ => {
+                    let back = Back::default();
+                    let begun = self.begin(lease, rule, Arc::clone(&back));
+                    (opening.insert(begun).clone(), Ok(back))
+                }
             }
         };
-        opened.await
-    }
-
-    /// Forgets a session that its receiver no longer knows.
-    pub(super) fn forget(&self, session: &Arc<ClientSession>) {
-        self.session.rcu(|current| match current {
-            Some(s) if Arc::ptr_eq(s, session) => None,
-            other => other.clone(),
-        });
+        let opened = running.await;
+        match (mine, opened) {
+            (Err(lease), Ok(_)) => Ok(Opening::Elsewhere(lease)),
+            (Err(lease), Err(error)) => {
+                self.pool.give_back(lease);
+                Err(error)
+            }
+            (Ok(_), Err(error)) => Err(error),
+            (Ok(back), Ok(session)) => {
+                let lease = back.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Ok(lease.map_or(Opening::Lost, |lease| Opening::Here(Joined { lease, session })))
+            }
+        }
     }
 
     /// Opens in a task of its own: a caller that gives up does not take the others along.
-    fn begin(self: &Arc<Self>, rule: DeliveryRule) -> Opened {
+    fn begin(self: &Arc<Self>, lease: Lease, rule: DeliveryRule, back: Back) -> Opened {
         let shared = Arc::clone(self);
         shared.mesh.watch();
         let task = tokio::spawn(async move {
-            // Somebody else's may have been opened while this one was asked for.
-            if let Some(session) = shared.session.load_full().filter(|s| s.is_open(now())) {
-                return Ok(session);
-            }
-            let opened = timeout(HANDSHAKE_TIME, handshake(&shared, rule)).await;
-            let session = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()))?;
-            shared.mesh.pins().add(session.peer.id());
-            shared.mesh.0.channels.add(&session);
-            shared.session.store(Some(Arc::clone(&session)));
-            driver::drive(&shared, &session);
+            shared.its_turn().await;
+            let opened = timeout(HANDSHAKE_TIME, shared.open(lease, rule)).await;
+            let (lease, session) = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()))?;
+            *shared.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *back.lock().unwrap_or_else(PoisonError::into_inner) = lease;
             Ok(session)
         });
         let interrupted = || SessionError::Protocol("the runtime is shutting down").into();
         async move { task.await.unwrap_or_else(|_| Err(interrupted())) }.boxed().shared()
+    }
+
+    /// Waits where a hop would have one session opened after the other.
+    async fn its_turn(&self) {
+        let last = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.filter(|_| self.config.via.is_some()) {
+            sleep_until(last + OPEN_AT_MOST).await;
+        }
+    }
+
+    /// Over this connection, or over a new one where it turns out to be lost.
+    async fn open(
+        self: &Arc<Self>,
+        lease: Lease,
+        rule: DeliveryRule,
+    ) -> Result<(Option<Lease>, Arc<ClientSession>), CallError> {
+        let first = match handshake(self, rule, lease).await {
+            Err(Stopped::Lost) => {
+                let lease = self.pool.lease(true).await.map_err(CallError::from)?;
+                handshake(self, rule, lease).await
+            }
+            other => other,
+        };
+        first.map_err(|stopped| match stopped {
+            Stopped::Error(error) => error,
+            Stopped::Lost => SessionError::Protocol("the connection was lost").into(),
+        })
     }
 }
 
 async fn handshake(
     shared: &Arc<Shared>,
     rule: DeliveryRule,
-) -> Result<Arc<ClientSession>, CallError> {
+    lease: Lease,
+) -> Result<(Option<Lease>, Arc<ClientSession>), Stopped> {
     let config = &shared.config;
     let seal = rule.seal.unwrap_or(config.via.is_some());
     let of_mesh = &shared.mesh.0;
-    let mut opening = Opening::new(
+    let mut tls = Tls::new(
         &of_mesh.tls,
         &config.callee,
         Arc::clone(&of_mesh.instance),
         of_mesh.ledger_key,
+        shared.mesh.message_limit(),
         seal,
         shared.affinity.clone(),
     )?;
-    let mut sid = None;
+    let (mut sid, mut lease) = (None, Some(lease));
     for _ in 0..MAX_POSTS {
-        let body = opening.next(sid.as_ref())?;
-        let affinity = opening.affinity().cloned();
-        let (named, answer) =
-            post(shared, sid.as_ref(), body.into(), affinity, &mut opening).await?;
+        let request = request(shared, sid.as_ref(), tls.next(sid.as_ref())?.into(), &tls)?;
+        // Where a connection ends after each answer, only affinity keeps the posts together.
+        let over = match lease.take() {
+            Some(lease) => lease,
+            None => shared.pool.lease(false).await.map_err(CallError::from)?,
+        };
+        let binding = Arc::clone(over.binding());
+        let (named, answer, kept) = post(shared, over, request, sid.is_some(), &mut tls).await?;
         let named = named.ok_or(SessionError::Protocol("the answer names no session"))?;
         if sid.is_some_and(|sid| sid != named) {
             return Err(SessionError::Split.into());
         }
-        sid = Some(named);
-        if let Some(said) = opening.take(&answer)? {
+        (sid, lease) = (Some(named), kept);
+        if let Some(said) = tls.take(&answer)? {
             let ended = of_mesh.channels.ended();
             let edges = &of_mesh.gate.edges;
-            let session = Arc::new(opening.finish(named, &said, now(), ended, edges)?);
+            let session = Arc::new(tls.finish(named, &said, now(), ended, edges)?);
             shared.last_callee.store(Arc::clone(&session.callee));
-            return Ok(session);
+            shared.adopt(&binding, &session);
+            return Ok((lease, session));
         }
     }
     Err(SessionError::Protocol("the handshake does not end").into())
 }
 
-/// Posts one body of the handshake; the sid and the body that answer it.
-async fn post(
+/// One body of the handshake.
+fn request(
     shared: &Shared,
     sid: Option<&Sid>,
     body: Bytes,
-    affinity: Option<http::HeaderValue>,
-    opening: &mut Opening,
-) -> Result<(Option<Sid>, Bytes), CallError> {
+    tls: &Tls,
+) -> Result<Request<WireBody>, CallError> {
     let mut request = Request::new(Outgoing::known(body, None));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = shared.absolute(&path(HANDSHAKE))?;
@@ -128,19 +196,33 @@ async fn post(
     if let Some(sid) = sid {
         headers.insert(SESSION, sid_value(sid));
     }
-    if let Some(affinity) = affinity {
-        headers.insert(AFFINITY, affinity);
+    if let Some(affinity) = tls.affinity() {
+        headers.insert(AFFINITY, affinity.clone());
     }
-    let response = shared.pool.send(request).await.map_err(|e| match e {
-        SendError::NotSent { error, .. } => CallError::from(error),
-        SendError::Lost { .. } => SessionError::Protocol("the connection was lost").into(),
-    })?;
-    let (parts, body) = response.into_parts();
-    let body = read(body).await.ok_or(SessionError::Protocol("an unreadable answer"))?;
+    Ok(request)
+}
+
+/// Posts one body; the sid and the body that answer it, and the connection again.
+async fn post(
+    shared: &Shared,
+    lease: Lease,
+    request: Request<WireBody>,
+    second: bool,
+    tls: &mut Tls,
+) -> Result<(Option<Sid>, Bytes, Option<Lease>), Stopped> {
+    let Asked { parts, body, lease } =
+        shared.pool.ask(lease, request, MAX_HANDSHAKE).await.map_err(|failed| match failed {
+            Failed::Refused(kind) => Stopped::Error(CallError::refused(kind)),
+            Failed::Unsent(..) | Failed::Unprocessed(_) | Failed::Lost(_) => Stopped::Lost,
+        })?;
+    let body = body.ok_or(SessionError::Protocol("an unreadable answer"))?;
     if parts.status == StatusCode::OK {
-        return Ok((named_sid(&parts.headers), body));
+        return Ok((named_sid(&parts.headers), body, lease));
     }
-    Err(refusal(parts.status, &parts.headers, sid.is_some(), &body, opening).into())
+    if let Some(lease) = lease {
+        shared.pool.give_back(lease);
+    }
+    Err(refusal(parts.status, &parts.headers, second, &body, tls).into())
 }
 
 fn refusal(
@@ -148,32 +230,15 @@ fn refusal(
     headers: &HeaderMap,
     second: bool,
     body: &[u8],
-    opening: &mut Opening,
+    tls: &mut Tls,
 ) -> SessionError {
     if headers.get(SESSION).is_none() {
         return SessionError::NotSpoken(status);
     }
     // The alert in the body says more than the status.
-    match opening.take(body) {
+    match tls.take(body) {
         Err(error) => error,
         Ok(_) if status == StatusCode::CONFLICT && second => SessionError::Split,
         Ok(_) => SessionError::Refused(status),
-    }
-}
-
-async fn read(mut body: Reply) -> Option<Bytes> {
-    let mut all = BytesMut::new();
-    loop {
-        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
-        match frame {
-            None => return Some(all.freeze()),
-            Some(Err(_)) => return None,
-            Some(Ok(frame)) => {
-                all.extend_from_slice(&frame.into_data().unwrap_or_default());
-                if all.len() > MAX_HANDSHAKE {
-                    return None;
-                }
-            }
-        }
     }
 }

@@ -1,13 +1,15 @@
 //! An answer's body on its way to the caller, and what its end says of the exchange.
 
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
+use http_body::Frame;
 use meshguard_core::Timestamp;
 use meshguard_core::delivery::{
-    Decoder, Failure, Fin, MAX_KNOWN, Outcome, Receipt, ReceiptStatus, Unknown, known,
+    Decoder, Failure, Fault, Fin, MAX_KNOWN, Outcome, Receipt, ReceiptStatus, Unknown, known,
 };
 
 use tokio::runtime::Handle;
@@ -18,13 +20,16 @@ use super::exchange::{Open, unknown};
 use super::request::Sent;
 use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
-use crate::body::{InHook, Rest, Unread};
+use crate::body::{InHook, Rest, Unread, status_trailers};
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::session::ClientSession;
 use crate::tls::now;
 
-/// The end of an answer that its caller dropped is waited for so long.
-const READ_ON: Duration = Duration::from_secs(2);
+/// The end of an answer that its caller dropped may be on its way: it is waited for so long, and
+/// then the callee learns that nobody wants the rest.
+pub(crate) const READ_ON: Duration = Duration::from_millis(10);
+/// Of such an answer, so many bytes are read on at most.
+const READ_ON_BYTES: usize = MAX_KNOWN;
 
 /// An answer's body tells its exchange how it ended.
 pub struct ReplyHook(Kind);
@@ -46,22 +51,22 @@ struct Proven {
     seq: u64,
     own: bool,
     sent: Sent,
-    /// What its head says of the answer.
-    success: bool,
+    /// It is a success, or has a gRPC status: it may come before all of its request.
+    answered: bool,
     /// What the receipt of a body without records states.
     expect: Option<Receipt>,
 }
 
 impl ReplyHook {
     /// `outcome` is the request's, where it is known by now.
-    pub(super) fn proven(open: Open, outcome: Option<Outcome>, sent: Sent, success: bool) -> Self {
+    pub(super) fn proven(open: Open, outcome: Option<Outcome>, sent: Sent, answered: bool) -> Self {
         let (shared, session) = (Arc::clone(&open.shared), Arc::clone(&open.session));
         let (seq, own) = (open.seq(), open.is_own());
         let (open, seen) = match outcome {
             Some(outcome) => (None, open.close(outcome)),
             None => (Some(open), None),
         };
-        let proven = Proven { open, seen, shared, session, seq, own, sent, success, expect: None };
+        let proven = Proven { open, seen, shared, session, seq, own, sent, answered, expect: None };
         Self(Kind::Proven(Box::new(proven)))
     }
 
@@ -107,6 +112,13 @@ impl Proven {
         }
     }
 
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        self.answered |= trailers.contains_key("grpc-status");
+        if let Some(seen) = self.seen() {
+            seen.trailers(trailers);
+        }
+    }
+
     /// What is noted of the call.
     fn seen(&mut self) -> Option<&mut Seen> {
         match &mut self.open {
@@ -117,8 +129,13 @@ impl Proven {
 
     /// The answer's body has failed, unless it was cut off by this side.
     fn body_failed(&mut self, error: &DeliveryError) {
+        let own = self.sent.broken();
         if let Some(seen) = self.seen() {
-            seen.body_failed(error);
+            seen.body_failed(own.as_ref().unwrap_or(error));
+        }
+        let tampered = error.kind().verdict().fault == Fault::Tampered;
+        if tampered && self.shared.config.via.is_none() {
+            self.shared.forget(&self.session);
         }
     }
 
@@ -146,6 +163,16 @@ impl Proven {
         self.end(unknown(Unknown::Dropped));
     }
 
+    /// The answer was dropped, and read on.
+    fn read(mut self: Box<Self>, ended: bool, rest: &dyn Rest) {
+        if !ended {
+            return self.abandon(rest);
+        }
+        self.owe(rest.decoder().receipt(ReceiptStatus::Received, 0), now());
+        // Whoever would get the error has gone; it is counted and told as a finding.
+        let _ = self.judge(rest.fin(), rest.decoder().totals().1);
+    }
+
     /// Ends the exchange by the receipt in FIN, if it has not ended; `len` bytes of answer came.
     fn judge(&mut self, fin: Option<&Fin>, len: u64) -> Result<(), DeliveryError> {
         if self.open.is_none() {
@@ -157,7 +184,7 @@ impl Proven {
             self.shared.found("no-receipt", &"the answer ended without the promised receipt");
             return Err(DeliveryError::new(DeliveryErrorKind::NoReceipt, len, Some(len)));
         };
-        let outcome = judge_later(&sent, &stated, self.success);
+        let outcome = judge_later(&sent, &stated, self.answered);
         if let Some(seen) = self.seen() {
             seen.sent(&sent, outcome == Outcome::Delivered);
         }
@@ -165,11 +192,11 @@ impl Proven {
         let Outcome::Failed(failure) = outcome else { return Ok(()) };
         let error = not_confirmed(failure, Some((stated.n, stated.len)), &sent);
         self.shared.found(error.kind().as_str(), &error);
-        // The callee may end a stream that it has read enough of; it may not state another one.
         match failure {
             Failure::BadReceipt | Failure::WrongReceipt => {
                 Err(DeliveryError::caused(DeliveryErrorKind::NoReceipt, len, error))
             }
+            // The caller's own body has failed, which it knows.
             _ => Ok(()),
         }
     }
@@ -198,7 +225,13 @@ impl InHook for ReplyHook {
                     proven.owe(decoder.receipt(ReceiptStatus::Bad, 0), now());
                 }
                 proven.body_failed(error);
-                proven.end(unknown(Unknown::NoReceipt));
+                let own = proven.sent.broken();
+                let outcome = match own {
+                    Some(_) => Outcome::Failed(Failure::Aborted),
+                    None => unknown(Unknown::NoReceipt),
+                };
+                proven.end(outcome);
+                let error = own.as_ref().unwrap_or(error);
                 proven.shared.found(error.kind().as_str(), error);
             }
             Kind::Plain(shared, seen) => {
@@ -209,15 +242,29 @@ impl InHook for ReplyHook {
         }
     }
 
+    fn instead(&mut self, error: DeliveryError) -> Result<Frame<Bytes>, DeliveryError> {
+        let Kind::Proven(proven) = &self.0 else { return Err(error) };
+        // An answer ends with its request's own body, if that breaks off.
+        match proven.sent.broken() {
+            None => Err(error),
+            Some(own) if own.exceeded().is_none() => Err(own),
+            Some(own) => status_trailers(&own).map(Frame::trailers).ok_or(own),
+        }
+    }
+
     fn trailers(&mut self, trailers: &HeaderMap) {
         match &mut self.0 {
-            Kind::Proven(proven) => {
-                if let Some(seen) = proven.seen() {
-                    seen.trailers(trailers);
-                }
-            }
+            Kind::Proven(proven) => proven.trailers(trailers),
             Kind::Plain(_, seen) => seen.trailers(trailers),
             Kind::Gone => {}
+        }
+    }
+
+    fn expired(&mut self, unread: Unread) {
+        match (self.take_proven(), unread) {
+            (Some(proven), Unread::Records(rest)) => proven.abandon(&*rest),
+            (Some(proven), _) => drop(proven),
+            (None, _) => {}
         }
     }
 
@@ -237,37 +284,49 @@ impl InHook for ReplyHook {
 }
 
 /// The caller wants no more of an answer, but its end may hold the receipt of the request.
-fn read_on(proven: Box<Proven>, rest: Box<dyn Rest>) {
-    let owes_outcome = proven.open.is_some();
-    match Handle::try_current() {
-        Ok(runtime) if owes_outcome => {
-            runtime.spawn(read_to_fin(proven, rest));
-        }
-        _ => proven.abandon(&*rest),
+fn read_on(mut proven: Box<Proven>, mut rest: Box<dyn Rest>) {
+    if proven.open.is_none() {
+        return proven.abandon(&*rest);
+    }
+    let mut budget = READ_ON_BYTES;
+    let there = &mut Context::from_waker(Waker::noop());
+    match poll_to_fin(&mut proven, &mut *rest, &mut budget, there) {
+        Poll::Ready(ended) => proven.read(ended, &*rest),
+        Poll::Pending => match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(read_to_fin(proven, rest, budget))),
+            Err(_) => proven.abandon(&*rest),
+        },
     }
 }
 
-async fn read_to_fin(mut proven: Box<Proven>, mut rest: Box<dyn Rest>) {
-    let mut budget = MAX_KNOWN;
-    let reading = std::future::poll_fn(|cx| {
-        loop {
-            match ready!(rest.poll_rest(cx)) {
-                Ok(Some(frame)) => {
-                    let read = frame.data_ref().map_or(0, bytes::Bytes::len);
-                    match budget.checked_sub(read) {
-                        Some(left) => budget = left,
-                        None => return Poll::Ready(false),
-                    }
+async fn read_to_fin(mut proven: Box<Proven>, mut rest: Box<dyn Rest>, mut budget: usize) {
+    let reading = std::future::poll_fn(|cx| poll_to_fin(&mut proven, &mut *rest, &mut budget, cx));
+    let ended = timeout(READ_ON, reading).await.unwrap_or(false);
+    proven.read(ended, &*rest);
+}
+
+/// Whether the answer has come to its verified end; `false` where it fails, or is too long.
+fn poll_to_fin(
+    proven: &mut Proven,
+    rest: &mut dyn Rest,
+    budget: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    loop {
+        match ready!(rest.poll_rest(cx)) {
+            Ok(Some(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    proven.trailers(trailers);
+                    return Poll::Ready(true);
                 }
-                Ok(None) => return Poll::Ready(true),
-                Err(_) => return Poll::Ready(false),
+                let read = frame.data_ref().map_or(0, Bytes::len);
+                match budget.checked_sub(read) {
+                    Some(left) => *budget = left,
+                    None => return Poll::Ready(false),
+                }
             }
+            Ok(None) => return Poll::Ready(true),
+            Err(_) => return Poll::Ready(false),
         }
-    });
-    if !timeout(READ_ON, reading).await.unwrap_or(false) {
-        return proven.abandon(&*rest);
     }
-    proven.owe(rest.decoder().receipt(ReceiptStatus::Received, 0), now());
-    // Whoever would get the error has gone; it is counted and told as a finding.
-    let _ = proven.judge(rest.fin(), rest.decoder().totals().1);
 }

@@ -1,24 +1,24 @@
 //! A request on its way: what stands in its head, what was sent of its body.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
 use meshguard_core::delivery::base::RequestHead;
 use meshguard_core::delivery::field::{self, Body, RequestField, put_proof};
 use meshguard_core::delivery::grpc::Splitter;
 use meshguard_core::delivery::{
-    Admission, Encoder, Proof, Receipt, ReceiptStatus, Ticket, context, known,
+    Admission, Encoder, Failure, Outcome, Proof, Receipt, ReceiptStatus, Ticket, context, known,
 };
 
-use super::WireBody;
+use super::untouched::Untouched;
+use super::{CallError, CallErrorKind, WireBody};
 use crate::aead::AWS_LC;
-use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
+use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_call, mark_records};
 use crate::error::{BoxError, DeliveryError};
 use crate::head::{keep_request, take_length};
 use crate::inbound::with_scratch;
@@ -32,7 +32,7 @@ pub(super) enum Source {
     Stream {
         first: VecDeque<Bytes>,
         end: Option<Result<HeaderMap, DeliveryError>>,
-        rest: UnsyncBoxBody<Bytes, DeliveryError>,
+        rest: Untouched,
         /// How long all of it is, where that is known.
         size: Option<u64>,
     },
@@ -50,9 +50,10 @@ impl Source {
         match found {
             Eager::All(data, trailers) => Self::Known(data, trailers),
             Eager::Some(first, end) => {
-                let passed = |e: B::Error| DeliveryError::passed(e.into());
+                let passed = |e: B::Error| DeliveryError::own(&*Into::<BoxError>::into(e));
                 let end = end.map(|e| e.map_err(passed));
-                Self::Stream { first, end, rest: body.map_err(passed).boxed_unsync(), size }
+                let rest = Untouched::new(body.map_err(passed).boxed_unsync());
+                Self::Stream { first, end, rest, size }
             }
         }
     }
@@ -79,12 +80,30 @@ impl Source {
         }
     }
 
-    /// The same again, if it can be.
-    pub(super) fn again(&self) -> Option<Self> {
+    /// The same again, to be [claimed](Self::claim) before it is sent.
+    pub(super) fn again(&self) -> Self {
         match self {
-            Self::Known(data, trailers) => Some(Self::Known(data.clone(), trailers.clone())),
-            Self::Stream { .. } => None,
+            Self::Known(data, trailers) => Self::Known(data.clone(), trailers.clone()),
+            Self::Stream { first, end, rest, size } => {
+                let (first, end) = (first.clone(), end.clone());
+                Self::Stream { first, end, rest: rest.again(), size: *size }
+            }
         }
+    }
+
+    /// All of it, if nothing that comes from the application was sent before.
+    pub(super) fn claim(self) -> Option<Self> {
+        match self {
+            Self::Stream { first, end, rest, size } => {
+                Some(Self::Stream { first, end, rest: rest.claim()?, size })
+            }
+            known => Some(known),
+        }
+    }
+
+    /// Whether more of it comes from the application while it is sent.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
     }
 
     /// As it is, where the edge's delivery is off.
@@ -101,15 +120,15 @@ impl Source {
 fn replay(
     first: VecDeque<Bytes>,
     end: Option<Result<HeaderMap, DeliveryError>>,
-    rest: UnsyncBoxBody<Bytes, DeliveryError>,
-) -> UnsyncBoxBody<Bytes, DeliveryError> {
-    Replay { first, end, rest: Some(rest) }.boxed_unsync()
+    rest: Untouched,
+) -> Untouched {
+    Untouched::new(Replay { first, end, rest: Some(rest) }.boxed_unsync())
 }
 
 struct Replay {
     first: VecDeque<Bytes>,
     end: Option<Result<HeaderMap, DeliveryError>>,
-    rest: Option<UnsyncBoxBody<Bytes, DeliveryError>>,
+    rest: Option<Untouched>,
 }
 
 impl http_body::Body for Replay {
@@ -142,7 +161,14 @@ impl http_body::Body for Replay {
 
 /// What was sent of a request's body, as its receipt must state it.
 #[derive(Clone, Default)]
-pub(super) struct Sent(Arc<Mutex<SentState>>);
+pub(super) struct Sent(Arc<Mutex<Sending>>);
+
+#[derive(Default)]
+struct Sending {
+    state: SentState,
+    /// Why the body broke off on this side.
+    broken: Option<DeliveryError>,
+}
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct SentState {
@@ -156,11 +182,26 @@ pub(super) struct SentState {
 
 impl Sent {
     pub(super) fn state(&self) -> SentState {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().state
     }
 
     fn set(&self, state: SentState) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.lock().state = state;
+    }
+
+    /// Why the body broke off on this side, if it did.
+    pub(super) fn broken(&self) -> Option<DeliveryError> {
+        self.lock().broken.clone()
+    }
+
+    /// How a call ends whose own body broke off.
+    pub(super) fn own_failure(&self) -> Option<CallError> {
+        let kind = CallErrorKind::Body(self.broken()?);
+        Some(CallError::new(kind, Outcome::Failed(Failure::Aborted)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,14 +212,18 @@ pub(super) struct SendHook {
 }
 
 impl OutHook for SendHook {
-    fn poll_receipt(&mut self, _: &mut Context<'_>) -> Poll<Option<Receipt>> {
-        Poll::Ready(None)
+    fn receipt(&mut self) -> Option<Receipt> {
+        None
     }
 
     fn finished(&mut self, encoder: &Encoder, _: Option<&HeaderMap>) {
         let whole = Some(encoder.receipt(ReceiptStatus::Consumed, self.att));
         let totals = Some(encoder.totals());
         self.sent.set(SentState { whole, aborted: false, totals });
+    }
+
+    fn broken(&mut self, error: &DeliveryError) {
+        self.sent.lock().broken.get_or_insert_with(|| error.clone());
     }
 
     fn aborted(&mut self, encoder: &Encoder) {
@@ -205,7 +250,7 @@ pub(super) fn prove(
 ) -> Option<Proved> {
     let (mut parts, ()) = request.into_parts();
     let suite = session.keys.suite();
-    let grpc = is_grpc(&parts.headers);
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     let sent = Sent::default();
     let known = |data: &Bytes, d| {
         let whole = Receipt::known(ReceiptStatus::Consumed, admission.att, data.len() as u64, d);
@@ -223,7 +268,7 @@ pub(super) fn prove(
             Body::Known(digest)
         }
         _ => {
-            mark_records(&mut parts.headers, suite.is_sealed());
+            mark_records(&mut parts.headers, suite.is_sealed(), grpc);
             Body::Records(source.size(grpc))
         }
     };
@@ -274,7 +319,7 @@ fn encode(
     let key = &session.keys.request_body;
     let encoder = Encoder::new(session.keys.suite(), key, &context, &AWS_LC);
     let framing = if grpc {
-        Framing::Grpc(Splitter::new(ANY_MESSAGE))
+        Framing::Grpc(Splitter::new(session.message))
     } else {
         Framing::Http(session.record)
     };

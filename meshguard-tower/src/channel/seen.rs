@@ -1,18 +1,19 @@
 //! What is noted of a call while it is under way; measured once it has ended, however it did.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 use meshguard_core::baseline::EdgeKey;
-use meshguard_core::delivery::{Failure, Outcome, RecordErrorKind, Sid, Unknown};
+use meshguard_core::delivery::{Failure, Fault, Outcome, Sid, Unknown};
 use meshguard_core::ledger::{Entry, Exchange, Sent};
 use meshguard_core::{Evidence, SpiffeId};
 
 use super::request::SentState;
 use super::{CallErrorKind, Shared};
-use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::error::DeliveryError;
 use crate::observe::{Measured, Tally, blames_callee, grpc_code};
 use crate::session::ClientSession;
 
@@ -23,6 +24,8 @@ pub(super) struct Seen {
     callee: Arc<Tally>,
     pub(super) exchange: Option<(Sid, u64)>,
     since: Instant,
+    /// How long its caller waits, in milliseconds.
+    limit: Option<NonZeroU32>,
     pub(super) method: Method,
     /// The path of a gRPC call, which is its route.
     pub(super) route: Option<PathAndQuery>,
@@ -51,6 +54,7 @@ impl Seen {
             callee: shared.last_callee(),
             exchange: None,
             since: Instant::now(),
+            limit: None,
             method: method.clone(),
             route: grpc.cloned(),
             outcome: None,
@@ -72,6 +76,12 @@ impl Seen {
         self.callee = Arc::clone(&session.callee);
         self.exchange = Some((session.sid, seq));
         self.since = Instant::now();
+    }
+
+    /// Its caller waits for so long.
+    pub(super) fn within(&mut self, limit: Option<Duration>) {
+        let millis = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        self.limit = limit.and_then(|limit| NonZeroU32::new(millis(limit)));
     }
 
     /// The answer has a head.
@@ -99,8 +109,8 @@ impl Seen {
     pub(super) fn failed(&mut self, kind: &CallErrorKind) {
         use CallErrorKind as Kind;
         match kind {
-            // The callee's own refusal, with proof; or the application's own request.
-            Kind::NotAdmitted | Kind::Request(_) => {}
+            // The callee's own refusal; or the application's own request.
+            Kind::NotAdmitted | Kind::Refused(_) | Kind::Request(_) | Kind::Body(_) => {}
             Kind::Restricted => self.restricted = true,
             _ => self.astray = true,
         }
@@ -109,20 +119,32 @@ impl Seen {
     /// The answer's body failed after so many bytes.
     pub(super) fn body_failed(&mut self, error: &DeliveryError) {
         self.response_bytes = error.got();
-        match error.kind() {
+        match error.kind().verdict().fault {
+            Fault::Nobody => {}
             // The callee's own word, with proof.
-            DeliveryErrorKind::Records(RecordErrorKind::Aborted) => self.aborted = true,
-            _ => self.astray = true,
+            Fault::Sender => self.aborted = true,
+            Fault::Path | Fault::Mistake | Fault::Tampered => self.astray = true,
         }
     }
 
     /// The request has not been confirmed, although it was sent.
     fn is_unconfirmed(&self) -> bool {
         match self.outcome {
+            _ if self.is_given_up() => false,
             Some(Outcome::Failed(failure)) => failure != Failure::Aborted,
+            // The caller dropped an answer that had come: what it did not wait for is not missing.
+            Some(Outcome::Indeterminate(Unknown::Dropped)) => {
+                self.exchange.is_some() && self.status.is_none()
+            }
             Some(Outcome::Indeterminate(_)) => self.exchange.is_some(),
             _ => false,
         }
+    }
+
+    /// The application wanted no more of the call, and no deadline of its own had passed.
+    fn is_given_up(&self) -> bool {
+        self.outcome == Some(Outcome::Indeterminate(Unknown::Dropped))
+            && self.limit.is_none_or(|limit| self.since.elapsed().as_millis() < limit.get().into())
     }
 
     /// The callee's instance, as far as it is known.
@@ -154,7 +176,8 @@ impl Seen {
 
     fn measure(&self) {
         let unanswered = matches!(self.outcome, Some(Outcome::Indeterminate(_)));
-        let astray = self.astray || (unanswered && self.status.is_none());
+        let unanswered = unanswered && self.status.is_none() && !self.is_given_up();
+        let astray = self.astray || unanswered;
         let by_answer = self.status.is_some_and(|s| blames_callee(s.as_u16(), self.code));
         let hop = self.shared.hop();
         let call = Measured {

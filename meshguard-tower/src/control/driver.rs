@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use meshguard_core::baseline::{self, EdgeKey};
-use meshguard_core::control::{Cadence, Control, Loop};
+use meshguard_core::control::{Cadence, Control, Loop, Unconfirmed};
 use meshguard_core::reflex::{Plan, Signal};
 use meshguard_core::{Policy, SpiffeId, Timestamp};
 use tokio::time::{MissedTickBehavior, interval};
@@ -19,7 +19,7 @@ use crate::sink::{Direction, Edge};
 use crate::tls::now;
 
 /// Answers whose receipts have not come for so long are counted as unconfirmed.
-const RECEIPT_DUE: Duration = Duration::from_secs(10);
+pub(crate) const RECEIPT_DUE: Duration = Duration::from_secs(10);
 /// An edge that was still for so long is not measured any more.
 const FORGET: Duration = Duration::from_secs(3600);
 /// An instance that was not called for so long may be gone: it does not count as healthy.
@@ -40,6 +40,8 @@ pub(crate) struct Turning {
     /// The revision that is enforced.
     enforced: u64,
     open: HashMap<EdgeKey, Open>,
+    /// Edges whose share of unconfirmed answers has departed from the usual one.
+    departed: Vec<(EdgeKey, Unconfirmed)>,
     rested: Timestamp,
 }
 
@@ -59,6 +61,7 @@ impl Engine {
             state: Loop::new(settings, plan),
             enforced: 0,
             open: HashMap::new(),
+            departed: Vec::new(),
             rested: Timestamp::EPOCH,
         };
         Self { turning: Mutex::new(turning), cadence, blind: AtomicU64::new(0) }
@@ -97,7 +100,10 @@ impl Turning {
                 window.peers = u32::MAX;
             }
             (open.since, open.events, open.longest_gap) = (now, 0, Duration::ZERO);
-            self.state.handle_window(key, &window);
+            let unconfirmed = self.state.handle_window(key, &window).unconfirmed;
+            if unconfirmed.has_just_departed() {
+                self.departed.push((key.clone(), unconfirmed));
+            }
         } else {
             let idle = now.since(open.last);
             if idle > cadence.busy {
@@ -143,7 +149,9 @@ impl Mesh {
             engine.blind.fetch_add(self.0.gate.edges.take_blind(), Relaxed);
         }
         turning.state.handle_timeout(now);
+        let departed = std::mem::take(&mut turning.departed);
         self.enforce(turning, rested);
+        departed.iter().for_each(|(edge, share)| self.find_departed(edge, share));
         if rested {
             self.find_overdue(now);
             self.find_absent(now);
@@ -237,15 +245,19 @@ impl Mesh {
         }
     }
 
+    /// Tells that more answers than usual are left unconfirmed. Nothing follows from it.
+    fn find_departed(&self, edge: &EdgeKey, share: &Unconfirmed) {
+        let (from, via) = match edge {
+            EdgeKey::HopIn(hop) => (None, Some(hop)),
+            other => (other.peer(), None),
+        };
+        self.found(Direction::Inbound, Edge { from, to: self.id(), via }, "unconfirmed", share);
+    }
+
     /// Notices answers that their callers should have confirmed by now.
     fn find_overdue(&self, now: Timestamp) {
-        for session in self.sessions().all() {
-            let noticed = {
-                let mut receiver = session.receiver();
-                receiver.overdue(now - RECEIPT_DUE);
-                receiver.has_findings()
-            };
-            if noticed {
+        for session in self.sessions().not_gone() {
+            if session.overdue(now - RECEIPT_DUE) {
                 self.notice(&session, session.edge(self.id()));
             }
         }

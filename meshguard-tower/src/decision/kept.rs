@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{DecisionId, Explanation};
 
 /// Refusals that can still be explained.
-pub(super) const KEPT: usize = 1024;
+pub(crate) const KEPT: usize = 1024;
 /// Policies that explain them: the one in force, and the one before.
 const POLICIES: usize = 2;
 /// Bytes of a path, of all header values, and of the claims that are kept with a refusal. Where

@@ -45,7 +45,7 @@ const MISSING: &str = "nightly: 0 of at least 1 came in 86400s";
 fn what_does_not_come_in_a_whole_period_is_absent() {
     let expectations = Expectations::default();
     assert!(expectations.is_empty());
-    expectations.replace(&policy(1, &nightly("1 in 24h")), at(0));
+    expectations.replace(&policy(1, &nightly("1 in 24h")), ORDERS, at(0));
     assert!(!expectations.is_empty());
     for hour in 0..24 {
         assert_eq!(names(&expectations.absent(at(hour))), [""; 0], "never before its end");
@@ -61,7 +61,7 @@ fn what_does_not_come_in_a_whole_period_is_absent() {
 #[test]
 fn only_calls_that_are_meant_count_and_as_many_as_are_meant() {
     let expectations = Expectations::default();
-    expectations.replace(&policy(1, &nightly("2 in 24h")), at(0));
+    expectations.replace(&policy(1, &nightly("2 in 24h")), ORDERS, at(0));
     for other in [
         Access::http("GET", "/settlements").by(BATCH).to(ORDERS),
         Access::http("POST", "/settlements/1").by(BATCH).to(ORDERS),
@@ -81,32 +81,54 @@ fn only_calls_that_are_meant_count_and_as_many_as_are_meant() {
     assert_eq!(names(&expectations.absent(at(48))), [""; 0]);
 }
 
+/// Several services share one document: each misses its own calls alone.
+#[test]
+fn what_another_service_is_to_be_called_for_is_not_missed_here() {
+    let shared = policy(1, &nightly("1 in 24h"));
+    let other = Expectations::default();
+    other.replace(&shared, OTHER, at(0));
+    assert!(other.is_empty() && other.status().is_empty());
+    assert_eq!(names(&other.absent(at(24))), [""; 0]);
+    let own = Expectations::default();
+    own.replace(&shared, ORDERS, at(0));
+    assert_eq!(names(&own.absent(at(24))), [MISSING]);
+    // Of two expectations, each is its own service's, and their counts stay apart.
+    let second = "[[expect]]\nname = \"second\"\nto = [\"batch\"]\nat_least = \"1 in 24h\"\n";
+    let shared = policy(2, &format!("{second}{}", nightly("1 in 24h")));
+    own.replace(&shared, ORDERS, at(24));
+    own.came(&settlement());
+    assert_eq!(own.status().len(), 1);
+    assert_eq!((&*own.status()[0].name, own.status()[0].seen), ("nightly", 1));
+    own.replace(&shared, BATCH, at(24));
+    assert_eq!(names(&own.absent(at(48))), ["second: 0 of at least 1 came in 86400s"]);
+}
+
 #[test]
 fn an_expectation_that_stays_the_same_goes_on_under_another_policy() {
     let expectations = Expectations::default();
     let other = "[[expect]]\nname = \"first\"\nat_least = \"1 in 1h\"\n";
-    expectations.replace(&policy(1, &nightly("1 in 24h")), at(0));
+    expectations.replace(&policy(1, &nightly("1 in 24h")), ORDERS, at(0));
     // In front of it stands another one, and its period is its own.
-    expectations.replace(&policy(2, &format!("{other}{}", nightly("1 in 24h"))), at(23));
+    expectations.replace(&policy(2, &format!("{other}{}", nightly("1 in 24h"))), ORDERS, at(23));
     assert_eq!(
         names(&expectations.absent(at(24))),
         ["first: 0 of at least 1 came in 3600s", MISSING]
     );
     expectations.came(&settlement());
-    expectations.replace(&policy(3, &nightly("1 in 24h")), at(47));
+    expectations.replace(&policy(3, &nightly("1 in 24h")), ORDERS, at(47));
     assert_eq!(names(&expectations.absent(at(48))), [""; 0], "what came is not forgotten");
     // Another number is another expectation, which begins with a whole period.
-    expectations.replace(&policy(4, &nightly("2 in 24h")), at(71));
+    expectations.replace(&policy(4, &nightly("2 in 24h")), ORDERS, at(71));
     assert_eq!(names(&expectations.absent(at(94))), [""; 0]);
     assert_eq!(expectations.absent(at(95)).len(), 1);
-    expectations.replace(&policy(5, ""), at(96));
+    expectations.replace(&policy(5, ""), ORDERS, at(96));
     assert!(expectations.is_empty() && expectations.absent(at(1000)).is_empty());
 }
 
 #[test]
 fn time_in_which_nobody_counted_is_one_absence() {
     let expectations = Expectations::default();
-    expectations.replace(&policy(1, &nightly("1 in 24h")), at(0));
+    expectations.replace(&policy(1, &nightly("1 in 24h")), ORDERS, at(0));
     assert_eq!(expectations.absent(at(240)).len(), 1);
     assert_eq!(expectations.absent(at(263)).len(), 0);
     assert_eq!(expectations.absent(at(264)).len(), 1);

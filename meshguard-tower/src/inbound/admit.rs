@@ -1,7 +1,7 @@
 //! Before a request is let in: whose it is, whether it is new, and whether it may.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -21,7 +21,7 @@ use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use super::route;
 use super::tokens;
-use crate::body::{evidence, is_grpc};
+use crate::body::{evidence, is_grpc_call};
 use crate::connection::Connection;
 use crate::control::Cause;
 use crate::decision::Decision;
@@ -38,13 +38,27 @@ pub(super) struct Admitted {
     pub(super) body: BodyPlan,
     pub(super) head: bool,
     pub(super) grpc: bool,
-    pub(super) deadline: Option<Duration>,
+    pub(super) deadline: Option<tokio::time::Instant>,
+}
+
+/// What the answer to a request depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Asks {
+    /// For a head only.
+    pub(super) head: bool,
+    /// It is a call of gRPC.
+    pub(super) grpc: bool,
 }
 
 impl Admitted {
     /// What the body must be.
     pub(super) fn content(&self) -> Option<&Content> {
         self.decision.obligations()?.content
+    }
+
+    /// What its answer depends on.
+    pub(super) fn asks(&self) -> Asks {
+        Asks { head: self.head, grpc: self.grpc }
     }
 
     /// What was asked.
@@ -56,7 +70,7 @@ impl Admitted {
 /// Decides on a request by its head.
 pub(super) fn admit(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused> {
     let since = Instant::now();
-    let grpc = parts.method == Method::POST && is_grpc(&parts.headers);
+    let grpc = is_grpc_call(&parts.method, &parts.headers);
     let admitted = judge(mesh, parts, grpc, since);
     admitted.map_err(|refused| refused.grpc(grpc))
 }
@@ -105,7 +119,8 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
         meter(mesh, owed.rule, limit, exchange.principal.id()).map_err(refused)?;
     }
     let head = parts.method == Method::HEAD;
-    let deadline = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
+    let limit = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
+    let deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
     // A request is let in once.
     let _ = exchange.facts.set(facts.keep_headers(&parts.headers, &policy));
     let refused = |denied| refuse(&exchange, parts, &policy, exchange.facts.get(), denied);

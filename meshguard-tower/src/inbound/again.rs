@@ -6,7 +6,7 @@ use http::StatusCode;
 use meshguard_core::Policy;
 use meshguard_core::policy::DeliveryMode;
 
-use super::claim::may_carry;
+use super::claim::{NotCarried, may_carry};
 use super::denied::{Asked, Denied};
 use super::ending::{Part, Running};
 use super::exchange::Exchange;
@@ -81,7 +81,8 @@ impl Exchange {
     /// What the edge's delivery demands of it.
     fn delivers_as(&self, policy: &Policy, mode: DeliveryMode) -> Result<(), &'static str> {
         match &self.proven {
-            Some(proven) => may_carry(&self.connection, policy, &self.mesh, &proven.session),
+            Some(proven) => may_carry(&self.connection, policy, &self.mesh, &proven.session)
+                .map_err(NotCarried::as_str),
             None if mode == DeliveryMode::Off => Ok(()),
             None if policy.is_hop(self.connection.peer().id()) => {
                 Err("a hop's request carries no proof of its caller")

@@ -1,8 +1,9 @@
 //! Answers, proved: the receipt of the request, and a body that its caller can verify.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,20 +12,24 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use meshguard_core::delivery::base::ResponseHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof};
 use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::admit::Asks;
 use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
 use super::{ResponseBody, strip, with_scratch};
 use crate::aead::AWS_LC;
-use crate::body::{ANY_MESSAGE, Eager, Framing, OutHook, Outgoing, eager, is_grpc, mark_records};
+use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark_records};
 use crate::connection::Protocol;
-use crate::error::BoxError;
+use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::{keep_answer, settle_answer, take_length};
+use crate::session::ServerSession;
+use crate::sink::Direction;
 use crate::tls::now;
 
-/// An answer's FIN waits so long for the end of a request that its application does not read.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// An answer that may have no body waits so long for the end of a request that its application
+/// does not read: there is no FIN to state a receipt.
+pub(super) const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 const WRONG_LENGTH: &str = "the answer's content-length is not its body's length";
 
@@ -37,11 +42,12 @@ pub(super) enum Protected<R> {
     Wrong(&'static str),
 }
 
-/// Proves an answer. `head` says that the request was a HEAD.
+/// Proves an answer to a request that asks so; at `deadline` the body is ended.
 pub(super) fn protect<R>(
     exchange: &Arc<Exchange>,
     proven: &Proven,
-    head: bool,
+    asks: Asks,
+    deadline: Option<Instant>,
     response: Response<R>,
     cx: &mut Context<'_>,
 ) -> Protected<R>
@@ -53,7 +59,7 @@ where
     strip(&mut parts.headers);
     settle_answer(&mut parts.headers, parts.status, exchange.connection.protocol() == Protocol::H1);
     let now = proven.rcpt_now();
-    if head || bodyless(parts.status) {
+    if asks.head || bodyless(parts.status) {
         let Some(rcpt) = now else { return Protected::Settle(parts) };
         return Protected::Ready(without_body(exchange, parts, &rcpt));
     }
@@ -86,16 +92,17 @@ where
         _ => (Default::default(), None, Some(body)),
     };
     let rcpt = now.unwrap_or(Rcpt::Later);
-    mark_records(&mut parts.headers, sealed);
-    let size = stated.or(exact).filter(|_| !is_grpc(&parts.headers));
-    let framing = framing(&parts, proven.session.record);
+    let grpc = is_grpc_answer(asks.grpc, &parts.headers);
+    mark_records(&mut parts.headers, sealed, grpc);
+    let size = stated.or(exact).filter(|_| !grpc);
+    let framing = framing(&proven.session, grpc);
     let mut response = Response::from_parts(parts, ());
     let Some(context) = prove(exchange, &mut response, &Body::Records(size), &rcpt, false) else {
         return Protected::Ready(response.map(|()| Outgoing::empty()));
     };
     let keys = &proven.session.keys;
     let encoder = Encoder::new(keys.suite(), &keys.response_body, &context, &AWS_LC);
-    let hook = AnswerHook::new(exchange, rcpt == Rcpt::Later);
+    let hook = AnswerHook::new(exchange, rcpt == Rcpt::Later, deadline);
     let body = Outgoing::records(encoder, framing, first, inner, end, hook).sized(size);
     Protected::Ready(response.map(|()| body))
 }
@@ -149,11 +156,11 @@ fn bodyless(status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED
 }
 
-fn framing(parts: &Parts, record: usize) -> Framing {
-    if is_grpc(&parts.headers) {
-        Framing::Grpc(grpc::Splitter::new(ANY_MESSAGE))
+fn framing(session: &ServerSession, grpc: bool) -> Framing {
+    if grpc {
+        Framing::Grpc(grpc::Splitter::new(session.message))
     } else {
-        Framing::Http(record.min(MAX_RECORD))
+        Framing::Http(session.record.min(MAX_RECORD))
     }
 }
 
@@ -191,35 +198,33 @@ pub(super) fn answered(exchange: &Exchange, len: usize, digest: [u8; 32]) {
     }
 }
 
+/// An error of this service's answer, not of the request.
+struct Of<'a>(&'a DeliveryError);
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer: {}", self.0)
+    }
+}
+
 /// An answer's body tells its exchange how it ended, and carries the request's receipt.
 pub struct AnswerHook {
     running: Running,
     later: bool,
-    patience: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl AnswerHook {
-    pub(super) fn new(exchange: &Arc<Exchange>, later: bool) -> Self {
-        Self { running: Running::new(exchange, Part::Answer), later, patience: None }
+    pub(super) fn new(exchange: &Arc<Exchange>, later: bool, deadline: Option<Instant>) -> Self {
+        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        Self { running: Running::new(exchange, Part::Answer), later, deadline }
     }
 }
 
 impl OutHook for AnswerHook {
-    fn poll_receipt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Receipt>> {
-        let exchange = self.running.exchange();
-        let Some(proven) = exchange.proven.as_ref().filter(|_| self.later) else {
-            return Poll::Ready(None);
-        };
-        if let Poll::Ready(receipt) = proven.poll_receipt(cx) {
-            return Poll::Ready(Some(receipt));
-        }
-        if self.running.poll_ended(cx) {
-            return Poll::Ready(Some(proven.give_up()));
-        }
-        let patience =
-            self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(DRAIN_TIME)));
-        ready!(patience.as_mut().poll(cx));
-        Poll::Ready(Some(proven.give_up()))
+    fn receipt(&mut self) -> Option<Receipt> {
+        let proven = self.running.exchange().proven.as_ref();
+        proven.filter(|_| self.later).map(Proven::give_up)
     }
 
     fn finished(&mut self, encoder: &Encoder, trailers: Option<&HeaderMap>) {
@@ -235,6 +240,19 @@ impl OutHook for AnswerHook {
         }
     }
 
+    fn broken(&mut self, error: &DeliveryError) {
+        // What was withdrawn was told.
+        if error.kind() != DeliveryErrorKind::Withdrawn {
+            let exchange = self.running.exchange();
+            let name = error.kind().as_str();
+            exchange.mesh.found(Direction::Inbound, exchange.edge(), name, &Of(error));
+        }
+    }
+
+    fn is_answer(&self) -> bool {
+        true
+    }
+
     fn aborted(&mut self, encoder: &Encoder) {
         // The caller learns it from FIN; there is no receipt to await.
         self.running.exchange().observed.response_bytes(encoder.totals().1);
@@ -246,5 +264,9 @@ impl OutHook for AnswerHook {
 
     fn poll_ended(&mut self, cx: &Context<'_>) -> bool {
         self.running.poll_ended(cx)
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
     }
 }

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use http::StatusCode;
 use http::request::Parts;
-use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::RequestHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, RequestField};
-use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, Refusal, context, known};
-use meshguard_core::reflex::Signal;
+use meshguard_core::delivery::{
+    BAD_PROOF, Claim, Fault, Proof, Receipt, ReceiptStatus, Refusal, Verdict, context, known,
+};
 use meshguard_core::{Evidence, Policy, Timestamp};
 
 use super::denied::{Asked, Denied};
@@ -21,7 +21,7 @@ use super::with_scratch;
 use crate::connection::Connection;
 use crate::mesh::Mesh;
 use crate::observe::Measured;
-use crate::session::ServerSession;
+use crate::session::{NotLive, ServerSession};
 use crate::sink::Edge;
 
 /// What to do with its body.
@@ -56,16 +56,15 @@ pub(super) fn prove(
     let Some(value) = fields.next() else { return Ok(None) };
     let asked = || Asked::unproven(mesh, policy, Some(connection), parts);
     let unproven = |name, detail: &dyn fmt::Display, text| {
-        asked().refuse(Denied::new(StatusCode::UNAUTHORIZED, text, name).because(detail))
+        asked().refuse(Denied::new(status(BAD_PROOF), text, name).because(detail))
     };
     if fields.next().is_some() {
         return Err(unproven("field", &"more than one meshguard field", "malformed proof"));
     }
     let field = RequestField::parse(value.as_bytes())
         .map_err(|e| unproven("field", &e, "malformed proof"))?;
-    let Some(session) = mesh.sessions().get(&field.sid).filter(|s| s.is_open(now)) else {
-        return Err(asked().renew());
-    };
+    let session = mesh.sessions().live(&field.sid, now);
+    let session = session.map_err(|why| asked().renew(&field.sid, why))?;
     let plain = &value.as_bytes()[..field.covered];
     let head = RequestHead {
         method: &parts.method,
@@ -84,15 +83,21 @@ pub(super) fn prove(
     });
     let Some(body) = plan else {
         let detail = "the request's head is not what its caller proved";
+        let refused = unproven("bad-proof", &detail, "the proof does not hold");
         charge(mesh, connection, &session);
-        if connection.peer().id() == session.peer.id() {
-            let caller = EdgeKey::Caller(session.peer.id().clone());
-            mesh.signal(&caller, Signal::Forged, detail);
+        if connection.peer().id() != session.peer.id() {
+            return Err(refused);
         }
-        return Err(unproven("bad-proof", &detail, "the proof does not hold"));
+        mesh.tampered(&session, detail);
+        return Err(refused.renew()); // its session is over
     };
-    may_carry(connection, policy, mesh, &session)
-        .map_err(|text| unproven("hop", &text, "this hop may not carry it"))?;
+    may_carry(connection, policy, mesh, &session).map_err(|why| match why {
+        // It was opened before policy had bodies sealed here; the next one is.
+        NotCarried::NotSealed if session.hop.is_some() => {
+            asked().renew(&field.sid, NotLive::NotSealed)
+        }
+        _ => unproven("hop", &why.as_str(), "this hop may not carry it"),
+    })?;
     let (claimed, noticed) = {
         let mut receiver = session.receiver();
         let key = &session.keys.receipt;
@@ -111,26 +116,47 @@ pub(super) fn prove(
     }
 }
 
+/// Why a connection's peer may not carry a session's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotCarried {
+    NoHop,
+    NotSealed,
+}
+
+impl NotCarried {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoHop => "the connection's peer is not the caller, nor a hop that policy names",
+            Self::NotSealed => "a session that is not sealed came through a hop",
+        }
+    }
+}
+
 /// Whether the connection's peer may carry this session's requests.
 pub(super) fn may_carry(
     connection: &Connection,
     policy: &Policy,
     mesh: &Mesh,
     session: &ServerSession,
-) -> Result<(), &'static str> {
+) -> Result<(), NotCarried> {
     let (outer, caller) = (connection.peer().id(), session.peer.id());
     if outer == caller {
+        connection.carries(&session.carriers);
         return Ok(());
     }
     if !policy.is_hop(outer) {
-        return Err("the connection's peer is not the caller, nor a hop that policy names");
+        return Err(NotCarried::NoHop);
     }
     let sealed = session.keys.suite().is_sealed();
     if sealed || policy.delivery(Some(caller), Some(mesh.id())).seal == Some(false) {
         Ok(())
     } else {
-        Err("a session that is not sealed came through a hop")
+        Err(NotCarried::NotSealed)
     }
+}
+
+fn status(verdict: Verdict) -> StatusCode {
+    StatusCode::from_u16(verdict.status).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 /// Counts a head against whoever may have made it: the hop that brought it, else the caller.
@@ -157,15 +183,10 @@ fn not_claimed(
     refusal: Refusal,
 ) -> Refused {
     let mesh = asked.mesh;
-    if matches!(refusal, Refusal::Duplicate { .. }) {
+    let verdict = refusal.verdict();
+    if verdict.fault == Fault::Mistake {
         charge(mesh, connection, &session);
     }
-    let name = match refusal {
-        Refusal::Duplicate { .. } => "duplicate",
-        Refusal::Passed => "given-up",
-        Refusal::Late => "late",
-        _ => "not-admitted",
-    };
     let claim = Claim { seq: field.seq, att: field.att, own: true };
     let (rcpt, dup) = match refusal {
         Refusal::Duplicate { settled: true } => (Rcpt::of(ReceiptStatus::Consumed), true),
@@ -176,7 +197,7 @@ fn not_claimed(
     let proven = Proven::answering(session, claim, field.proof, empty);
     let observed = Observed::new(Instant::now(), Fate::Uncounted);
     let exchange = Exchange::new(mesh, connection, Evidence::Verified, Some(proven), observed);
-    let denied = Denied::new(StatusCode::CONFLICT, "not admitted", name).because(&refusal);
+    let denied = Denied::new(status(verdict), "not admitted", refusal.as_str()).because(&refusal);
     let refused = asked.with(exchange.edge()).refuse(denied);
     refused.stating(Arc::new(exchange), rcpt, dup)
 }

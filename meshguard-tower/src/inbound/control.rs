@@ -121,7 +121,7 @@ where
         Err(refused) => return refused.into_response(),
     };
     let length = stated_length(&parts.headers);
-    unmark_records(&mut parts.headers, None);
+    unmark_records(&mut parts.headers, false, None);
     let exchange = Arc::clone(&admitted.exchange);
     let Some(proven) = &exchange.proven else {
         return refuse(mesh, &parts, StatusCode::UNAUTHORIZED, "receipts need proof");
@@ -174,10 +174,13 @@ where
             let hook = RequestHook::new(&admitted.exchange);
             read(Incoming::records(body, decoder, false, hook), MAX_RECEIPTS).await
         }
-        BodyPlan::None | BodyPlan::Plain => {
+        // No receipts: its caller asks whether the session lives, or its head alone says
+        // something: what its caller has given up.
+        BodyPlan::None => {
             proven.set_receipt(Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty()));
-            None
+            Some(Bytes::new())
         }
+        BodyPlan::Plain => None,
     }
 }
 

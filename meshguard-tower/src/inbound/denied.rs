@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
+use meshguard_core::delivery::Sid;
 use meshguard_core::ledger::{self, Entry};
-use meshguard_core::{Access, Policy};
+use meshguard_core::{Access, Policy, SpiffeId};
 
 use super::exchange::Exchange;
 use super::facts::Facts;
@@ -15,6 +16,7 @@ use super::refuse::Refused;
 use crate::connection::Connection;
 use crate::decision::{DecisionId, Explanation, Question, asked, cut};
 use crate::mesh::Mesh;
+use crate::session::NotLive;
 use crate::sink::{Direction, Edge};
 use crate::tls::now;
 
@@ -175,9 +177,16 @@ impl<'a> Asked<'a> {
 
     /// Refuses it because of what anybody could have caused, and what mends itself: another
     /// session is opened.
-    pub(super) fn renew(self) -> Refused {
+    pub(super) fn renew(self, sid: &Sid, why: NotLive) -> Refused {
+        self.mesh.sessions().asks_to_renew();
+        let outer = self.edge.via.map_or("", SpiffeId::as_str);
+        tracing::info!(
+            target: "meshguard::session",
+            { peer.via = outer, session.sid = %sid, path = self.path },
+            "answered renew: {why}"
+        );
         let text = "no such session";
-        self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, &text)).renew()
+        self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, &why)).renew()
     }
 
     fn explanation(&self, id: DecisionId, reason: String) -> Explanation {

@@ -1,11 +1,13 @@
 //! One request under way at its receiver: what its body came to, and who wants to know.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use meshguard_core::delivery::field::Rcpt;
 use meshguard_core::delivery::{Claim, Proof, Receipt, ReceiptStatus, known};
+use meshguard_core::policy::DeliveryMode;
 use meshguard_core::{Evidence, Peer, ledger};
 
 use super::ending::Ending;
@@ -35,6 +37,13 @@ impl Delivery {
     #[must_use]
     pub fn failure(&self) -> Option<DeliveryError> {
         self.0.failure.get().cloned()
+    }
+
+    /// How the edge delivers, by the policy in force now: what its caller is asked to prove.
+    #[must_use]
+    pub fn mode(&self) -> DeliveryMode {
+        let (caller, own) = (self.0.principal.id(), self.0.mesh.id());
+        self.0.mesh.policy().delivery(Some(caller), Some(own)).mode
     }
 
     /// The hop that carried the request, if its caller did not itself.
@@ -76,6 +85,8 @@ pub(crate) struct Proven {
     pub(crate) proof: Proof,
     /// Whether the seq is this request's own.
     claimed: bool,
+    /// Records and bytes that were passed on to the application.
+    passed: [AtomicU64; 2],
     request: Mutex<RequestState>,
 }
 
@@ -84,7 +95,10 @@ struct RequestState {
     receipt: Option<Receipt>,
     /// What the application did not read, to be drained.
     unread: Option<Left>,
+    /// Who waits for the receipt.
     waker: Option<Waker>,
+    /// Who reads on.
+    drainer: Option<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -129,8 +143,9 @@ impl Proven {
         kind: RequestKind,
         receipt: Option<Receipt>,
     ) -> Self {
-        let request = Mutex::new(RequestState { kind, receipt, unread: None, waker: None });
-        Self { session, claim, proof, claimed: true, request }
+        let (unread, waker, drainer) = (None, None, None);
+        let request = Mutex::new(RequestState { kind, receipt, unread, waker, drainer });
+        Self { session, claim, proof, claimed: true, passed: Default::default(), request }
     }
 
     /// Whether the seq is this request's own: else it is not this answer that is confirmed.
@@ -164,15 +179,9 @@ impl Proven {
         Rcpt::Now { status: receipt.status, got: None, proof }
     }
 
-    /// Waits until the request has ended, and reads on where the application did not.
-    pub(crate) fn poll_receipt(&self, cx: &mut Context<'_>) -> Poll<Receipt> {
+    /// Waits until the request has ended.
+    pub(super) fn poll_receipt(&self, cx: &mut Context<'_>) -> Poll<Receipt> {
         let mut state = self.state();
-        if let Some(mut unread) = state.unread.take() {
-            match unread.poll_drain(cx, self.claim.att) {
-                Poll::Ready(receipt) => state.receipt = Some(receipt),
-                Poll::Pending => state.unread = Some(unread),
-            }
-        }
         match state.receipt {
             Some(receipt) => Poll::Ready(receipt),
             None => {
@@ -182,14 +191,61 @@ impl Proven {
         }
     }
 
-    /// Waited long enough: whatever has come is what there is.
-    pub(crate) fn give_up(&self) -> Receipt {
+    /// Reads on what the application did not, until it is all read or not worth it.
+    pub(super) fn poll_unread(&self, exchange: &Exchange, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(mut left) = self.state().unread.take() else { return Poll::Ready(()) };
+        // Not under the lock: it may call code that is not ours.
+        let polled = left.poll_drain(exchange, cx);
+        self.passed(left.totals());
         let mut state = self.state();
-        let (n, len) = state.unread.take().map_or((0, 0), |u| u.totals());
+        match polled {
+            Poll::Ready(receipt) => {
+                state.receipt.get_or_insert(receipt);
+                let waker = state.waker.take();
+                drop((state, left));
+                waker.into_iter().for_each(Waker::wake);
+                Poll::Ready(())
+            }
+            // It was stated meanwhile what came of it.
+            Poll::Pending if state.receipt.is_some() && left.is_stream => Poll::Ready(()),
+            Poll::Pending => {
+                state.unread = Some(left);
+                state.drainer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads on no more.
+    pub(super) fn let_go(&self) {
+        let unread = self.state().unread.take();
+        self.give_up();
+        let waker = self.state().waker.take();
+        drop(unread);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// What there is to state by now: the receipt, or how much has come. Over HTTP/2, what the
+    /// application has dropped is let go of: its stream ends with the answer.
+    pub(super) fn give_up(&self) -> Receipt {
+        let mut state = self.state();
+        let [n, len] = [0, 1].map(|i| self.passed[i].load(Relaxed));
         let att = self.claim.att;
         let partial =
             Receipt { status: ReceiptStatus::Partial, att, n, len, digest: known::empty() };
-        *state.receipt.get_or_insert(partial)
+        let receipt = *state.receipt.get_or_insert(partial);
+        let unread = state.unread.take_if(|left| left.is_stream);
+        let drainer = unread.is_some().then(|| state.drainer.take()).flatten();
+        drop(state);
+        drop(unread);
+        drainer.into_iter().for_each(Waker::wake);
+        receipt
+    }
+
+    /// Records and bytes that have come by now.
+    pub(super) fn passed(&self, (n, len): (u64, u64)) {
+        self.passed[0].store(n, Relaxed);
+        self.passed[1].store(len, Relaxed);
     }
 
     /// The request has ended, for the receipt.
@@ -212,14 +268,8 @@ impl Proven {
     }
 
     pub(super) fn set_unread(&self, unread: Left) {
-        let waker = {
-            let mut state = self.state();
-            state.unread = Some(unread);
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.passed(unread.totals());
+        self.state().unread = Some(unread);
     }
 
     fn state(&self) -> MutexGuard<'_, RequestState> {
@@ -289,7 +339,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The failure of a body that did not come in time.
-pub(super) fn timed_out(got: usize) -> DeliveryError {
-    DeliveryError::new(DeliveryErrorKind::Timeout, got as u64, None)
+/// The failure of a body that there is no room for.
+pub(super) fn no_room(got: usize) -> DeliveryError {
+    DeliveryError::new(DeliveryErrorKind::NoRoom, got as u64, None)
 }

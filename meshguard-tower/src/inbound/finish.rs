@@ -2,34 +2,22 @@
 
 use meshguard_core::Reason;
 use meshguard_core::baseline::EdgeKey;
-use meshguard_core::delivery::{ReceiptStatus, RecordErrorKind};
+use meshguard_core::delivery::{Fault, ReceiptStatus};
 use meshguard_core::ledger::{End, Entry, Received};
 use meshguard_core::reflex::Signal;
 
 use super::exchange::Exchange;
 use super::observed::Fate;
 use crate::decision::Decision;
-use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::error::DeliveryError;
+use crate::mesh::Mesh;
 use crate::observe::Measured;
+use crate::session::ServerSession;
+use crate::sink::Direction;
 use crate::tls::now;
 
-/// Who may have made a body fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Culprit {
-    /// This side.
-    Own,
-    /// The caller: it says so itself, with proof.
-    Caller,
-    /// Whoever can end a connection.
-    Cut,
-    /// Whoever can change what is on its way: on a direct connection nobody but the caller.
-    Forger,
-}
-
 impl Exchange {
-    /// Measures the exchange. A failure counts against the caller only where it is the caller's
-    /// own, with proof; through a hop, anything else counts against the hop, and a connection
-    /// that was cut against nobody else.
+    /// Measures the exchange. Whom a failure counts against is its [verdict](Fault).
     pub(super) fn measure(&self) {
         let caller = match &self.proven {
             Some(proven) => &proven.session.caller,
@@ -40,13 +28,13 @@ impl Exchange {
             Fate::Refused => return caller.refused(),
             Fate::LetIn => {}
         }
-        let culprit = self.failure.get().map(|error| culprit(error.kind()));
+        let fault = self.failure.get().map(|error| error.kind().verdict().fault);
         let direct = self.via.is_none();
-        let of_caller = match culprit {
+        let of_caller = match fault {
             None => self.observed.blames_caller(),
-            Some(Culprit::Caller) => true,
-            Some(Culprit::Forger) => direct,
-            Some(Culprit::Own | Culprit::Cut) => false,
+            Some(Fault::Sender) => true,
+            Some(Fault::Mistake | Fault::Tampered) => direct,
+            Some(Fault::Nobody | Fault::Path) => false,
         };
         let (request_bytes, response_bytes) = self.observed.bytes();
         let call = Measured {
@@ -58,7 +46,7 @@ impl Exchange {
         };
         caller.call(&call);
         if !direct {
-            let astray = matches!(culprit, Some(Culprit::Cut | Culprit::Forger));
+            let astray = matches!(fault, Some(Fault::Path | Fault::Mistake | Fault::Tampered));
             self.connection.hop(&self.mesh.0.gate.edges).call(&Measured { failed: astray, ..call });
         }
     }
@@ -82,12 +70,13 @@ impl Exchange {
         }
     }
 
-    /// On a direct connection, nobody but the caller itself can have made a proven body another.
+    /// On a direct connection, nobody but the caller itself can have tampered with a proven body.
     pub(super) fn accuse(&self, error: &DeliveryError) {
-        let forged = culprit(error.kind()) == Culprit::Forger;
-        if forged && self.via.is_none() && self.proven.is_some() {
-            let caller = EdgeKey::Caller(self.principal.id().clone());
-            self.mesh.signal(&caller, Signal::Forged, &error.to_string());
+        if error.kind().verdict().fault != Fault::Tampered || self.via.is_some() {
+            return;
+        }
+        if let Some(proven) = &self.proven {
+            self.mesh.tampered(&proven.session, &error.to_string());
         }
     }
 
@@ -128,22 +117,27 @@ impl Exchange {
     }
 }
 
+impl Mesh {
+    /// On a direct connection something was wrong that no honest peer could have sent. The peer
+    /// has the session's keys: it is a bug more often than an attack. The first ends its session;
+    /// three such sessions within ten minutes are forged.
+    pub(super) fn tampered(&self, session: &ServerSession, detail: &str) {
+        if self.sessions().end(&session.sid) {
+            let edge = session.edge(self.id());
+            self.found(Direction::Inbound, edge, "session-ended", &detail);
+        }
+        let caller = session.peer.id();
+        if self.0.forgeries().notice(caller, session.sid, now()) {
+            self.signal(&EdgeKey::Caller(caller.clone()), Signal::Forged, detail);
+        }
+    }
+}
+
 fn end(status: ReceiptStatus) -> End {
     match status {
         ReceiptStatus::Consumed => End::Consumed,
         ReceiptStatus::Received => End::Received,
         ReceiptStatus::Partial => End::Partial,
         ReceiptStatus::Bad => End::Bad,
-    }
-}
-
-fn culprit(kind: DeliveryErrorKind) -> Culprit {
-    use DeliveryErrorKind as Kind;
-    use RecordErrorKind as Record;
-    match kind {
-        Kind::Timeout | Kind::Withdrawn | Kind::NoReceipt => Culprit::Own,
-        Kind::Records(Record::Aborted) => Culprit::Caller,
-        Kind::Records(Record::Truncated) | Kind::Short | Kind::Transport => Culprit::Cut,
-        _ => Culprit::Forger,
     }
 }

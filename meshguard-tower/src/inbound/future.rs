@@ -9,21 +9,21 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use meshguard_core::delivery::field::Rcpt;
-use meshguard_core::delivery::{Decoder, PREFIX, RECORD, Receipt, ReceiptStatus, known};
+use meshguard_core::delivery::{Decoder, Fault, PREFIX, RECORD, Receipt, ReceiptStatus, known};
 use pin_project::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 use tower_service::Service;
 
 use super::admit::{Admitted, admit};
-use super::answer::{AnswerHook, Protected, protect, settle};
+use super::answer::{AnswerHook, Protected, SETTLE_TIME, protect, settle};
 use super::claim::BodyPlan;
 use super::content::{self, Violation};
 use super::control::{Answer, control};
 use super::denied::Denied;
-use super::exchange::{Delivery, Proven, timed_out};
+use super::exchange::{Delivery, Proven, no_room};
 use super::hook::RequestHook;
 use super::observed::Fate;
-use super::refuse::{DPOP_NONCE, Refused, trailers_only};
+use super::refuse::{DPOP_NONCE, Refused, say_limit, trailers_only};
 use super::strip::strip_request;
 use super::{RequestBody, ResponseBody, strip};
 use crate::aead::AWS_LC;
@@ -63,9 +63,18 @@ enum State<S, B, F> {
         deadline: Option<Sleep>,
         admitted: Option<Admitted>,
     },
+    /// The deadline has passed while a body was held.
+    Expired(Option<Admitted>),
     /// The answer has no body to carry the receipt, and the request has not ended.
-    Settle(Option<(http::response::Parts, Admitted)>),
+    Settle(Option<Box<Settling>>),
     Refused(Option<Refused>),
+}
+
+/// An answer that waits a little for its request's end.
+struct Settling {
+    parts: http::response::Parts,
+    admitted: Admitted,
+    patience: Pin<Box<Sleep>>,
 }
 
 struct Held<S, B> {
@@ -73,6 +82,7 @@ struct Held<S, B> {
     service: S,
     parts: Parts,
     admitted: Admitted,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 enum Holding<B> {
@@ -108,6 +118,11 @@ where
                         let hold = Holding::Known(Hold::new(body, digest, length));
                         held(inner, parts, hold, admitted)
                     }
+                    // Whoever frames it may end it behind its head only.
+                    BodyPlan::None if !body.is_end_stream() => {
+                        let hold = Hold::new(body, known::empty(), Some(0));
+                        held(inner, parts, Holding::Known(hold), admitted)
+                    }
                     BodyPlan::Records(..) if !marked => unmarked(admitted),
                     _ if admitted.content().is_some() => gather(inner, parts, body, admitted),
                     _ => run(inner, parts, body, admitted),
@@ -130,7 +145,8 @@ where
     let service = inner.clone();
     // The clone stays behind: the one that is ready goes along.
     let service = std::mem::replace(inner, service);
-    State::Hold(Some(Held { hold, service, parts, admitted }))
+    let deadline = admitted.deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+    State::Hold(Some(Held { hold, service, parts, admitted, deadline }))
 }
 
 /// A body that is held, whatever proves it, until it is what its rule asks for.
@@ -169,7 +185,7 @@ fn prepare(parts: &mut Parts, admitted: &Admitted) -> bool {
     }
     withdraw(&mut parts.headers);
     let marked = match admitted.body {
-        BodyPlan::Records(_, size) => unmark_records(&mut parts.headers, size),
+        BodyPlan::Records(_, size) => unmark_records(&mut parts.headers, admitted.grpc, size),
         _ => true,
     };
     exchange.connection.describe_in(&mut parts.extensions);
@@ -242,6 +258,7 @@ where
             let keys = &proven.session.keys;
             let limit = if admitted.grpc { exchange.mesh.message_limit() } else { RECORD };
             let decoder = Decoder::new(keys.suite(), &keys.request_body, context, &AWS_LC, limit);
+            let decoder = if admitted.grpc { decoder.of_messages() } else { decoder };
             Incoming::records(body, decoder, admitted.grpc, hook).sized(*size)
         }
         (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
@@ -259,9 +276,14 @@ fn surplus<S, B, F>(admitted: Admitted) -> State<S, B, F> {
 /// A body that failed before the application was called.
 fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<S, B, F> {
     admitted.exchange.fail(error);
-    let rcpt = Rcpt::short(ReceiptStatus::Bad, u64::from(got > 0), got as u64);
-    let text = "the body is not what was sent";
-    let refused = admitted.asked().refuse(Denied::told(StatusCode::BAD_REQUEST, text, error));
+    let kind = error.kind();
+    let rcpt = Rcpt::short(kind.receipt(), u64::from(got > 0), got as u64);
+    let text = match kind.verdict().fault {
+        Fault::Nobody | Fault::Path => "the body did not come whole",
+        Fault::Sender | Fault::Mistake | Fault::Tampered => "the body is not what was sent",
+    };
+    let status = StatusCode::from_u16(kind.verdict().status).unwrap_or(StatusCode::BAD_REQUEST);
+    let refused = admitted.asked().refuse(Denied::told(status, text, error));
     let refused = refused.grpc(admitted.grpc).stating(admitted.exchange, rcpt, false);
     State::Refused(Some(refused))
 }
@@ -283,7 +305,7 @@ fn wrong<S, B, F>(why: &'static str, admitted: Admitted) -> State<S, B, F> {
 /// There is no room to hold it.
 fn full<S, B, F>(admitted: Admitted, got: usize) -> State<S, B, F> {
     let text = "too many bodies are held already";
-    admitted.exchange.fail(&timed_out(got));
+    admitted.exchange.fail(&no_room(got));
     refused(admitted, Denied::told(StatusCode::SERVICE_UNAVAILABLE, text, &text))
 }
 
@@ -300,7 +322,7 @@ where
     if let Some(proven) = &admitted.exchange.proven {
         proven.session.receiver().started(proven.claim);
     }
-    let deadline = admitted.deadline.map(sleep);
+    let deadline = admitted.deadline.map(sleep_until);
     State::Run { future: inner.call(request), deadline, admitted: Some(admitted) }
 }
 
@@ -425,8 +447,17 @@ where
                     let Some(admitted) = admitted.take() else { return Poll::Pending };
                     match answer(admitted, response, cx) {
                         Answered::Ready(response) => return Poll::Ready(Ok(response)),
-                        Answered::Settle(parts, admitted) => State::Settle(Some((parts, admitted))),
+                        Answered::Settle(settling) => State::Settle(Some(settling)),
                         Answered::Withdrawn(admitted) => withdrawn(admitted),
+                        Answered::Wrong(why, admitted) => wrong(why, admitted),
+                    }
+                }
+                StateProj::Expired(admitted) => {
+                    let Some(admitted) = admitted.take() else { return Poll::Pending };
+                    match answer(admitted, expired(), cx) {
+                        Answered::Ready(response) => return Poll::Ready(Ok(response)),
+                        Answered::Settle(settling) => State::Settle(Some(settling)),
+                        Answered::Withdrawn(admitted) => withdrawn_unread(admitted),
                         Answered::Wrong(why, admitted) => wrong(why, admitted),
                     }
                 }
@@ -454,7 +485,11 @@ where
     let result = match waiting.poll(cx) {
         _ if waiting.admitted.running.poll_ended(cx) => None,
         Poll::Ready(result) => Some(result),
-        Poll::Pending => return Poll::Pending,
+        Poll::Pending => {
+            let Some(deadline) = &mut waiting.deadline else { return Poll::Pending };
+            ready!(deadline.as_mut().poll(cx));
+            return Poll::Ready(State::Expired(held.take().map(|held| held.admitted)));
+        }
     };
     match (held.take(), result) {
         (Some(held), Some(result)) => Poll::Ready(held.go(result)),
@@ -464,26 +499,32 @@ where
 }
 
 /// An answer, or what the request becomes instead.
-type Settling<S, B, F, R> = Result<Response<ResponseBody<R>>, State<S, B, F>>;
+type Settled<S, B, F, R> = Result<Response<ResponseBody<R>>, State<S, B, F>>;
 
 /// The answer once its receipt is known; `Err` where the request was ended meanwhile.
 fn poll_settle<S, B, F, R>(
-    settling: &mut Option<(http::response::Parts, Admitted)>,
+    settling: &mut Option<Box<Settling>>,
     cx: &mut Context<'_>,
-) -> Poll<Settling<S, B, F, R>> {
-    let Some((_, admitted)) = settling.as_ref() else { return Poll::Pending };
+) -> Poll<Settled<S, B, F, R>> {
+    let Some(waiting) = settling else { return Poll::Pending };
+    let admitted = &waiting.admitted;
     let receipt = match &admitted.exchange.proven {
         _ if admitted.running.poll_ended(cx) => None,
-        Some(proven) => Some(ready!(proven.poll_receipt(cx))),
+        Some(proven) => Some(match proven.poll_receipt(cx) {
+            Poll::Ready(receipt) => receipt,
+            Poll::Pending => {
+                ready!(waiting.patience.as_mut().poll(cx));
+                proven.give_up()
+            }
+        }),
         None => Some(Receipt::known(ReceiptStatus::Received, 0, 0, known::empty())),
     };
-    match (settling.take(), receipt) {
-        (Some((parts, admitted)), Some(receipt)) => {
-            Poll::Ready(Ok(settled(parts, &admitted, &receipt)))
-        }
-        (Some((_, admitted)), None) => Poll::Ready(Err(withdrawn(admitted))),
-        (None, _) => Poll::Pending,
-    }
+    let Some(waited) = settling.take() else { return Poll::Pending };
+    let Settling { parts, admitted, .. } = *waited;
+    Poll::Ready(match receipt {
+        Some(receipt) => Ok(settled(parts, &admitted, &receipt)),
+        None => Err(withdrawn(admitted)),
+    })
 }
 
 /// Whether a request was ended while the application works on it: no answer of it counts then.
@@ -495,7 +536,7 @@ enum Answered<R> {
     Ready(Response<ResponseBody<R>>),
     /// Its caller has no right to it any more.
     Withdrawn(Admitted),
-    Settle(http::response::Parts, Admitted),
+    Settle(Box<Settling>),
     /// The application's head is not true of its body.
     Wrong(&'static str, Admitted),
 }
@@ -521,6 +562,11 @@ where
         outcome: None,
     });
     let (mut parts, body) = response.into_parts();
+    if admitted.grpc
+        && let Some(failure) = exchange.failure.get()
+    {
+        say_limit(&mut parts.headers, failure);
+    }
     if let Some(nonce) = exchange.nonce() {
         parts.headers.insert(DPOP_NONCE, nonce.clone());
     }
@@ -529,15 +575,20 @@ where
             strip(&mut parts.headers);
             let bytes = body.as_ref().and_then(|b| b.size_hint().exact());
             exchange.observed.response_bytes(bytes.unwrap_or_default());
-            let guarded = |body| Outgoing::guarded(body, AnswerHook::new(exchange, false));
+            let deadline = admitted.deadline;
+            let guarded =
+                |body| Outgoing::guarded(body, AnswerHook::new(exchange, false, deadline));
             let body = body.map_or_else(Outgoing::empty, guarded);
             Answered::Ready(Response::from_parts(parts, body))
         }
         (Some(proven), Some(body)) => {
             let response = Response::from_parts(parts, body);
-            match protect(exchange, proven, admitted.head, response, cx) {
+            match protect(exchange, proven, admitted.asks(), admitted.deadline, response, cx) {
                 Protected::Ready(response) => Answered::Ready(response),
-                Protected::Settle(parts) => Answered::Settle(parts, admitted),
+                Protected::Settle(parts) => {
+                    let patience = Box::pin(sleep(SETTLE_TIME));
+                    Answered::Settle(Box::new(Settling { parts, admitted, patience }))
+                }
                 Protected::Wrong(why) => Answered::Wrong(why, admitted),
             }
         }

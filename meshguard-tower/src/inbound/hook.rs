@@ -1,15 +1,26 @@
 //! How a request's body ends, told to its exchange.
 
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use meshguard_core::delivery::{Decoder, Fin, MAX_KNOWN, Receipt, ReceiptStatus};
+use meshguard_core::delivery::{Decoder, Fin, MAX_KNOWN, Receipt, ReceiptStatus, RecordErrorKind};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::ending::{Part, Running};
 use super::exchange::Exchange;
 use crate::body::{InHook, Rest, Unread};
+use crate::connection::Protocol;
 use crate::error::{DeliveryError, DeliveryErrorKind};
+
+/// What an application dropped unread is read on, accounted for and discarded for so long.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// And up to so many bytes. Beyond either, the connection's own rules hold for what still comes:
+/// HTTP/2 discards it and resets the stream with the answer's end, HTTP/1.1 closes.
+const DRAIN_BYTES: usize = MAX_KNOWN;
 
 /// A request's body tells its exchange how it ended.
 pub struct RequestHook {
@@ -58,11 +69,7 @@ impl InHook for RequestHook {
         self.running = None;
         self.exchange.fail(error);
         if let (Some(proven), Some(decoder)) = (&self.exchange.proven, decoder) {
-            // What was cut off from this side was not bad.
-            let status = match error.kind() {
-                DeliveryErrorKind::Withdrawn => ReceiptStatus::Partial,
-                _ => ReceiptStatus::Bad,
-            };
+            let status = error.kind().receipt();
             proven.set_receipt(decoder.receipt(status, proven.claim.att));
         }
     }
@@ -70,8 +77,15 @@ impl InHook for RequestHook {
     fn dropped(&mut self, unread: Unread) {
         self.running = None;
         if let (Some(proven), Unread::Records(rest)) = (&self.exchange.proven, unread) {
-            let exchange = Arc::downgrade(&self.exchange);
-            proven.set_unread(Left { rest, exchange, budget: MAX_KNOWN });
+            let is_stream = self.exchange.connection.protocol() == Protocol::H2;
+            proven.set_unread(Left { rest, budget: DRAIN_BYTES, is_stream });
+            drain(&self.exchange);
+        }
+    }
+
+    fn passed(&mut self, decoder: &Decoder) {
+        if let Some(proven) = &self.exchange.proven {
+            proven.passed(decoder.totals());
         }
     }
 
@@ -84,11 +98,35 @@ impl InHook for RequestHook {
     }
 }
 
+/// Reads on what the application dropped: at once as far as it has come, which gives its window
+/// back, and then for a while.
+fn drain(exchange: &Arc<Exchange>) {
+    let come = |cx: &mut Context<'_>| match &exchange.proven {
+        Some(proven) => proven.poll_unread(exchange, cx),
+        None => Poll::Ready(()),
+    };
+    if come(&mut Context::from_waker(Waker::noop())).is_ready() {
+        return;
+    }
+    let exchange = Arc::clone(exchange);
+    let draining = async move {
+        let Some(proven) = &exchange.proven else { return };
+        let reading = poll_fn(|cx| proven.poll_unread(&exchange, cx));
+        if timeout(DRAIN_TIME, reading).await.is_err() {
+            proven.let_go();
+        }
+    };
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(draining);
+    }
+}
+
 /// The rest of a body that the application did not read.
 pub(super) struct Left {
     rest: Box<dyn Rest>,
-    exchange: Weak<Exchange>,
     budget: usize,
+    /// One of many on its connection (HTTP/2).
+    pub(super) is_stream: bool,
 }
 
 impl Left {
@@ -98,7 +136,11 @@ impl Left {
     }
 
     /// Reads on, up to the budget: received if that is all of it, else partial.
-    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>, att: u8) -> Poll<Receipt> {
+    pub(super) fn poll_drain(
+        &mut self,
+        exchange: &Exchange,
+        cx: &mut Context<'_>,
+    ) -> Poll<Receipt> {
         let status = loop {
             match ready!(self.rest.poll_rest(cx)) {
                 Ok(None) => break ReceiptStatus::Received,
@@ -109,14 +151,20 @@ impl Left {
                         None => break ReceiptStatus::Partial,
                     }
                 }
+                // Nobody wants it any more: its caller may well have stopped sending.
+                Err(error) if is_cut(error.kind()) => break ReceiptStatus::Partial,
                 Err(error) => {
-                    if let Some(exchange) = self.exchange.upgrade() {
-                        exchange.fail(&error);
-                    }
-                    break ReceiptStatus::Bad;
+                    exchange.fail(&error);
+                    break error.kind().receipt();
                 }
             }
         };
+        let att = exchange.proven.as_ref().map_or(0, |proven| proven.claim.att);
         Poll::Ready(self.rest.decoder().receipt(status, att))
     }
+}
+
+fn is_cut(kind: DeliveryErrorKind) -> bool {
+    use RecordErrorKind::{Aborted, Truncated};
+    matches!(kind, DeliveryErrorKind::Records(Truncated | Aborted) | DeliveryErrorKind::Transport)
 }

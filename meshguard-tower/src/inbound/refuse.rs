@@ -11,7 +11,9 @@ use meshguard_core::delivery::known;
 use super::answer::{answered, prove};
 use super::denied::Challenge;
 use super::exchange::Exchange;
+use crate::body::status_trailers;
 use crate::decision::DecisionId;
+use crate::error::DeliveryError;
 use crate::session::SESSION;
 
 /// The header that names the decision behind a refusal.
@@ -162,24 +164,42 @@ fn given_up(exchange: &Exchange) -> Rcpt {
     stated.unwrap_or(Rcpt::short(ReceiptStatus::Partial, 0, 0))
 }
 
+/// An application that fails because its request's body was above a limit says so only in its own
+/// way: the status of gRPC names the limit.
+pub(super) fn say_limit(headers: &mut HeaderMap, failure: &DeliveryError) {
+    let failed = headers.get("grpc-status").is_some_and(|code| code != "0");
+    if failed && let Some(status) = status_trailers(failure) {
+        for name in status.keys() {
+            headers.remove(name);
+        }
+        headers.extend(status);
+    }
+}
+
 /// gRPC's way: 200, and the status in the head (gRPC over HTTP/2, "Trailers-Only").
 pub(super) fn trailers_only(headers: &mut HeaderMap, status: StatusCode, text: &'static str) {
-    let code = match status {
-        StatusCode::BAD_REQUEST => "3",       // INVALID_ARGUMENT
-        StatusCode::GATEWAY_TIMEOUT => "4",   // DEADLINE_EXCEEDED
-        StatusCode::FORBIDDEN => "7",         // PERMISSION_DENIED
-        StatusCode::CONFLICT => "10",         // ABORTED
+    let code = grpc_code(status);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static(code));
+    if let Ok(text) = HeaderValue::from_str(text) {
+        headers.insert("grpc-message", text);
+    }
+}
+
+/// The code of gRPC that stands for a status of HTTP.
+pub(crate) fn grpc_code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "3", // INVALID_ARGUMENT
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => "4", // DEADLINE_EXCEEDED
+        StatusCode::FORBIDDEN => "7",   // PERMISSION_DENIED
+        StatusCode::CONFLICT => "10",   // ABORTED
         StatusCode::TOO_MANY_REQUESTS => "8", // RESOURCE_EXHAUSTED
         StatusCode::PAYLOAD_TOO_LARGE => "8",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "9", // FAILED_PRECONDITION
         StatusCode::UNPROCESSABLE_ENTITY => "3",
         StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
         StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
+        StatusCode::INTERNAL_SERVER_ERROR => "13", // INTERNAL
         _ => "2",                                // UNKNOWN
-    };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from_static(code));
-    if let Ok(text) = HeaderValue::from_str(text) {
-        headers.insert("grpc-message", text);
     }
 }

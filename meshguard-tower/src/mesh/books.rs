@@ -1,5 +1,7 @@
 //! What the mesh writes down.
 
+use std::sync::atomic::Ordering;
+
 use meshguard_core::ledger::{Entry, PolicyChange, Start, Stop};
 
 use super::{Mesh, Shared};
@@ -38,9 +40,13 @@ impl Mesh {
 }
 
 impl Shared {
-    /// The last word: how the books stand.
+    /// The last word: how the books stand. Said once.
     pub(super) fn stopped(&self) {
         let Some(ledger) = &self.ledger else { return };
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.sessions.close();
         let (sent, accepted) = (self.channels.counts(), self.sessions.sums().books);
         let (accepted, settled) = (accepted.accepted, accepted.settled);
         let _ = ledger.append(&Entry::Stop(Stop { sent, accepted, settled }));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use meshguard_core::baseline;
 use meshguard_core::control::Cadence;
+use meshguard_core::delivery::{MAX_MESSAGE, MESSAGE};
 use meshguard_core::{Policy, SpiffeId};
 use tokio::sync::watch;
 
@@ -32,7 +34,7 @@ use crate::source::{Mark, PolicyFile, PolicySource, mark};
 use crate::tls::{Credentials, CredentialsError, TlsContext, now};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
-pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+pub const MESSAGE_LIMIT: usize = MESSAGE;
 /// Windows are looked at so often, whether they are to be closed.
 const TICK: Duration = Duration::from_millis(100);
 /// Files are looked at for changes so often.
@@ -215,9 +217,12 @@ impl MeshBuilder {
         self
     }
 
-    /// The longest gRPC message that is taken, in bytes. Default [`MESSAGE_LIMIT`].
+    /// The longest gRPC message that is taken, in bytes, at least 1. Default [`MESSAGE_LIMIT`].
+    ///
+    /// Peers are told when a session is opened, so that whoever sends a longer one fails before a
+    /// byte of it goes out, with an error that says both sizes.
     pub fn message_limit(mut self, bytes: usize) -> Self {
-        self.message_limit = bytes;
+        self.message_limit = bytes.clamp(1, MAX_MESSAGE);
         self
     }
 
@@ -296,6 +301,7 @@ impl MeshBuilder {
         };
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
+        let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
@@ -305,8 +311,9 @@ impl MeshBuilder {
         };
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
         let gate: Arc<Gate> = Arc::default();
-        let sessions =
-            Sessions::new(tls.clone(), Arc::clone(&instance), ledger_key, Arc::clone(&gate));
+        let (own, at) = (Arc::clone(&instance), Arc::clone(&gate));
+        let (limit, ledger) = (self.message_limit, self.ledger.clone());
+        let sessions = Sessions::new(tls.clone(), own, ledger_key, limit, at, ledger);
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,
@@ -333,14 +340,16 @@ impl MeshBuilder {
             quotas: Quotas::default(),
             shadows: Shadows::default(),
             expectations: Expectations::default(),
+            forgeries: Mutex::default(),
             pins: self.pins,
             forwarders: self.forwarders.into(),
             held: Arc::default(),
             channels: Default::default(),
             files: self.files,
             watching: Mutex::default(),
+            stopped: AtomicBool::new(false),
         }));
-        mesh.0.expectations.replace(&mesh.policy(), now());
+        mesh.0.expectations.replace(&mesh.policy(), mesh.id(), now());
         mesh.started();
         Ok(mesh)
     }

@@ -112,7 +112,7 @@ impl Mesh {
     ) -> Result<u64, Arc<ReloadError>> {
         let enforceable = offered.and_then(|policy| enforceable(&policy).map(|()| policy));
         let policy = match enforceable {
-            Ok(policy) => Arc::new(policy),
+            Ok(policy) => Arc::new(policy.for_callee(self.id())),
             Err(error) => return Err(self.keep_policy(error)),
         };
         let found = policy.version();

@@ -2,7 +2,7 @@
 
 use meshguard_core::SpiffeId;
 use meshguard_core::baseline::{EdgeKey, Score, SnapshotError, Window};
-use meshguard_core::control::{Incident, IncidentId, Restriction};
+use meshguard_core::control::{Incident, IncidentId, Restriction, Unconfirmed};
 
 use super::Mesh;
 use crate::expect::ExpectationStatus;
@@ -19,6 +19,8 @@ pub struct EdgeStatus {
     pub window: Window,
     /// How far that was from normal.
     pub score: Score,
+    /// Of its answers, the share that nobody confirmed because the callers had left.
+    pub unconfirmed: Unconfirmed,
     /// How far the edge is trusted, 0 to 1.
     pub trust: f32,
     /// What is in force on it.
@@ -38,6 +40,7 @@ impl Mesh {
                 edge: edge.clone(),
                 window: reading.window,
                 score: reading.score.clone(),
+                unconfirmed: reading.unconfirmed,
                 trust: control.trust(edge),
                 restriction: control.restriction(edge).copied(),
             })

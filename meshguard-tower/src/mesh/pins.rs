@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use meshguard_core::SpiffeId;
 
 /// So many peers are remembered; only authenticated ones of the own trust domain come here.
-const MAX_PINS: usize = 100_000;
+pub(crate) const MAX_PINS: usize = 100_000;
 
 /// The peers, and the file that remembers them: one SPIFFE ID a line.
 #[derive(Default)]

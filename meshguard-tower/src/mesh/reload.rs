@@ -130,7 +130,7 @@ impl Mesh {
             self.keep_policy(error);
             return;
         }
-        self.put_policy(None, Arc::new(policy), |status| {
+        self.put_policy(None, Arc::new(policy.for_callee(self.id())), |status| {
             (status.expired, status.refused) = (false, None);
             status.loads += 1;
         });
@@ -165,7 +165,7 @@ impl Mesh {
         if !policy.is_expired() {
             self.0.quotas.keep(&policy);
             self.0.shadows.keep(&policy);
-            self.0.expectations.replace(&policy, now());
+            self.0.expectations.replace(&policy, self.id(), now());
         }
         self.0.policy_status.send_modify(|status| {
             status.version = self.policy().version();

@@ -14,7 +14,7 @@ pub(crate) const MAX_EDGES: usize = 4096;
 /// Of them, addresses: anybody who can connect makes one.
 const MAX_ADDRESSES: usize = MAX_EDGES / 2;
 /// Instances of one callee: it names them itself.
-const MAX_INSTANCES: usize = 64;
+pub(crate) const MAX_INSTANCES: usize = 64;
 
 /// The tallies of all edges. Whoever finds no place is measured nowhere, which is counted.
 pub(crate) struct Edges {

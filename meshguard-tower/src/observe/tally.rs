@@ -14,7 +14,7 @@ use super::histogram::Histogram;
 /// More cores than this share counters.
 const MOST_SHARDS: usize = 4;
 /// Peers that are remembered behind an address, at most.
-const MAX_PEERS: usize = 256;
+pub(crate) const MAX_PEERS: usize = 256;
 /// A peer counts as being behind an address for so long.
 const PEER_SEEN: Duration = Duration::from_secs(3600);
 
@@ -58,9 +58,10 @@ enum Count {
     HandshakeFailures,
     Receipts,
     MissingReceipts,
+    Unconfirmed,
 }
 
-const COUNTS: usize = Count::MissingReceipts as usize + 1;
+const COUNTS: usize = Count::Unconfirmed as usize + 1;
 
 impl Tally {
     pub(crate) fn new(key: EdgeKey) -> Self {
@@ -101,6 +102,13 @@ impl Tally {
     pub(crate) fn receipts_missing(&self, count: u64) {
         if count > 0 {
             self.shard().add(Count::MissingReceipts, count);
+        }
+    }
+
+    /// Answers that nobody will confirm, because their caller has left.
+    pub(crate) fn unconfirmed(&self, count: u64) {
+        if count > 0 {
+            self.shard().add(Count::Unconfirmed, count);
         }
     }
 
@@ -165,6 +173,7 @@ impl Tally {
             handshake_failures: sum(Count::HandshakeFailures),
             receipts: sum(Count::Receipts).max(missing),
             missing_receipts: missing,
+            unconfirmed: sum(Count::Unconfirmed),
             longest_gap: Duration::ZERO,
             peers: self.peers(end),
         }

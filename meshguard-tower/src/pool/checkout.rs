@@ -56,6 +56,11 @@ impl<B> State<B> {
         Self { h2, idle: Vec::new(), speaks_h1: false, connecting, reaper, waiting: 0 }
     }
 
+    /// Takes all connections that it keeps.
+    pub(super) fn empty(&mut self) -> (Option<h2::Handle<B>>, Vec<h1::Conn<B>>) {
+        (self.h2.take(), std::mem::take(&mut self.idle))
+    }
+
     /// Whether no connection is there that could carry a request.
     #[cfg(test)]
     pub(super) fn is_worn(&self) -> bool {
@@ -94,6 +99,49 @@ where
                 Step::Exclusive => return self.exclusive(fresh).await,
             }
         }
+    }
+
+    /// A connection that rests and over which this session was proven, if there is one.
+    pub(super) async fn bound_to(&self, session: u64) -> Option<Lease<B>> {
+        match self.resting_of(session)? {
+            Lease::H1(conn) => match conn.settled().await {
+                Some(conn) if conn.is_ready() => {
+                    let place = permit(&self.0.places).await.ok()?;
+                    Some(Lease::H1(conn.at(Some(place))))
+                }
+                Some(busy) => {
+                    self.0.state().idle.insert(0, busy);
+                    None
+                }
+                None => None,
+            },
+            shared => Some(shared),
+        }
+    }
+
+    fn resting_of(&self, session: u64) -> Option<Lease<B>> {
+        let mut state = self.0.state();
+        state.prune(&self.0.dialer);
+        if let Some(h2) = state.h2.as_ref().filter(|h2| h2.proof.binding.session() == Some(session))
+        {
+            return Some(Lease::H2(h2.clone()));
+        }
+        let is_bound = |conn: &h1::Conn<B>| conn.proof.binding.session() == Some(session);
+        let found = state.idle.iter().rposition(is_bound);
+        found.map(|i| Lease::H1(state.idle.remove(i)))
+    }
+
+    /// A new connection that nobody shares.
+    pub(super) async fn apart(&self) -> Result<Lease<B>, ConnectError> {
+        let place = match self.0.dialer.target.alpn {
+            Alpn::H2 => None,
+            Alpn::Http11 | Alpn::Both => Some(permit(&self.0.places).await?),
+        };
+        let _dial = permit(&self.0.dials).await?;
+        Ok(match dial_with(&self.0.dialer, place).await? {
+            Dialed::H1(conn) => Lease::H1(conn),
+            Dialed::H2(handle) => Lease::H2(handle),
+        })
     }
 
     fn step(&self) -> Step<B> {
@@ -278,13 +326,15 @@ where
     B::Error: Into<BoxError>,
 {
     let link = dialer.link().await?;
-    match link.proof.via.version {
+    let binding = Arc::clone(&link.proof.binding);
+    let dialed = match link.proof.via.version {
         Version::HTTP_2 => h2::Handle::open(dialer, link).await.map(Dialed::H2),
         _ if dialer.target.alpn == Alpn::H2 => {
             Err(ConnectError::Handshake(HandshakeErrorKind::NoAlpn))
         }
         _ => h1::Conn::open(dialer, link, place).await.map(Dialed::H1),
-    }
+    };
+    dialed.map_err(|error| binding.refusal().map_or(error, ConnectError::Handshake))
 }
 
 /// Puts what the connecting task made where all find it.

@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Version;
+use rustls::HandshakeKind;
 use rustls::client::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::binding::{Binding, Watched};
 use super::limits::{MAX_ADDRESSES, PoolLimits};
 use super::{ConnectError, Target, Via};
 use crate::tls::{HandshakeErrorKind, TlsContext, classify_io, now};
@@ -25,6 +28,17 @@ pub(crate) struct Dialer {
     tls: TlsContext,
     /// Kept while the generation is the same: it holds the tickets.
     aim: Mutex<Option<Aim>>,
+    /// Connections whose tasks run.
+    live: watch::Sender<usize>,
+}
+
+/// A connection's task runs until this is dropped.
+pub(super) struct Live(watch::Sender<usize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live -= 1);
+    }
 }
 
 #[derive(Clone)]
@@ -35,7 +49,7 @@ struct Aim {
 
 /// A connection on which nothing was said yet.
 pub(crate) struct Link {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: Watched<TlsStream<TcpStream>>,
     pub(crate) proof: Proof,
 }
 
@@ -43,12 +57,25 @@ pub(crate) struct Link {
 #[derive(Clone)]
 pub(crate) struct Proof {
     pub(crate) via: Via,
+    pub(crate) binding: Arc<Binding>,
     generation: u64,
 }
 
 impl Dialer {
     pub(crate) fn new(tls: TlsContext, target: Target, limits: PoolLimits) -> Self {
-        Self { target, limits, tls, aim: Mutex::new(None) }
+        Self { target, limits, tls, aim: Mutex::new(None), live: watch::Sender::new(0) }
+    }
+
+    /// A connection's task begins.
+    pub(super) fn live(&self) -> Live {
+        self.live.send_modify(|live| *live += 1);
+        Live(self.live.clone())
+    }
+
+    /// Waits until no connection's task runs.
+    pub(super) async fn deserted(&self) {
+        // The sender is here.
+        let _ = self.live.subscribe().wait_for(|live| *live == 0).await;
     }
 
     /// Whether a connection can carry another request: it was made with the credentials in use,
@@ -74,7 +101,10 @@ impl Dialer {
             .await?
             .map_err(|error| ConnectError::Handshake(classify_io(&error)))?;
         let via = self.proved(&stream, aim.generation).map_err(ConnectError::Handshake)?;
-        Ok(Link { stream, proof: Proof { via, generation: aim.generation } })
+        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        let binding = Arc::new(Binding::new(resumed));
+        let stream = Watched::new(stream, Arc::clone(&binding));
+        Ok(Link { stream, proof: Proof { via, binding, generation: aim.generation } })
     }
 
     /// `step` within the time for handshakes.
@@ -110,6 +140,11 @@ impl Dialer {
                 aim.insert(Aim { generation, config }).clone()
             }
         }
+    }
+
+    /// The next handshake is a full one.
+    pub(crate) fn forget_tickets(&self) {
+        *self.aim.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Who answered, and what it speaks. Verified again where the credentials were replaced while

@@ -64,6 +64,10 @@ pub(crate) enum SendError<B> {
         )]
         request: Box<Request<B>>,
     },
+    /// The far end has refused this side, and seen nothing of the request.
+    Refused { kind: HandshakeErrorKind },
+    /// The far end says that it has not acted on the request, of which it may have seen a part.
+    Unprocessed { error: hyper::Error },
     /// The callee may have seen the request.
     Lost { error: hyper::Error },
 }
@@ -72,6 +76,8 @@ impl<B> fmt::Debug for SendError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent { error, .. } => f.debug_tuple("NotSent").field(error).finish(),
+            Self::Refused { kind } => f.debug_tuple("Refused").field(kind).finish(),
+            Self::Unprocessed { error } => f.debug_tuple("Unprocessed").field(error).finish(),
             Self::Lost { error } => f.debug_tuple("Lost").field(error).finish(),
         }
     }
@@ -81,6 +87,8 @@ impl<B> fmt::Display for SendError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent { .. } => f.write_str("the request was not sent"),
+            Self::Refused { kind } => write!(f, "the far end refused this side: {kind}"),
+            Self::Unprocessed { .. } => f.write_str("the far end did not act on the request"),
             Self::Lost { .. } => f.write_str("the connection was lost before the response came"),
         }
     }
@@ -90,7 +98,8 @@ impl<B> std::error::Error for SendError<B> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NotSent { error, .. } => Some(error),
-            Self::Lost { error } => Some(error),
+            Self::Refused { kind } => Some(kind),
+            Self::Unprocessed { error } | Self::Lost { error } => Some(error),
         }
     }
 }

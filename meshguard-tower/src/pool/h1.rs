@@ -1,6 +1,6 @@
 //! An HTTP/1.1 connection: one request at a time, then back to the pool.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -53,7 +53,9 @@ where
             .map_err(|error| ConnectError::Http(Arc::new(error)))?;
         let retired = CancellationToken::new();
         let guard = retired.clone().drop_guard();
+        let live = dialer.live();
         tokio::spawn(async move {
+            let _live = live;
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(target: "meshguard::pool", %error, "connection ended");
@@ -69,7 +71,7 @@ where
     pub(crate) async fn send(
         mut self,
         request: Request<B>,
-        home: Weak<Inner<B>>,
+        home: Home<B>,
     ) -> Result<Response<Reply>, Failed<B>> {
         // Of what nothing proves, hyper carries the trailers that the head names.
         let packs = request.headers().contains_key(field::NAME);
@@ -109,18 +111,32 @@ impl<B> Conn<B> {
     }
 }
 
-/// A connection whose response is being read, and the pool that it goes back to.
+/// A connection whose response is being read, and where it goes then.
 struct Parked<B> {
     conn: Conn<B>,
-    home: Weak<Inner<B>>,
+    home: Home<B>,
+}
+
+/// Where a connection goes once its response has been read.
+pub(crate) enum Home<B> {
+    Pool(Weak<Inner<B>>),
+    /// Back to who sent the request.
+    Sender(Arc<Mutex<Option<Conn<B>>>>),
 }
 
 impl<B: Send + 'static> Park for Parked<B> {
     fn park(self: Box<Self>) {
         let Self { mut conn, home } = *self;
-        if let Some(home) = home.upgrade() {
-            conn.since = Instant::now();
-            home.park(conn);
+        conn.since = Instant::now();
+        match home {
+            Home::Pool(home) => {
+                if let Some(home) = home.upgrade() {
+                    home.park(conn);
+                }
+            }
+            Home::Sender(back) => {
+                *back.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn);
+            }
         }
     }
 }

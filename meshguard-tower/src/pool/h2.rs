@@ -39,7 +39,9 @@ where
             .in_time(builder.handshake(TokioIo::new(stream)))
             .await?
             .map_err(|error| ConnectError::Http(Arc::new(error)))?;
+        let live = dialer.live();
         spawner.execute(async move {
+            let _live = live;
             if let Err(error) = connection.await {
                 tracing::debug!(target: "meshguard::pool", %error, "connection ended");
             }

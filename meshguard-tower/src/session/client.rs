@@ -1,29 +1,36 @@
 //! A session's sending side.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use meshguard_core::baseline::EdgeKey;
 use meshguard_core::delivery::base::Cover;
 use meshguard_core::delivery::{
-    Counts, EXPORTER, Sender, SessionKeys, Settings, SettingsError, Sid,
+    Counts, EXPORTER, Outcome, Sender, SessionKeys, Settings, SettingsError, Sid, Ticket,
 };
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::handshake::InMemory;
 use super::{LIFETIME, SessionError};
 use crate::observe::{Edges, Tally};
-use crate::tls::{HandshakeErrorKind, TlsContext};
+use crate::tls::{HandshakeErrorKind, TlsContext, now};
 
 /// A new session is opened so long before the receiver would refuse exchanges.
-const MARGIN: Duration = Duration::from_secs(300);
+pub(crate) const MARGIN: Duration = Duration::from_secs(300);
+
+/// Numbers the sessions of this process, from 1.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A session that this service sends on.
 pub(crate) struct ClientSession {
+    /// By which connections remember it.
+    pub(crate) number: u64,
     pub(crate) sid: Sid,
     pub(crate) keys: SessionKeys,
     /// The callee.
@@ -32,28 +39,60 @@ pub(crate) struct ClientSession {
     pub(crate) cover: Cover,
     /// The largest record payload that the callee takes.
     pub(crate) record: usize,
+    /// The longest gRPC message that the callee takes.
+    pub(crate) message: usize,
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
+    /// Held while receipts are posted.
+    pub(crate) posting: tokio::sync::Mutex<()>,
     /// Where the callee's instance is measured.
     pub(crate) callee: Arc<Tally>,
     /// The callee's instance, as it names itself.
     pub(crate) instance: Box<str>,
     expires: Timestamp,
     opened: Instant,
+    /// Milliseconds from `opened` to the last proven answer.
+    proven: AtomicU64,
+    /// Far ends that did not know it, since then.
+    misses: AtomicU32,
     sender: Mutex<Sender>,
     ended: Arc<Mutex<Counts>>,
 }
 
 impl ClientSession {
-    /// Whether it was opened less than so long ago.
-    pub(crate) fn is_younger_than(&self, age: Duration) -> bool {
-        self.opened.elapsed() < age
+    /// An answer was proven in it.
+    pub(crate) fn answered(&self) {
+        let age = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.proven.store(age, Relaxed);
+        self.misses.store(0, Relaxed);
+    }
+
+    /// Whether its last proven answer, or its opening, is at most so long ago.
+    pub(crate) fn has_answered_within(&self, time: Duration) -> bool {
+        let last = Duration::from_millis(self.proven.load(Relaxed));
+        self.opened.elapsed().saturating_sub(last) <= time
+    }
+
+    /// A far end did not know it; how many did not since its last proven answer.
+    pub(crate) fn missed(&self) -> u32 {
+        self.misses.fetch_add(1, Relaxed).saturating_add(1)
     }
 
     /// Whether it takes new exchanges.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         now < self.expires
+    }
+
+    /// Ends an exchange. The receiver is told soon, where it may not have arrived.
+    pub(crate) fn end(&self, ticket: Ticket, outcome: Outcome) {
+        let mut sender = self.sender();
+        sender.end(ticket, outcome, now());
+        let tells = sender.has_void();
+        drop(sender);
+        if tells {
+            self.owes.notify_one();
+        }
     }
 
     /// The state of its exchanges. Never held across user code or a wait.
@@ -78,17 +117,20 @@ pub(crate) struct Opening {
     callee: SpiffeId,
     instance: Arc<str>,
     ledger_key: [u8; 32],
+    message: usize,
     seal: bool,
     affinity: Option<HeaderValue>,
     said: bool,
 }
 
 impl Opening {
+    #[allow(clippy::too_many_arguments)] // one for each setting
     pub(crate) fn new(
         context: &TlsContext,
         callee: &SpiffeId,
         instance: Arc<str>,
         ledger_key: [u8; 32],
+        message: usize,
         seal: bool,
         affinity: Option<HeaderValue>,
     ) -> Result<Self, SessionError> {
@@ -99,7 +141,8 @@ impl Opening {
             .map_err(|_| SessionError::Protocol("no TLS to begin with"))?;
         tls.set_buffer_limit(Some(super::MAX_HANDSHAKE));
         let (context, callee) = (context.clone(), callee.clone());
-        Ok(Self { tls, context, callee, instance, ledger_key, seal, affinity, said: false })
+        let said = false;
+        Ok(Self { tls, context, callee, instance, ledger_key, message, seal, affinity, said })
     }
 
     pub(crate) fn affinity(&self) -> Option<&HeaderValue> {
@@ -111,7 +154,9 @@ impl Opening {
         if let Some(sid) = sid.filter(|_| !self.tls.is_handshaking() && !self.said) {
             self.said = true;
             let instance = self.instance.to_string();
-            let ours = Settings::new(*sid, instance, self.ledger_key, Cover::default(), self.seal);
+            let mut ours =
+                Settings::new(*sid, instance, self.ledger_key, Cover::default(), self.seal);
+            ours.message = self.message;
             self.tls.say(ours.to_json().as_bytes()).map_err(SessionError::Handshake)?;
         }
         Ok(self.tls.drain())
@@ -146,10 +191,16 @@ impl Opening {
             .tls
             .export_keying_material([0; 32], EXPORTER, Some(&context))
             .map_err(|_| SessionError::Protocol("no keys"))?;
+        // Channels with a hop have a field for balancers.
+        let sender = Sender::new(theirs.window);
+        let sender = if self.affinity.is_some() { sender.through_hop() } else { sender };
         let age = LIFETIME - MARGIN;
         let instance: Box<str> = theirs.instance.into();
         let edge = EdgeKey::Callee { id: peer.id().clone(), instance: instance.clone() };
         Ok(ClientSession {
+            number: NEXT.fetch_add(1, Relaxed),
+            proven: AtomicU64::new(0),
+            misses: AtomicU32::new(0),
             callee: edges.get(&edge),
             instance,
             sid,
@@ -158,10 +209,12 @@ impl Opening {
             peer,
             cover: theirs.cover,
             record: theirs.record,
+            message: theirs.message,
             opened: Instant::now(),
             affinity: self.affinity,
             owes: Arc::default(),
-            sender: Mutex::new(Sender::new(theirs.window)),
+            posting: tokio::sync::Mutex::default(),
+            sender: Mutex::new(sender),
             ended,
         })
     }

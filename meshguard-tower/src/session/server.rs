@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use http::HeaderName;
 use meshguard_core::delivery::base::Cover;
-use meshguard_core::delivery::{Accepted, Receiver, SessionKeys, Sid};
+use meshguard_core::delivery::{Accepted, Answers, Receiver, SessionKeys, Sid};
+use meshguard_core::ledger::{Entry, Unconfirmed};
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls_pki_types::CertificateDer;
 
+use crate::connection::Carriers;
+use crate::ledger::Ledger;
 use crate::observe::Tally;
 use crate::rejudge::Change;
 use crate::sink::Edge;
@@ -28,6 +31,8 @@ pub(crate) struct ServerSession {
     pub(crate) answer_cover: Cover,
     /// The largest record payload that the caller takes.
     pub(crate) record: usize,
+    /// The longest gRPC message that the caller takes.
+    pub(crate) message: usize,
     pub(crate) expires: Timestamp,
     /// Bytes of known bodies that are held for it.
     pub(crate) held: Arc<AtomicUsize>,
@@ -38,6 +43,9 @@ pub(crate) struct ServerSession {
     pub(crate) caller: Arc<Tally>,
     /// Where the hop is measured over which it was opened, if there was one.
     pub(crate) hop: Option<Arc<Tally>>,
+    /// Its caller's own connections.
+    pub(crate) carriers: Arc<Carriers>,
+    pub(super) ledger: Option<Ledger>,
     /// Where its books go when it ends.
     pub(super) closed: Arc<Mutex<Closed>>,
     pub(super) receiver: Mutex<Receiver>,
@@ -47,14 +55,13 @@ pub(crate) struct ServerSession {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Closed {
     pub(crate) books: Accepted,
-    /// Answers that their callers have confirmed.
-    pub(crate) confirmed: u64,
+    pub(crate) answers: Answers,
 }
 
 impl Closed {
     pub(super) fn add(&mut self, other: Self) {
         self.books += other.books;
-        self.confirmed += other.confirmed;
+        self.answers += other.answers;
     }
 }
 
@@ -85,10 +92,39 @@ impl ServerSession {
         self.hop.as_ref().unwrap_or(&self.caller)
     }
 
-    /// Its books, and the answers that were confirmed so far.
+    /// Its books, and what became of its answers so far.
     pub(super) fn sums(&self) -> Closed {
         let receiver = self.receiver();
-        Closed { books: receiver.books(), confirmed: receiver.confirmed() }
+        Closed { books: receiver.books(), answers: receiver.answers() }
+    }
+
+    /// Notices the answers that went out before `limit` and were not confirmed; whether there
+    /// are any. A caller that is known to be there withholds their receipts; of one that came
+    /// through hops only, that is known of its last request.
+    pub(crate) fn overdue(&self, limit: Timestamp) -> bool {
+        let mut receiver = self.receiver();
+        let there = match self.carriers.is_there() {
+            Some(true) => Timestamp::MAX,
+            Some(false) => Timestamp::EPOCH,
+            None => receiver.heard(),
+        };
+        receiver.overdue(limit, there);
+        receiver.has_findings()
+    }
+
+    /// Writes down that nobody confirms these answers.
+    pub(crate) fn left_unconfirmed(&self, first: u64, last: u64) {
+        let Some(ledger) = &self.ledger else { return };
+        let via = self.hop.as_ref().and_then(|hop| hop.key().peer()).map(SpiffeId::as_str);
+        let (from, sid) = (self.peer.id().as_str(), self.sid);
+        // What is lost is counted there.
+        let _ = ledger.append(&Entry::Unconfirmed(Unconfirmed { from, via, sid, first, last }));
+    }
+
+    /// Nobody confirms its answers any more: it is over, or this service is.
+    pub(super) fn close(&self) {
+        let left = self.receiver().close();
+        left.into_iter().for_each(|(first, last)| self.left_unconfirmed(first, last));
     }
 
     /// The state of its exchanges. Never held across user code or a wait.
@@ -99,6 +135,7 @@ impl ServerSession {
 
 impl Drop for ServerSession {
     fn drop(&mut self) {
+        self.close();
         let sums = self.sums();
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).add(sums);
     }

@@ -1,7 +1,7 @@
 //! All sessions that this service receives on, and the handshakes under way.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use meshguard_core::baseline::EdgeKey;
@@ -13,13 +13,16 @@ use meshguard_core::policy::{DeliveryRule, TranscriptHash};
 use meshguard_core::{Peer, Policy, SpiffeId, Timestamp};
 use rustls::ServerConnection;
 
+use super::ended::{Ended, NotLive};
 use super::handshake::InMemory;
 use super::server::Closed;
 use super::{
     HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
     MAX_SESSIONS_PER_PRINCIPAL, ServerSession, SessionRefusal,
 };
+use crate::connection::Carriers;
 use crate::control::Gate;
+use crate::ledger::Ledger;
 use crate::rejudge::Change;
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
@@ -28,11 +31,16 @@ pub(crate) struct Sessions {
     tls: TlsContext,
     instance: Arc<str>,
     ledger_key: [u8; 32],
+    /// The longest gRPC message that this service takes.
+    message: usize,
     live: RwLock<Live>,
     pending: Mutex<HashMap<Sid, Pending>>,
     gate: Arc<Gate>,
+    ledger: Option<Ledger>,
     /// What the sessions came to that are gone.
     closed: Arc<Mutex<Closed>>,
+    /// Requests that were answered *renew*.
+    renewals: AtomicU64,
 }
 
 #[derive(Default)]
@@ -42,6 +50,8 @@ struct Live {
     by_principal: HashMap<SpiffeId, Vec<Sid>>,
     /// All that are not gone, whether they take new exchanges or not.
     open: Vec<Weak<ServerSession>>,
+    /// Why the last ones have ended.
+    ended: Ended,
 }
 
 struct Pending {
@@ -63,16 +73,33 @@ impl Sessions {
         tls: TlsContext,
         instance: Arc<str>,
         ledger_key: [u8; 32],
+        message: usize,
         gate: Arc<Gate>,
+        ledger: Option<Ledger>,
     ) -> Self {
         let (live, pending) = (RwLock::default(), Mutex::default());
-        Self { tls, instance, ledger_key, live, pending, gate, closed: Arc::default() }
+        let (closed, renewals) = (Arc::default(), AtomicU64::new(0));
+        Self { tls, instance, ledger_key, message, live, pending, gate, ledger, closed, renewals }
     }
 
-    /// The live session of that name.
-    pub(crate) fn get(&self, sid: &Sid) -> Option<Arc<ServerSession>> {
+    /// The session of that name, if it takes new exchanges.
+    pub(crate) fn live(&self, sid: &Sid, now: Timestamp) -> Result<Arc<ServerSession>, NotLive> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        live.sessions.get(sid).cloned()
+        match live.sessions.get(sid) {
+            Some(session) if session.is_open(now) => Ok(Arc::clone(session)),
+            Some(_) => Err(NotLive::Expired),
+            None => Err(live.ended.why(sid)),
+        }
+    }
+
+    /// A request of a session that is not live is answered so.
+    pub(crate) fn asks_to_renew(&self) {
+        self.renewals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests were answered *renew*.
+    pub(crate) fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
     }
 
     /// How many sessions are live.
@@ -83,13 +110,21 @@ impl Sessions {
     /// What all sessions came to, those that are gone included.
     pub(crate) fn sums(&self) -> Closed {
         // Kept alive until the sum is made, so that none is missed or counted twice.
-        let live: Vec<_> = {
-            let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-            live.open.iter().filter_map(Weak::upgrade).collect()
-        };
+        let live = self.not_gone();
         let mut sum = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter().for_each(|session| sum.add(session.sums()));
         sum
+    }
+
+    /// All that are not gone, whether they take new exchanges or not.
+    pub(crate) fn not_gone(&self) -> Vec<Arc<ServerSession>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.open.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// This service is over: nobody confirms its answers any more.
+    pub(crate) fn close(&self) {
+        self.not_gone().iter().for_each(|session| session.close());
     }
 
     /// The live sessions.
@@ -134,9 +169,19 @@ impl Sessions {
         Ok(Step { sid, answer: pending.tls.drain(), opened: Some(session) })
     }
 
+    /// Ends a session: it takes no new exchanges, and those under way go on. Returns whether it
+    /// was live.
+    pub(crate) fn end(&self, sid: &Sid) -> bool {
+        self.retain(NotLive::Doubtful, |session| session.sid != *sid) > 0
+    }
+
     /// Ends the sessions whose time is over; how many.
     pub(crate) fn expire(&self, now: Timestamp) -> usize {
-        if self.any(|s| !s.is_open(now)) { self.retain(|s| s.is_open(now)) } else { 0 }
+        if self.any(|s| !s.is_open(now)) {
+            self.retain(NotLive::Expired, |s| s.is_open(now))
+        } else {
+            0
+        }
     }
 
     /// Ends the sessions whose peers' certificates hold no longer, and what runs in them; whose,
@@ -166,7 +211,7 @@ impl Sessions {
         let gone: Vec<_> = self.all().into_iter().filter(|s| from(s)).collect();
         gone.iter().for_each(|session| session.withdraw(change));
         if !gone.is_empty() {
-            self.retain(|s| !s.is_withdrawn());
+            self.retain(NotLive::Withdrawn, |s| !s.is_withdrawn());
         }
     }
 
@@ -175,7 +220,7 @@ impl Sessions {
     pub(crate) fn must_cover(&self, names: &[http::HeaderName]) {
         let covers = |s: &ServerSession| names.iter().all(|n| s.covered.contains(n));
         if self.any(|s| !covers(s)) {
-            self.retain(covers);
+            self.retain(NotLive::Covers, covers);
         }
     }
 
@@ -185,15 +230,18 @@ impl Sessions {
     }
 
     /// Ends all sessions that `keep` does not keep; how many.
-    fn retain(&self, keep: impl Fn(&ServerSession) -> bool) -> usize {
+    fn retain(&self, why: NotLive, keep: impl Fn(&ServerSession) -> bool) -> usize {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         let before = live.sessions.len();
-        live.sessions.retain(|_, s| {
+        let Live { sessions, by_principal, ended, .. } = &mut *live;
+        sessions.retain(|sid, s| {
             let kept = keep(s);
-            s.ended.fetch_or(!kept, Ordering::Relaxed);
+            if !kept {
+                s.ended.store(true, Ordering::Relaxed);
+                ended.add(*sid, why);
+            }
             kept
         });
-        let Live { sessions, by_principal, .. } = &mut *live;
         by_principal.retain(|_, sids| {
             sids.retain(|sid| sessions.contains_key(sid));
             !sids.is_empty()
@@ -256,6 +304,7 @@ impl Sessions {
         let cover = Cover::new(policy.covered_headers().iter().cloned());
         let mut ours =
             Settings::new(sid, self.instance.to_string(), self.ledger_key, cover.clone(), seal);
+        ours.message = self.message;
         ours.suite = Some(suite);
         tls.say(ours.to_json().as_bytes()).map_err(SessionRefusal::Handshake)?;
         let keys = derive(tls, &sid, suite).ok_or(SessionRefusal::Protocol("no keys"))?;
@@ -271,11 +320,14 @@ impl Sessions {
             cover,
             answer_cover: theirs.cover,
             record: theirs.record,
+            message: theirs.message,
             held: Arc::default(),
             ended: AtomicBool::new(false),
             withdrawn: OnceLock::new(),
             caller,
             hop,
+            carriers: Arc::new(Carriers::new()),
+            ledger: self.ledger.clone(),
             closed: Arc::clone(&self.closed),
             receiver: Mutex::new(Receiver::new(WINDOW)),
         }))
@@ -285,10 +337,10 @@ impl Sessions {
     /// there is no place left at all, so does every principal that has one.
     fn insert(&self, session: &Arc<ServerSession>, now: Timestamp) -> Result<(), SessionRefusal> {
         if self.len() >= MAX_SESSIONS {
-            self.retain(|s| s.is_open(now));
+            self.retain(NotLive::Expired, |s| s.is_open(now));
         }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        let Live { sessions, by_principal, open } = &mut *live;
+        let Live { sessions, by_principal, open, ended } = &mut *live;
         let full = sessions.len() >= MAX_SESSIONS;
         let held = by_principal.get(session.peer.id()).map_or(0, Vec::len);
         if full && held == 0 {
@@ -298,6 +350,7 @@ impl Sessions {
         let oldest = (full || held >= MAX_SESSIONS_PER_PRINCIPAL).then(|| own.remove(0));
         if let Some(old) = oldest.and_then(|sid| sessions.remove(&sid)) {
             old.ended.store(true, Ordering::Relaxed);
+            ended.add(old.sid, NotLive::Evicted);
         }
         own.push(session.sid);
         sessions.insert(session.sid, Arc::clone(session));

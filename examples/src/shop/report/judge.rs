@@ -92,7 +92,8 @@ fn is_of_attack(course: &Course, anomaly: &Anomaly) -> bool {
 
 /// What the books notice afterwards: a consequence, which would not name its fault.
 fn is_echo(finding: &str) -> bool {
-    ["answer-not-received", "divergence", "receipt-overdue"].contains(&finding)
+    ["answer-not-received", "divergence", "receipt-overdue", "unconfirmed", "void-seen"]
+        .contains(&finding)
 }
 
 fn echoes(anomalies: &[Anomaly]) -> BTreeMap<String, usize> {

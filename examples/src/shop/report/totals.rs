@@ -8,10 +8,11 @@ impl Report {
     pub(super) fn books(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "  {:<10}{:>8} ={:>10} +{:>9} +{:>7} +{:>14} +{:>14} +{:>5}",
+            "  {:<10}{:>8} ={:>10} +{:>6} +{:>9} +{:>7} +{:>14} +{:>14} +{:>5}",
             "caller",
             "made",
             "delivered",
+            "early",
             "rejected",
             "failed",
             "not delivered",
@@ -21,11 +22,12 @@ impl Report {
         for b in &self.books {
             writeln!(
                 f,
-                "  {:<10}{:>8} {}{:>10} +{:>9} +{:>7} +{:>14} +{:>14} +{:>5}",
+                "  {:<10}{:>8} {}{:>10} +{:>6} +{:>9} +{:>7} +{:>14} +{:>14} +{:>5}",
                 b.caller,
                 b.made,
                 if b.balances { "=" } else { "≠" },
                 b.delivered,
+                b.answered_early,
                 b.rejected,
                 b.failed,
                 b.not_delivered,

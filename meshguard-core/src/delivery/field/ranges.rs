@@ -2,9 +2,12 @@
 
 use super::put_number;
 use super::reader::number;
-use crate::delivery::MAX_ACKS;
+use crate::delivery::MAX_RANGES;
 
-/// Ascending, disjoint seqs, at most [`MAX_ACKS`] of them; checked when it was made.
+/// A range of seqs: the first one and the last one.
+pub type Range = (u64, u64);
+
+/// Ascending, disjoint ranges of seqs, at most [`MAX_RANGES`] of them; checked when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranges<'a>(&'a [u8]);
 
@@ -16,9 +19,9 @@ impl<'a> Ranges<'a> {
         let (mut rest, mut after, mut count) = (text, 0, 0);
         loop {
             let (first, last, behind) = pair(rest)?;
-            count += last - first + 1;
+            count += 1;
             // `after` is two above the last one's end: neighbours must be joined.
-            if first < after || count > MAX_ACKS as u64 {
+            if first < after || count > MAX_RANGES {
                 return None;
             }
             after = last + 2;
@@ -30,15 +33,26 @@ impl<'a> Ranges<'a> {
         }
     }
 
-    /// The seqs, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
+    /// The ranges, ascending.
+    pub fn pairs(&self) -> impl Iterator<Item = Range> + use<'a> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let (first, last, behind) = pair(rest)?;
             rest = behind.strip_prefix(b",").unwrap_or(behind);
-            Some(first..=last)
+            Some((first, last))
         })
-        .flatten()
+    }
+
+    /// The seqs, ascending. There may be as many as numbers go: ask [`len`](Self::len) first.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.pairs().flat_map(|(first, last)| first..=last)
+    }
+
+    /// How many seqs the ranges hold. A list has at least one.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> u64 {
+        self.pairs().map(|(first, last)| last - first + 1).sum()
     }
 }
 
@@ -54,19 +68,29 @@ fn pair(text: &[u8]) -> Option<(u64, u64, &[u8])> {
     }
 }
 
+/// Writes ranges, which must be ascending, with neighbours joined.
+pub fn write_pairs(pairs: &[Range], out: &mut Vec<u8>) {
+    for (n, (first, last)) in pairs.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        put_number(out, *first);
+        if last > first {
+            out.push(b'-');
+            put_number(out, *last);
+        }
+    }
+}
+
 /// Writes ascending seqs in canonical form.
 pub fn write_ranges(seqs: impl IntoIterator<Item = u64>, out: &mut Vec<u8>) {
-    let mut run: Option<(u64, u64)> = None;
+    let mut run: Option<Range> = None;
     let mut comma = false;
-    let mut put = |(first, last): (u64, u64), out: &mut Vec<u8>| {
+    let mut put = |pair: Range, out: &mut Vec<u8>| {
         if std::mem::replace(&mut comma, true) {
             out.push(b',');
         }
-        put_number(out, first);
-        if last > first {
-            out.push(b'-');
-            put_number(out, last);
-        }
+        write_pairs(&[pair], out);
     };
     for seq in seqs {
         run = match run {
@@ -116,11 +140,30 @@ mod tests {
             "1-",
             "1--2",
             "a",
-            "1-257",
             "1000000000000000",
         ] {
             assert_eq!(Ranges::parse(bad.as_bytes()), None, "{bad}");
         }
-        assert!(Ranges::parse(b"1-256").is_some());
+    }
+
+    #[test]
+    fn ranges_are_bounded_and_the_numbers_in_them_are_not() {
+        let text = |n: u64| {
+            let mut out = Vec::new();
+            write_ranges((0..n).map(|i| 2 * i + 1), &mut out);
+            out
+        };
+        assert_eq!(Ranges::parse(&text(MAX_RANGES as u64)).unwrap().len(), MAX_RANGES as u64);
+        assert_eq!(Ranges::parse(&text(MAX_RANGES as u64 + 1)), None);
+        let all = Ranges::parse(b"1-999999999999999").unwrap();
+        assert_eq!((all.len(), all.pairs().count()), (999_999_999_999_999, 1));
+    }
+
+    #[test]
+    fn pairs_are_written_as_their_numbers_are() {
+        let (mut seqs, mut pairs) = (Vec::new(), Vec::new());
+        write_ranges([1, 2, 3, 7, 9, 10], &mut seqs);
+        write_pairs(&[(1, 3), (7, 7), (9, 10)], &mut pairs);
+        assert_eq!(seqs, pairs);
     }
 }

@@ -1,8 +1,10 @@
 //! The field of a request.
 
 use super::reader::Reader;
-use super::{Body, FieldError, Ranges, put_body, put_number, write_ranges};
-use crate::delivery::{Proof, Sid};
+use super::{
+    Body, FieldError, MAX_FIELD, Range, Ranges, put_body, put_number, write_pairs, write_ranges,
+};
+use crate::delivery::{MAX_ACKS, Proof, Sid};
 
 /// The field of a request, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub struct RequestField<'a> {
     pub att: u8,
     /// The lowest seq of which an attempt may still be sent.
     pub low: u64,
-    /// Seqs that ended unsent.
+    /// Seqs that were given up before their answer had a proven head: they may not arrive.
     pub void: Option<Ranges<'a>>,
     /// What body follows.
     pub body: Body,
@@ -44,6 +46,9 @@ impl<'a> RequestField<'a> {
     /// # Errors
     /// Where it departs from the grammar, naming the member.
     pub fn parse(value: &'a [u8]) -> Result<Self, FieldError> {
+        if value.len() > MAX_FIELD {
+            return Err(FieldError::TooLong);
+        }
         let mut r = Reader::new(value);
         r.expect(b"sid=\"", "sid")?;
         let sid = Sid::parse(r.take(Sid::TEXT_LEN, "sid")?).ok_or(FieldError::Member("sid"))?;
@@ -64,13 +69,14 @@ impl<'a> RequestField<'a> {
         Ok(Self { sid, seq, att, low, void, body, acks, by, proof, covered })
     }
 
-    /// Writes all but the proof. `acks` must be ascending.
+    /// Writes all but the proof. `void` and `acks` must be ascending, and neighbours in `void`
+    /// joined.
     #[allow(clippy::too_many_arguments)] // one for each member of the field
     pub fn write(
         out: &mut Vec<u8>,
         sid: &Sid,
         (seq, att, low): (u64, u8, u64),
-        void: &[u64],
+        void: &[Range],
         body: &Body,
         acks: Option<(&[u64], Proof)>,
         by: Option<u64>,
@@ -88,7 +94,7 @@ impl<'a> RequestField<'a> {
         put_number(out, low);
         if !void.is_empty() {
             out.extend_from_slice(b", void=\"");
-            write_ranges(void.iter().copied(), out);
+            write_pairs(void, out);
             out.push(b'"');
         }
         put_body(out, body);
@@ -109,6 +115,9 @@ impl<'a> RequestField<'a> {
 impl<'a> Acks<'a> {
     fn parse(r: &mut Reader<'a>) -> Result<Self, FieldError> {
         let seqs = r.ranges("acks")?;
+        if seqs.len() > MAX_ACKS as u64 {
+            return Err(FieldError::Ranges("acks"));
+        }
         r.expect(b", ackh=:", "ackh")?;
         Ok(Self { seqs, proof: Proof(r.bytes("ackh")?) })
     }
@@ -164,6 +173,9 @@ mod tests {
             (format!("seq=9, low=1, void=\"2,1\", body=none, {P}"), Some(Ranges("void"))),
             (format!("seq=9, low=1, void=\"\", body=none, {P}"), Some(Ranges("void"))),
             (format!("seq=9, low=1, body=none, acks=\"1\", {P}"), Some(Member("ackh"))),
+            (format!("seq=9, low=1, body=none, acks=\"1-257\", {P}"), Some(Ranges("acks"))),
+            (format!("seq=9, low=1, void=\"1-257\", body=none, {P}"), None),
+            (format!("seq=9, low=1, body=none, {}", "x".repeat(MAX_FIELD)), Some(TooLong)),
         ] {
             assert_eq!(parse(&rest).err(), want, "{rest}");
         }

@@ -68,11 +68,29 @@ fn a_seq_passed_unseen_is_a_divergence_unless_it_is_void() {
         claim(&mut r, &field(seq, 1)).unwrap();
     }
     let mut next = field(9, 9);
-    next.void = Ranges::parse(b"3,8");
+    next.void = Ranges::parse(b"1-3,8");
     claim(&mut r, &next).unwrap();
+    // What was given up and has come is nobody's fault, and is told apart.
+    assert_eq!(r.poll_finding(), Some(Finding::VoidSeen { first: 1, last: 2 }));
     assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 4, last: 4 }));
     assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 6, last: 7 }));
     assert_eq!(r.poll_finding(), None);
+}
+
+#[test]
+fn no_receipt_is_awaited_of_what_its_sender_has_given_up() {
+    let mut r = Receiver::new(WINDOW);
+    for seq in 1..=2 {
+        let c = claim(&mut r, &field(seq, 1)).unwrap();
+        r.answered(c, receipt(5), T);
+    }
+    let mut next = field(3, 3);
+    next.void = Ranges::parse(b"1");
+    claim(&mut r, &next).unwrap();
+    assert_eq!(r.poll_finding(), Some(Finding::VoidSeen { first: 1, last: 1 }));
+    r.overdue(Timestamp::MAX);
+    let want = Finding::ReceiptOverdue { seq: 2, answered: T };
+    assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
 }
 
 #[test]
@@ -114,7 +132,7 @@ fn acks_are_taken_only_for_what_awaits_them_and_only_with_its_receipt() {
     assert_eq!(claim(&mut r, &with(b"2", 5)), Err(Refusal::Acks));
     assert_eq!(claim(&mut r, &with(b"1", 4)), Err(Refusal::Acks));
     claim(&mut r, &with(b"1", 5)).unwrap();
-    assert_eq!((r.confirmed(), r.unconfirmed()), (1, 0));
+    assert_eq!((r.answers().confirmed, r.answers().awaited), (1, 0));
 }
 
 #[test]
@@ -133,7 +151,7 @@ fn a_receipt_of_less_than_was_sent_is_a_finding() {
     r.receipts(&all).unwrap();
     let want = Finding::AnswerNotReceived { seq: 2, got: short, of: (1, 5) };
     assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
-    assert_eq!((r.confirmed(), r.unconfirmed()), (1, 1));
+    assert_eq!((r.answers().confirmed, r.answers().awaited), (1, 1));
 }
 
 #[test]
@@ -167,13 +185,13 @@ fn an_answer_without_receipt_is_overdue_once_and_may_still_be_confirmed() {
     }
     let body = |seq: u64| [&seq.to_be_bytes()[..], &receipt(5).to_bytes()].concat();
     r.receipts(&body(1)).unwrap();
-    r.overdue(T + 5 * second);
+    r.overdue(T + 5 * second, Timestamp::MAX);
     let want = Finding::ReceiptOverdue { seq: 2, answered: T };
     assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
-    r.overdue(T + 6 * second);
+    r.overdue(T + 6 * second, Timestamp::MAX);
     assert_eq!(r.poll_finding(), None, "noticed once");
     r.receipts(&body(2)).unwrap();
-    assert_eq!((r.confirmed(), r.unconfirmed()), (2, 1));
+    assert_eq!((r.answers().confirmed, r.answers().awaited), (2, 1));
 }
 
 #[test]
@@ -188,7 +206,7 @@ fn what_is_remembered_of_answers_is_bounded_though_the_oldest_is_never_confirmed
         }
     }
     assert!(r.answered.len() <= 2 * MAX_AWAITING);
-    r.overdue(Timestamp::MAX);
+    r.overdue(Timestamp::MAX, Timestamp::MAX);
     let found: Vec<_> = std::iter::from_fn(|| r.poll_finding()).collect();
     assert!(found.contains(&Finding::ReceiptOverdue { seq: 1, answered: T }));
 }
@@ -220,6 +238,44 @@ fn the_protocols_own_exchanges_stand_in_no_books_and_their_answers_await_nothing
     assert_eq!(r.books(), Accepted::default());
     r.answered(own, receipt(5), T);
     r.settled(own);
-    r.overdue(Timestamp::MAX);
-    assert_eq!((r.books(), r.unconfirmed(), r.poll_finding()), (Accepted::default(), 0, None));
+    r.overdue(Timestamp::MAX, Timestamp::MAX);
+    assert_eq!((r.books(), r.answers().sent, r.poll_finding()), (Accepted::default(), 0, None));
+}
+
+#[test]
+fn an_answer_whose_sender_has_left_is_unconfirmed_and_not_overdue() {
+    let mut r = Receiver::new(WINDOW);
+    let second = Duration::from_secs(1);
+    for (seq, at) in [(1, T), (2, T), (4, T), (5, T + 3 * second)] {
+        let c = claim(&mut r, &field(seq, 1)).unwrap();
+        r.answered(c, receipt(5), at);
+    }
+    // There until two seconds after the first three.
+    r.overdue(T + 10 * second, T + 2 * second);
+    for seq in [1, 2, 4] {
+        assert_eq!(r.poll_finding(), Some(Finding::ReceiptOverdue { seq, answered: T }));
+    }
+    let left = Finding::Unconfirmed { first: 5, last: 5 };
+    assert_eq!((r.poll_finding(), r.poll_finding()), (Some(left), None));
+    assert_eq!((r.answers().unconfirmed, r.answers().awaited), (1, 3));
+    r.overdue(Timestamp::MAX, Timestamp::MAX);
+    assert_eq!(r.poll_finding(), None, "each is noticed once");
+    // It comes back and says so after all.
+    let body = [&5_u64.to_be_bytes()[..], &receipt(5).to_bytes()].concat();
+    r.receipts(&body).unwrap();
+    assert_eq!((r.answers().unconfirmed, r.answers().confirmed), (0, 1));
+    assert!(r.answers().balances());
+}
+
+#[test]
+fn a_session_that_is_over_leaves_what_is_awaited_unconfirmed_in_ranges() {
+    let mut r = Receiver::new(WINDOW);
+    for seq in [1, 2, 3, 7] {
+        let c = claim(&mut r, &field(seq, 1)).unwrap();
+        r.answered(c, receipt(5), T);
+    }
+    assert_eq!(r.close(), [(1, 3), (7, 7)]);
+    assert_eq!(r.close(), []);
+    assert_eq!((r.answers().unconfirmed, r.answers().awaited), (4, 0));
+    assert!(r.answers().balances());
 }

@@ -7,10 +7,10 @@ use subtle::ConstantTimeEq;
 
 use super::cipher::Cipher;
 use super::fin::MAX_FIN;
-use super::{DATA, FIN, Fin, HEADER, RecordError, RecordErrorKind, TAG};
+use super::{DATA, Exceeded, FIN, Fin, HEADER, RecordError, RecordErrorKind, TAG};
 use crate::delivery::crypto::Aead;
 use crate::delivery::keys::BodyKey;
-use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript};
+use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript, grpc};
 
 /// Turns records back into a body. Push what the transport brings, poll what is verified, and
 /// tell it when the transport ends.
@@ -21,6 +21,10 @@ pub struct Decoder {
     suite: Suite,
     transcript: Transcript,
     limit: usize,
+    /// What the limit is called.
+    limit_name: &'static str,
+    /// The length that was above it.
+    exceeded: Option<u64>,
     index: u64,
     len: u64,
     whole: Bytes,
@@ -65,12 +69,21 @@ impl Decoder {
             suite,
             transcript: Transcript::new(suite.hash(), context),
             limit,
+            limit_name: "record",
+            exceeded: None,
             index: 0,
             len: 0,
             whole: Bytes::new(),
             parts: BytesMut::new(),
             state: State::Open,
         }
+    }
+
+    /// Of a gRPC body: its records are messages, and so is the limit.
+    #[must_use]
+    pub fn of_messages(mut self) -> Self {
+        self.limit_name = "message_limit";
+        self
     }
 
     /// Takes bytes from the transport. Call [`poll`](Self::poll) until it has no more before
@@ -100,6 +113,51 @@ impl Decoder {
                 Err(kind) => self.fail(kind),
             },
         }
+    }
+
+    /// Appends messages to `out`, each behind its gRPC prefix, as [`poll`](Self::poll) would have
+    /// them next: those that lie whole in what was pushed last, until `out` has `most` bytes.
+    /// Stops before anything else, a failure included, which `poll` then returns; and before a
+    /// payload of `around` bytes or more that need not be copied.
+    pub fn append(&mut self, most: usize, around: usize, out: &mut BytesMut) {
+        while out.len() < most && self.state == State::Open && self.parts.is_empty() {
+            let at = out.len();
+            match self.message(around, out) {
+                Some(taken) => self.whole.advance(taken),
+                None => return out.truncate(at),
+            }
+        }
+    }
+
+    /// Appends the message that lies at the beginning of `whole`; its length as a record.
+    fn message(&mut self, around: usize, out: &mut BytesMut) -> Option<usize> {
+        let (header, rest) = self.whole.split_first_chunk::<HEADER>()?;
+        let length = frame_length(*header).ok()?;
+        let (kind, rest) = rest.get(..length)?.split_first()?;
+        let (payload, tag) = rest.split_last_chunk::<TAG>()?;
+        let (kind, flag, sealed) = (*kind, kind >> 4, self.cipher.seals());
+        let is_message = kind & 0xf == DATA && flag <= 1 && payload.len() <= self.limit;
+        let lies_well = !sealed && payload.len() >= around;
+        if !is_message || lies_well || !self.cipher.allows(self.index, self.len, payload.len()) {
+            return None;
+        }
+        out.extend_from_slice(&grpc::prefix(flag, payload.len()));
+        let at = out.len();
+        if sealed {
+            out.resize(at + payload.len(), 0);
+            self.cipher.open(kind, self.index, payload, tag, &mut out[at..]).ok()?;
+        } else {
+            out.extend_from_slice(payload);
+        }
+        let digest = Transcript::digest(self.suite.hash(), &out[at..]);
+        if !sealed && !self.holds(kind, &digest, tag) {
+            return None;
+        }
+        let length = payload.len();
+        self.transcript.data(kind, length as u32, &digest);
+        self.index += 1;
+        self.len += length as u64;
+        Some(HEADER + 1 + length + TAG)
     }
 
     /// To be called when the transport ends, however it ends.
@@ -142,19 +200,18 @@ impl Decoder {
     /// transport buffer is not copied; one that is spread over several is gathered once.
     fn frame(&mut self) -> Result<Option<(u8, Bytes)>, RecordErrorKind> {
         let mut frame = if self.parts.is_empty() {
-            match self.whole.first_chunk::<HEADER>() {
-                Some(header) if self.whole.len() >= HEADER + self.length(header)? => {
-                    let length = self.length(header)?;
-                    self.whole.split_to(HEADER + length)
-                }
-                _ => {
-                    self.gather(usize::MAX);
-                    return Ok(None);
-                }
+            let end = match self.whole.first_chunk::<HEADER>().copied() {
+                Some(header) => HEADER + self.length(header)?,
+                None => usize::MAX,
+            };
+            if self.whole.len() < end {
+                self.gather(usize::MAX);
+                return Ok(None);
             }
+            self.whole.split_to(end)
         } else {
             self.gather(HEADER);
-            let Some(header) = self.parts.first_chunk::<HEADER>() else { return Ok(None) };
+            let Some(header) = self.parts.first_chunk::<HEADER>().copied() else { return Ok(None) };
             let end = HEADER + self.length(header)?;
             self.gather(end);
             if self.parts.len() < end {
@@ -173,16 +230,15 @@ impl Decoder {
     }
 
     /// Checks a frame's first five bytes, before anything is kept for it.
-    fn length(&self, header: &[u8; HEADER]) -> Result<usize, RecordErrorKind> {
-        if header[0] != 0 {
-            return Err(RecordErrorKind::NotARecord);
-        }
-        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
-        if (1 + TAG..=1 + TAG + self.limit.max(MAX_FIN)).contains(&length) {
-            Ok(length)
-        } else {
-            Err(RecordErrorKind::Length)
-        }
+    fn length(&mut self, header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
+        let length = frame_length(header)?;
+        let payload = length - 1 - TAG;
+        if payload > self.limit.max(MAX_FIN) { Err(self.too_large(payload)) } else { Ok(length) }
+    }
+
+    fn too_large(&mut self, payload: usize) -> RecordErrorKind {
+        self.exceeded = Some(payload as u64);
+        RecordErrorKind::TooLarge
     }
 
     fn record(&mut self, kind: u8, mut payload: Bytes) -> Result<Option<Item>, RecordError> {
@@ -192,7 +248,7 @@ impl Decoder {
             (DATA, flag @ (0 | 1)) if payload.len() <= self.limit => {
                 self.data(kind, flag, payload, &tag)
             }
-            (DATA, 0 | 1) => Err(RecordErrorKind::Length),
+            (DATA, 0 | 1) => Err(self.too_large(payload.len())),
             (FIN, 0) => return self.fin(&payload, &tag),
             _ => Err(RecordErrorKind::NotARecord),
         };
@@ -266,6 +322,17 @@ impl Decoder {
     }
 
     fn error(&self, kind: RecordErrorKind) -> RecordError {
-        RecordError::new(kind, self.totals())
+        let (limit, name) = (self.limit as u64, self.limit_name);
+        let exceeded = self.exceeded.map(|size| Exceeded { size, limit, name });
+        RecordError::new(kind, self.totals()).above(exceeded)
     }
+}
+
+/// What a frame's first five bytes say of its length: a type and a tag at least.
+fn frame_length(header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
+    if header[0] != 0 {
+        return Err(RecordErrorKind::NotARecord);
+    }
+    let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+    if length > TAG { Ok(length) } else { Err(RecordErrorKind::Length) }
 }

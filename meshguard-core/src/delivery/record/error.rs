@@ -9,6 +9,18 @@ pub struct RecordError {
     kind: RecordErrorKind,
     got: (u64, u64),
     of: Option<(u64, u64)>,
+    exceeded: Option<Exceeded>,
+}
+
+/// A limit, and what is above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Bytes of the message or record.
+    pub size: u64,
+    /// Bytes that its receiver takes at most.
+    pub limit: u64,
+    /// What the limit is called: `message_limit`, or `record` of an HTTP body.
+    pub name: &'static str,
 }
 
 /// What was wrong.
@@ -21,8 +33,10 @@ pub enum RecordErrorKind {
     BadTag,
     /// A frame is not a record: first byte not zero, or its type unknown.
     NotARecord,
-    /// A record's length is below the least or above the limit.
+    /// A record's length is below the least.
     Length,
+    /// A message or record is longer than its receiver takes.
+    TooLarge,
     /// Bytes came behind FIN.
     BytesAfterFin,
     /// FIN's payload is malformed.
@@ -35,13 +49,19 @@ pub enum RecordErrorKind {
     TooLong,
     /// The cryptography provider failed to seal.
     Provider,
-    /// A gRPC body ended inside a message, or one is longer than the limit.
+    /// A body is not framed as gRPC although its head says so: it has another flag than 0 or 1,
+    /// or ended inside a message.
     Message,
 }
 
 impl RecordError {
     pub(in crate::delivery) fn new(kind: RecordErrorKind, got: (u64, u64)) -> Self {
-        Self { kind, got, of: None }
+        Self { kind, got, of: None, exceeded: None }
+    }
+
+    pub(in crate::delivery) fn above(mut self, exceeded: Option<Exceeded>) -> Self {
+        self.exceeded = exceeded;
+        self
     }
 
     pub(in crate::delivery) fn of(mut self, totals: (u64, u64)) -> Self {
@@ -61,6 +81,12 @@ impl RecordError {
         self.got
     }
 
+    /// Which limit was exceeded, and by what.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded
+    }
+
     /// Records and payload bytes that there should have been, where that is known.
     #[must_use]
     pub fn expected(&self) -> Option<(u64, u64)> {
@@ -68,40 +94,55 @@ impl RecordError {
     }
 }
 
-impl RecordErrorKind {
-    /// A short name, for logs and counters.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::BadTag => "bad-tag",
-            Self::NotARecord => "not-a-record",
-            Self::Length => "record-length",
-            Self::BytesAfterFin => "bytes-after-fin",
-            Self::MalformedFin => "malformed-fin",
-            Self::WrongTotals => "wrong-totals",
-            Self::Aborted => "aborted",
-            Self::TooLong => "too-long",
-            Self::Provider => "provider",
-            Self::Message => "message",
+/// Every kind with its name, once: the list and the names cannot disagree.
+macro_rules! kinds {
+    ($($kind:ident $name:literal),* $(,)?) => {
+        impl RecordErrorKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// A short name, for logs and counters.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
         }
-    }
+    };
+}
+
+kinds! {
+    Truncated "truncated",
+    BadTag "bad-tag",
+    NotARecord "not-a-record",
+    Length "record-length",
+    TooLarge "message-too-large",
+    BytesAfterFin "bytes-after-fin",
+    MalformedFin "malformed-fin",
+    WrongTotals "wrong-totals",
+    Aborted "aborted",
+    TooLong "too-long",
+    Provider "provider",
+    Message "message",
 }
 
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(exceeded) = &self.exceeded {
+            return exceeded.fmt(f);
+        }
         f.write_str(match self.kind {
             RecordErrorKind::Truncated => "the body was cut before its authenticated end",
             RecordErrorKind::BadTag => "a record was changed, moved, repeated or left out",
             RecordErrorKind::NotARecord => "a frame is not a record",
-            RecordErrorKind::Length => "a record's length is out of bounds",
+            RecordErrorKind::Length => "a record is too short to be one",
+            RecordErrorKind::TooLarge => "a message is longer than its receiver takes",
             RecordErrorKind::BytesAfterFin => "bytes came behind the authenticated end",
             RecordErrorKind::MalformedFin => "the authenticated end is malformed",
             RecordErrorKind::WrongTotals => "the authenticated end states other totals",
             RecordErrorKind::Aborted => "the sender gave up",
             RecordErrorKind::TooLong => "the body is longer than one key may protect",
             RecordErrorKind::Provider => "the cryptography provider failed",
-            RecordErrorKind::Message => "a gRPC message is incomplete or too long",
+            RecordErrorKind::Message => "the body is not framed as gRPC, and its head says so",
         })?;
         let (n, len) = self.got;
         match self.of {
@@ -113,4 +154,41 @@ impl fmt::Display for RecordError {
     }
 }
 
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, limit, name } = self;
+        let (size, limit) = (Grouped(*size), Grouped(*limit));
+        write!(f, "a message of {size} bytes; its receiver takes at most {limit} (`{name}`)")
+    }
+}
+
+/// A number with commas: `4,194,304`.
+struct Grouped(u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 1000, self.0 % 1000) {
+            (0, rest) => write!(f, "{rest}"),
+            (more, rest) => write!(f, "{},{rest:03}", Grouped(more)),
+        }
+    }
+}
+
 impl std::error::Error for RecordError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_says_both_sizes_and_which_limit() {
+        let exceeded = Exceeded { size: 5_000_000, limit: 4_194_304, name: "message_limit" };
+        let error = RecordError::new(RecordErrorKind::TooLarge, (0, 0)).above(Some(exceeded));
+        let text = "a message of 5,000,000 bytes; its receiver takes at most 4,194,304 \
+                    (`message_limit`)";
+        assert_eq!(error.to_string(), text);
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_002_003, "1,002,003")] {
+            assert_eq!(Grouped(number).to_string(), text);
+        }
+    }
+}

@@ -79,6 +79,22 @@ pub struct Received<'a> {
     pub failure: Option<&'a str>,
 }
 
+/// Answers that nobody will confirm: their caller has left. Written by the callee, of exchanges
+/// whose *received* says how the request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unconfirmed<'a> {
+    /// The caller, end to end.
+    pub from: &'a str,
+    /// The hop.
+    pub via: Option<&'a str>,
+    /// The session.
+    pub sid: Sid,
+    /// The first exchange's number in it.
+    pub first: u64,
+    /// The last one's; all between are meant.
+    pub last: u64,
+}
+
 /// How a request ended, as its callee knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -106,6 +122,7 @@ wire!(Received<'a> {
     from, via, route, rule, exchange, status, evidence, end,
     request_bytes, response_bytes, latency, digest, failure,
 });
+wire!(Unconfirmed<'a> { from, via, sid, first, last });
 wire_enum!(End {
     1 => Self::Consumed = Self::Consumed,
     2 => Self::Received = Self::Received,

@@ -14,7 +14,8 @@ pub struct EntryError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EntryErrorKind {
-    /// The encoding's version is not [`VERSION`](super::VERSION).
+    /// The encoding's version is above [`VERSION`](super::VERSION) or below
+    /// [`OLDEST_VERSION`](super::OLDEST_VERSION).
     Version(u8),
     /// No kind of entry has this number.
     Kind(u8),

@@ -1,6 +1,7 @@
 //! The service's own life: start and stop, policies, operators, gaps.
 
-use super::wire::{wire, wire_enum};
+use super::error::EntryError;
+use super::wire::{Reader, Wire, wire, wire_enum};
 use crate::delivery::Counts;
 use crate::time::Timestamp;
 
@@ -85,7 +86,6 @@ impl GapCause {
 
 wire!(Start<'a> { service, instance, version, policy_version });
 wire!(Stop { sent, accepted, settled });
-wire!(Counts { begun, delivered, rejected, failed, not_delivered, indeterminate, open });
 wire!(PolicyChange { version, replaced });
 wire!(Operator<'a> { verb, target });
 wire!(Gap { cause, count, first_seq, since, until });
@@ -94,14 +94,51 @@ wire_enum!(GapCause {
     2 => Self::TornTail = Self::TornTail,
 });
 
+impl<'a> Wire<'a> for Counts {
+    fn put(&self, out: &mut Vec<u8>) {
+        let all = [self.begun].into_iter().chain(ended(self));
+        all.for_each(|number| number.put(out));
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        let [begun, delivered, rejected, failed, not_delivered, indeterminate, open] =
+            <[u64; 7]>::get(from)?;
+        let answered_early = if from.version == 1 { 0 } else { u64::get(from)? };
+        Ok(Self {
+            begun,
+            delivered,
+            answered_early,
+            rejected,
+            failed,
+            not_delivered,
+            indeterminate,
+            open,
+        })
+    }
+}
+
 impl Stop {
-    /// Whether begun = delivered + rejected + failed + not delivered + indeterminate + open.
+    /// Whether begun = delivered + rejected + failed + not delivered + indeterminate + open +
+    /// answered early.
     #[must_use]
     pub fn balances(&self) -> bool {
-        let Counts { begun, delivered, rejected, failed, not_delivered, indeterminate, open } =
-            self.sent;
-        let ended = [delivered, rejected, failed, not_delivered, indeterminate, open];
         // Of numbers that somebody else may have written: their sum can be beyond u64.
-        ended.into_iter().map(u128::from).sum::<u128>() == u128::from(begun)
+        let ended = ended(&self.sent).into_iter().map(u128::from);
+        ended.sum::<u128>() == u128::from(self.sent.begun)
     }
+}
+
+/// What became of those that were begun, in the order of the encoding.
+fn ended(counts: &Counts) -> [u64; 7] {
+    let Counts {
+        begun: _,
+        delivered,
+        answered_early,
+        rejected,
+        failed,
+        not_delivered,
+        indeterminate,
+        open,
+    } = *counts;
+    [delivered, rejected, failed, not_delivered, indeterminate, open, answered_early]
 }

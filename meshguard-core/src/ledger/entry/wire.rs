@@ -62,11 +62,13 @@ pub(super) use {wire, wire_enum};
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The encoding's version: some fields are younger than others.
+    pub(super) version: u8,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, version: 0 }
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], EntryError> {
@@ -119,6 +121,20 @@ macro_rules! wire_number {
 
 // f32: its bits (IEEE 754), whatever they are.
 wire_number!(u8 u16 u64 u128 f32);
+
+impl<'a, const N: usize> Wire<'a> for [u64; N] {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|number| number.put(out));
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
+        let mut all = [0; N];
+        for number in &mut all {
+            *number = u64::get(from)?;
+        }
+        Ok(all)
+    }
+}
 
 impl<'a> Wire<'a> for &'a str {
     fn put(&self, out: &mut Vec<u8>) {
@@ -229,4 +245,5 @@ wire_enum!(Outcome {
     11 => Self::Indeterminate(Unknown::NoReceipt) = Self::Indeterminate(Unknown::NoReceipt),
     12 => Self::Indeterminate(Unknown::Duplicate) = Self::Indeterminate(Unknown::Duplicate),
     13 => Self::Indeterminate(Unknown::Dropped) = Self::Indeterminate(Unknown::Dropped),
+    14 => Self::AnsweredEarly = Self::AnsweredEarly,
 });

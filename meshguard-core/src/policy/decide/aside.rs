@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Rooms;
 use crate::access::Access;
-use crate::policy::index::{ANY, Ends, Few, Filing, Numbers};
+use crate::identity::SpiffeId;
+use crate::policy::index::{ANY, Ends, Few, Filing, Numbers, Room};
 use crate::policy::model::{
     Durability, Effect, Expect, Peers, RouteRule, RuleId, Semantics, TemplateId,
 };
@@ -192,6 +193,14 @@ impl<'p> Expectation<'p> {
             && peers(&one.from, &two.from)
             && peers(&one.to, &two.to)
             && templates
+    }
+
+    /// Whether calls of the workload `callee` are expected: it is in `to`, or there is no `to`.
+    #[must_use]
+    pub fn is_of(&self, callee: &SpiffeId) -> bool {
+        let mut room = Room::default();
+        let ends = self.loaded.index.callee(Some(callee), &mut room);
+        self.expect.to.as_ref().is_none_or(|to| ends.meet(to))
     }
 
     /// Whether the call is one of those that are expected. What is not known is not.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde_json::Value as Json;
 
-use super::error::ImportError;
+use super::error::{ImportError, ImportErrorKind};
 use super::{Imported, Protocol, Purpose, Workload, import_documents};
 use crate::access::OwnedAccess;
 use crate::identity::SpiffeId;
@@ -109,7 +109,11 @@ impl Case {
             CaseKind::Load if imported.is_err() => Ok(Effect::Deny),
             CaseKind::Load => Ok(Effect::Allow),
             CaseKind::Decide => {
-                let Imported { policy, .. } = imported?;
+                let Imported { policy, skipped, .. } = imported?;
+                if !skipped.is_empty() && skipped.len() == self.policies.len() {
+                    let message = "none of the case's documents is an AuthorizationPolicy";
+                    return Err(ImportError::new(ImportErrorKind::WrongKind, "", "", message));
+                }
                 Ok(self.request.decide(&policy, hardened))
             }
         }
@@ -188,6 +192,8 @@ impl Workload {
         let top = Fields { json: context, name: "context" };
         let mut workload = Self::new(top.text("dest_namespace")?.unwrap_or("default"));
         workload.purpose = Purpose::Decide;
+        // A case may have no policies, and asks what upstream decides then.
+        workload.allow_none = true;
         workload.labels = top.map("dest_labels")?;
         if let Some(root) = top.text("root_namespace")? {
             workload.root_namespace = root.to_owned();

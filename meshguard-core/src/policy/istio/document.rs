@@ -33,6 +33,10 @@ const METADATA: [&str; 16] = [
 
 #[derive(Debug)]
 pub(super) struct Document {
+    /// In which of the input's documents it stands, from 0.
+    pub(super) index: usize,
+    /// Which of the input's resources it is, from 1.
+    pub(super) number: usize,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) dry_run: DryRun,
@@ -78,22 +82,24 @@ impl Document {
         home && !self.targeted && self.selector.iter().all(selected)
     }
 
-    /// Reads the document, whose number in its text is `number`.
+    /// Reads the document, which is called `label` in messages and is of this `apiVersion`.
     pub(super) fn read(
         json: &Json,
-        number: usize,
+        label: &str,
+        version: Option<&str>,
         workload: &Workload,
     ) -> Result<Self, ImportError> {
-        let label = label(json, number, workload);
-        let top = Node::new(json, &label);
+        let top = Node::new(json, label);
         top.fields(Some(&["apiVersion", "kind", "metadata", "spec", "status"]))?;
-        check_kind(&top)?;
+        check_version(&top, version)?;
         let metadata = top.require("metadata")?;
         metadata.fields(Some(&METADATA))?;
         let name = metadata.require("name")?;
         let namespace = metadata.get("namespace").map(|n| n.text()).transpose()?;
         let namespace = namespace.filter(|n| !n.is_empty()).unwrap_or(&workload.namespace);
         let mut document = Self {
+            index: 0,
+            number: 0,
             namespace: namespace.to_owned(),
             name: non_empty(&name)?.to_owned(),
             dry_run: dry_run(&metadata)?,
@@ -136,12 +142,13 @@ impl Document {
     }
 
     fn read_scope(&mut self, spec: &Node<'_>, purpose: Purpose) -> Result<(), ImportError> {
-        if let (Some(one), Some(_)) = (spec.get("targetRef"), spec.get("targetRefs")) {
+        let refs = spec.get("targetRefs").filter(|refs| !is_nothing(refs.json));
+        if let (Some(one), Some(_)) = (spec.get("targetRef"), &refs) {
             return Err(
                 one.fault(Kind::Conflict, "`targetRef` and `targetRefs` exclude each other")
             );
         }
-        let target = spec.get("targetRefs").or(spec.get("targetRef"));
+        let target = refs.or(spec.get("targetRef"));
         self.targeted = target.is_some();
         if let Some(selector) = spec.get("selector") {
             if target.is_some() {
@@ -175,32 +182,50 @@ impl Document {
     }
 }
 
-/// `namespace/name`, or the number where it has no name.
-fn label(json: &Json, number: usize, workload: &Workload) -> String {
-    let metadata = |key: &str| json.get("metadata")?.get(key)?.as_str();
-    let clean = |text: &str| text.escape_debug().to_string();
-    match metadata("name") {
-        Some(name) if !name.is_empty() => {
-            let namespace = metadata("namespace").unwrap_or(&workload.namespace);
-            format!("{}/{}", clean(namespace), clean(name))
-        }
-        _ => format!("document {number}"),
+/// Whether a resource is for other workloads by what it says in any case, however the rest of it
+/// reads: it is of a namespace that is neither the workload's nor the root, or selects others by
+/// their labels.
+pub(super) fn is_for_others(json: &Json, workload: &Workload) -> bool {
+    let namespace = match json.get("metadata").and_then(|metadata| metadata.get("namespace")) {
+        Some(Json::String(name)) if !name.is_empty() => name,
+        None | Some(Json::Null | Json::String(_)) => &workload.namespace,
+        Some(_) => return false,
+    };
+    if *namespace != workload.namespace && *namespace != workload.root_namespace {
+        return true;
     }
+    let field = |key: &str| json.get("spec")?.get(key).filter(|json| !is_nothing(json));
+    if field("targetRef").or(field("targetRefs")).is_some() {
+        return false;
+    }
+    let Some(selector) = field("selector").and_then(Json::as_object) else { return false };
+    let labels = selector.get("matchLabels").and_then(Json::as_object);
+    let Some(labels) = labels.filter(|_| selector.len() == 1) else { return false };
+    let plain = |(key, value): (&String, &Json)| {
+        !key.contains('*') && value.as_str().is_some_and(|value| !value.contains('*'))
+    };
+    let has = |(key, value): (&String, &Json)| {
+        workload.labels.get(key).map(String::as_str) == value.as_str()
+    };
+    labels.iter().all(plain) && !labels.iter().all(has)
 }
 
-fn check_kind(top: &Node<'_>) -> Result<(), ImportError> {
-    let kind = top.require("kind")?;
-    if kind.text()? != "AuthorizationPolicy" {
-        let message = format!("a `{}` is not imported", kind.text()?.escape_debug());
-        return Err(kind
-            .fault(Kind::WrongKind, message)
-            .hinted("give AuthorizationPolicy documents"));
-    }
-    let version = top.require("apiVersion")?;
-    if !API_VERSIONS.contains(&version.text()?) {
-        let message = format!("unknown version `{}`", version.text()?.escape_debug());
+/// What upstream's decoder reads as absent.
+pub(super) fn is_nothing(json: &Json) -> bool {
+    json.is_null() || json.as_array().is_some_and(Vec::is_empty)
+}
+
+fn check_version(top: &Node<'_>, version: Option<&str>) -> Result<(), ImportError> {
+    let version = match version {
+        Some(version) => version,
+        None => top.require("apiVersion")?.text()?,
+    };
+    if !API_VERSIONS.contains(&version) {
+        let mut field = top.clone();
+        field.field.push_str("apiVersion");
+        let message = format!("unknown version `{}`", version.escape_debug());
         let hint = format!("it is {}", API_VERSIONS.join(" or "));
-        return Err(version.fault(Kind::WrongKind, message).hinted(hint));
+        return Err(field.fault(Kind::WrongKind, message).hinted(hint));
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ pub struct ImportError {
     pub(super) field: String,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    index: Option<usize>,
 }
 
 impl ImportError {
@@ -37,11 +38,17 @@ impl ImportError {
         message: impl Into<String>,
     ) -> Self {
         let (document, field) = (document.into(), field.into());
-        Self { kind, document, field, message: message.into(), hint: None }
+        Self { kind, document, field, message: message.into(), hint: None, index: None }
     }
 
     pub(super) fn hinted(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// In which of the input's documents it is, if that is not known yet.
+    pub(super) fn in_document(mut self, index: usize) -> Self {
+        self.index = self.index.or(Some(index));
         self
     }
 
@@ -60,6 +67,12 @@ impl ImportError {
     #[must_use]
     pub fn document(&self) -> &str {
         &self.document
+    }
+
+    /// In which of the documents that were given it is, from 0; `None` where it is in none alone.
+    #[must_use]
+    pub fn index(&self) -> Option<usize> {
+        self.index
     }
 
     /// The field, as `spec.rules[0].when[1].key`; empty where it is the document as a whole.
@@ -108,8 +121,13 @@ pub enum ImportErrorKind {
     TooLarge,
     /// Neither YAML nor JSON.
     Syntax,
-    /// Not an AuthorizationPolicy of `security.istio.io/v1` or `/v1beta1`.
+    /// A kind that may decide on access and is not known here, or a misspelt one; a document that
+    /// has none; an AuthorizationPolicy that is not of `security.istio.io/v1` or `/v1beta1`.
     WrongKind,
+    /// No AuthorizationPolicy is for the workload, so that all would be allowed: most likely the
+    /// wrong file was given, or the workload's namespace or labels are other ones. See
+    /// [`Workload::allow_none`](super::Workload::allow_none).
+    NothingInScope,
     /// A field that an AuthorizationPolicy does not have.
     UnknownField,
     /// A value of another type than the field wants.
@@ -199,6 +217,9 @@ pub enum WarningKind {
     Targeted,
     /// Two policies of one name and namespace: both were kept.
     DuplicateName,
+    /// A PeerAuthentication or a RequestAuthentication: what upstream would refuse by it is not
+    /// refused by what is imported.
+    Authentication,
 }
 
 fn place(f: &mut fmt::Formatter<'_>, document: &str, field: &str) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! One rule: who may come, what they may ask for, and when.
 
 use super::Purpose;
-use super::document::{Action, Document};
+use super::document::{Action, Document, is_nothing};
 use super::error::{ImportError, ImportErrorKind as Kind};
 use super::node::Node;
 use crate::policy::term::{Key, Part, Term, TermError};
@@ -32,6 +32,8 @@ pub(super) struct Rule {
     pub(super) from: Vec<Vec<Facet>>,
     pub(super) to: Vec<Vec<Facet>>,
     pub(super) when: Vec<Facet>,
+    /// The fields of `from`, `to` and `when` that stand there with nothing in them.
+    pub(super) empty: Vec<String>,
 }
 
 /// A pair of a field and its negation, or a condition.
@@ -70,7 +72,14 @@ pub(super) fn rule(
         from: reader.clauses(node, "from", "source", &FROM)?,
         to: reader.clauses(node, "to", "operation", &TO)?,
         when: Vec::new(),
+        empty: Vec::new(),
     };
+    for key in ["from", "to", "when"] {
+        // Also `from:` with nothing behind it: null is absent, too.
+        if node.json.get(key).is_some_and(is_nothing) {
+            rule.empty.push(format!("{}.{key}", node.field));
+        }
+    }
     for condition in node.get("when").map(|when| when.list()).transpose()?.unwrap_or_default() {
         rule.when.push(reader.condition(&condition)?);
     }
@@ -84,7 +93,8 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// `from` or `to`: a list that must have something in it, of objects with one field.
+    /// `from` or `to`: a list of objects with one field. An empty one is no limit, as upstream's
+    /// decoder takes it for absent; its admission may refuse it.
     fn clauses(
         &self,
         rule: &Node<'_>,
@@ -94,8 +104,8 @@ impl Reader<'_> {
     ) -> Result<Vec<Vec<Facet>>, ImportError> {
         let Some(list) = rule.get(list) else { return Ok(Vec::new()) };
         let items = list.list()?;
-        if items.is_empty() {
-            let message = "an empty list matches nothing";
+        if items.is_empty() && self.purpose == Purpose::Admit {
+            let message = "an empty list";
             return Err(list
                 .fault(Kind::Empty, message)
                 .hinted("leave the field out for no limit"));
@@ -116,8 +126,8 @@ impl Reader<'_> {
         node.fields(Some(&known))?;
         let mut facets = Vec::new();
         for (is, not, key) in table {
-            let (values, empty) = self.values(node.get(is))?;
-            let (not_values, not_empty) = self.values(node.get(not))?;
+            let (values, empty) = Self::values(node.get(is))?;
+            let (not_values, not_empty) = Self::values(node.get(not))?;
             let empty_list = empty || not_empty;
             if values.is_empty() && not_values.is_empty() && !empty_list {
                 continue;
@@ -144,13 +154,9 @@ impl Reader<'_> {
     }
 
     /// The strings of a list, and whether a list is there that has none.
-    fn values(&self, node: Option<Node<'_>>) -> Result<(Vec<String>, bool), ImportError> {
+    fn values(node: Option<Node<'_>>) -> Result<(Vec<String>, bool), ImportError> {
         let Some(node) = node else { return Ok((Vec::new(), false)) };
         let items = node.list()?;
-        if items.is_empty() && self.purpose == Purpose::Enforce {
-            let message = "an empty list, which upstream reads as no limit";
-            return Err(node.fault(Kind::Empty, message).hinted("leave the field out"));
-        }
         let texts: Result<Vec<String>, _> =
             items.iter().map(|item| item.text().map(ToOwned::to_owned)).collect();
         texts.map(|texts| (texts, items.is_empty()))
@@ -176,8 +182,8 @@ impl Reader<'_> {
     fn condition(&self, node: &Node<'_>) -> Result<Facet, ImportError> {
         node.fields(Some(&["key", "values", "notValues"]))?;
         let key_node = node.require("key")?;
-        let (values, empty) = self.values(node.get("values"))?;
-        let (not_values, not_empty) = self.values(node.get("notValues"))?;
+        let (values, empty) = Self::values(node.get("values"))?;
+        let (not_values, not_empty) = Self::values(node.get("notValues"))?;
         let mut facet = Facet {
             field: key_node.field.clone(),
             key: self.condition_key(&key_node)?,

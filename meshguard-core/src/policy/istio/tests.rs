@@ -29,6 +29,7 @@ fn rule(action: &str, rule: Json) -> Json {
 fn workload(purpose: Purpose) -> Workload {
     let mut workload = Workload::new("shop");
     workload.purpose = purpose;
+    workload.allow_none = purpose != Purpose::Enforce;
     workload
 }
 

@@ -24,22 +24,26 @@ pub(super) struct Translation<'w> {
     pub(super) rules: Vec<NativeRule>,
     pub(super) warnings: Vec<Warning>,
     labels: BTreeSet<String>,
-    has_allow: bool,
+    /// Whether an ALLOW policy is in scope; else what no rule denies is allowed.
+    pub(super) has_allow: bool,
 }
 
 impl<'w> Translation<'w> {
-    /// Translates all documents that cover the workload.
-    pub(super) fn of(workload: &'w Workload, documents: &[Document]) -> Result<Self, ImportError> {
+    /// Translates the documents that cover the workload; `others` do not.
+    pub(super) fn of(
+        workload: &'w Workload,
+        documents: &[Document],
+        others: &[Document],
+    ) -> Result<Self, ImportError> {
         let (labels, rules, warnings) = (BTreeSet::new(), Vec::new(), Vec::new());
         let mut translation = Self { workload, rules, warnings, labels, has_allow: false };
-        for (number, document) in (1..).zip(documents) {
-            if document.targeted {
-                let message = "bound to a gateway or a service: it does not speak of the workload";
-                translation.warn(WarningKind::Targeted, document, "", message);
-            }
-            if document.covers(workload) {
-                translation.document(number, document, documents)?;
-            }
+        for document in others.iter().filter(|document| document.targeted) {
+            let message = "bound to a gateway or a service: it does not speak of the workload";
+            translation.warn(WarningKind::Targeted, document, "", message);
+        }
+        for document in documents {
+            let translated = translation.document(document, documents);
+            translated.map_err(|error| error.in_document(document.index))?;
         }
         if !translation.has_allow {
             let name = DEFAULT_ALLOW.to_owned();
@@ -49,12 +53,7 @@ impl<'w> Translation<'w> {
         Ok(translation)
     }
 
-    fn document(
-        &mut self,
-        number: usize,
-        document: &Document,
-        all: &[Document],
-    ) -> Result<(), ImportError> {
+    fn document(&mut self, document: &Document, all: &[Document]) -> Result<(), ImportError> {
         let shadow = self.dry_run(document);
         if !document.has_rules {
             self.warn(WarningKind::NoRules, document, "", "without rules it matches nothing");
@@ -75,7 +74,7 @@ impl<'w> Translation<'w> {
                 Effect::Allow
             }
         };
-        let label = self.label(number, document);
+        let label = self.label(document);
         for (at, rule) in document.rules.iter().enumerate() {
             let sink = Sink { document, effect, shadow, name: format!("{label}/{at}") };
             self.rule(&sink, rule)?;
@@ -84,8 +83,8 @@ impl<'w> Translation<'w> {
     }
 
     /// Unique, and short enough for a rule's name.
-    fn label(&mut self, number: usize, document: &Document) -> String {
-        let mut label = document.label();
+    fn label(&mut self, document: &Document) -> String {
+        let (mut label, number) = (document.label(), document.number);
         if label.len() > MAX_LABEL || label.chars().any(char::is_control) {
             label = format!("document-{number}");
         }
@@ -116,9 +115,7 @@ impl<'w> Translation<'w> {
     /// What a CUSTOM policy stands for. An allowance lets DENY and ALLOW policies decide; without
     /// the one provider that it needs, upstream denies what it matches.
     fn custom(&mut self, document: &Document, all: &[Document]) -> Result<Effect, ImportError> {
-        let is_custom = |d: &&Document| {
-            d.action == Action::Custom && d.dry_run != DryRun::On && d.covers(self.workload)
-        };
+        let is_custom = |d: &&Document| d.action == Action::Custom && d.dry_run != DryRun::On;
         let providers: BTreeSet<_> = all.iter().filter(is_custom).map(|d| &d.provider).collect();
         let provider = document.provider.as_deref();
         let decision = provider.and_then(|name| self.workload.providers.get(name)).copied();

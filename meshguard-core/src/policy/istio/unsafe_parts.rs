@@ -34,6 +34,9 @@ pub(super) fn look_at_facet(to: &mut Translation<'_>, document: &Document, facet
 pub(super) fn look_at_rule(to: &mut Translation<'_>, sink: &Sink<'_>, rule: &Rule) {
     let tcp = to.workload().protocol == Protocol::Tcp;
     let mut warn = |kind, field: &str, message| to.warn(kind, sink.document, field, message);
+    for field in &rule.empty {
+        warn(WarningKind::EmptyList, field, empty(sink.effect, field));
+    }
     match sink.effect {
         Effect::Allow => {
             if let Some(facet) = admits_plaintext(rule) {
@@ -52,6 +55,16 @@ pub(super) fn look_at_rule(to: &mut Translation<'_>, sink: &Sink<'_>, rule: &Rul
                 to.warn(WarningKind::WeakNormalization, sink.document, &facet.field, message);
             }
         }
+    }
+}
+
+/// What an empty `from`, `to` or `when` comes to.
+fn empty(effect: Effect, field: &str) -> &'static str {
+    match (effect, field.rsplit('.').next()) {
+        (Effect::Allow, Some("from")) => "it is empty, which is no limit: the rule admits anybody",
+        (Effect::Deny, Some("from")) => "it is empty, which is no limit: the rule denies anybody",
+        (_, Some("to")) => "it is empty, which is no limit: the rule is for every operation",
+        _ => "it is empty, which is no limit: the rule always holds",
     }
 }
 

@@ -135,10 +135,12 @@ fn operation(
 ) -> Result<OwnedAccess, Fault> {
     match (http, grpc, tcp) {
         (Some(http), None, None) => match http.split_once(' ') {
-            Some((method, path)) => Ok(OwnedAccess::http(method, path)),
+            Some((method, target)) => Ok(OwnedAccess::request(method, target)),
             None => Err(Fault::new("http", "`http` is a method and a path: `GET /orders/7`")),
         },
-        (None, Some(grpc), None) => Ok(OwnedAccess::grpc(format!("/{grpc}"))),
+        (None, Some(grpc), None) => {
+            OwnedAccess::call(grpc).map_err(|error| Fault::new("grpc", error.to_string()))
+        }
         (None, None, Some(true)) => Ok(OwnedAccess::tcp()),
         _ => Err(Fault::new("name", "what is asked is one of `http`, `grpc` and `tcp = true`")),
     }

@@ -12,7 +12,8 @@ fn dialer(rig: &Rig) -> Dialer {
 
 fn proof(generation: u64, not_after: Timestamp) -> Proof {
     let peer = Peer::new(ORDERS.clone(), [0; 32], not_after);
-    Proof { via: Via { peer, version: Version::HTTP_2 }, generation }
+    let via = Via { peer, version: Version::HTTP_2 };
+    Proof { via, binding: Arc::default(), generation }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::tls::HandshakeErrorKind;
 fn unsent<T>(result: Result<T, SendError<Outgoing>>) -> (ConnectError, Request<Outgoing>) {
     match result {
         Err(SendError::NotSent { error, request }) => (error, *request),
-        Err(lost @ SendError::Lost { .. }) => panic!("{lost:?}"),
+        Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was sent"),
     }
 }
@@ -29,6 +29,39 @@ async fn another_workload_is_refused() {
         let wrong = HandshakeErrorKind::WrongPeer;
         assert!(matches!(error, ConnectError::Handshake(kind) if kind == wrong), "{error}");
         assert_eq!(server.requests(), 0);
+    }
+}
+
+/// A server that answers each request with a reset of this reason.
+async fn resetting(rig: &Rig, reason: ::h2::Reason) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(rig.tls.outer_server(Alpn::H2));
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut http = ::h2::server::handshake(acceptor.accept(tcp).await.unwrap()).await.unwrap();
+        while let Some(Ok((_, mut respond))) = http.accept().await {
+            respond.send_reset(reason);
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_stream_that_is_refused_was_not_processed_and_one_that_is_reset_may_have_been() {
+    for (reason, unprocessed) in
+        [(::h2::Reason::REFUSED_STREAM, true), (::h2::Reason::INTERNAL_ERROR, false)]
+    {
+        let rig = Rig::new();
+        let server = Server::start(&rig, Alpn::H2).await;
+        let connect_to = Some(resetting(&rig, reason).await);
+        let target = Target { connect_to, ..server.target(Alpn::H2) };
+        let caller = Caller::with(target, rig, PoolLimits::default());
+        match patiently(caller.pool.send(get("/"))).await {
+            Err(SendError::Unprocessed { .. }) => assert!(unprocessed, "{reason:?}"),
+            Err(SendError::Lost { .. }) => assert!(!unprocessed, "{reason:?}"),
+            other => panic!("{reason:?}: {:?}", other.map(|_| ())),
+        }
     }
 }
 

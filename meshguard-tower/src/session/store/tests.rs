@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use meshguard_core::delivery::MAX_RECORD;
+use meshguard_core::delivery::{MAX_RECORD, MESSAGE};
 
 use super::*;
 use crate::observe::Edges;
@@ -10,7 +10,7 @@ use crate::session::Opening;
 use crate::tls::now;
 
 fn sessions(rig: &Rig) -> Sessions {
-    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], Arc::default())
+    Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], MESSAGE, Arc::default(), None)
 }
 
 /// An outer peer, or a principal.
@@ -22,7 +22,7 @@ fn peer(name: &str) -> Peer {
 fn opening(rig: &Rig) -> Opening {
     let svid = rig.ca.svid(CHECKOUT).unwrap();
     let tls = TlsContext::new(credentials(&rig.ca, &svid, None)).unwrap();
-    Opening::new(&tls, ORDERS, "caller".into(), [2; 32], false, None).unwrap()
+    Opening::new(&tls, ORDERS, "caller".into(), [2; 32], MESSAGE, false, None).unwrap()
 }
 
 /// Hands one body to the sessions; a new handshake gets the next sid.
@@ -145,12 +145,15 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         covered: Vec::new(),
         answer_cover: Cover::default(),
         record: MAX_RECORD,
+        message: MESSAGE,
         expires: now() + LIFETIME,
         held: Arc::default(),
         ended: AtomicBool::new(false),
         withdrawn: OnceLock::new(),
         caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
         hop: None,
+        carriers: Arc::new(crate::connection::Carriers::new()),
+        ledger: None,
         closed: Arc::default(),
         receiver: Mutex::new(Receiver::new(1)),
     })
@@ -167,13 +170,14 @@ fn a_principal_at_its_share_loses_its_own_oldest_session_only() {
     for n in 2..=MAX_SESSIONS_PER_PRINCIPAL as u128 {
         sessions.insert(&session(&greedy, n), at).unwrap();
     }
-    assert!(oldest.is_open(at) && sessions.get(&oldest.sid).is_some());
+    assert!(oldest.is_open(at) && sessions.live(&oldest.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS_PER_PRINCIPAL + 1);
 
     let one_more = session(&greedy, u128::MAX);
     sessions.insert(&one_more, at).unwrap();
-    assert!(!oldest.is_open(at) && sessions.get(&oldest.sid).is_none());
-    assert!(sessions.get(&one_more.sid).is_some() && sessions.get(&other.sid).is_some());
+    assert!(!oldest.is_open(at));
+    assert_eq!(sessions.live(&oldest.sid, at).err(), Some(NotLive::Evicted));
+    assert!(sessions.live(&one_more.sid, at).is_ok() && sessions.live(&other.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS_PER_PRINCIPAL + 1);
 }
 
@@ -196,7 +200,7 @@ fn there_are_so_many_sessions_and_not_one_more() {
     // Who has a place may change it for another.
     let next = session(&peer("small"), u128::MAX - 2);
     sessions.insert(&next, at).unwrap();
-    assert!(sessions.get(&last.sid).is_none() && sessions.get(&next.sid).is_some());
+    assert!(sessions.live(&last.sid, at).is_err() && sessions.live(&next.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS);
     // Sessions that have ended make room.
     sessions.insert(&session(&peer("late"), 0), at + 2 * LIFETIME).unwrap();

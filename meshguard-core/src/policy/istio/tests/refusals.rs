@@ -24,7 +24,8 @@ fn each_fault_of_a_document_names_its_field() {
     let with = |spec: Json| document(spec);
     for (json, kind, field) in [
         (json!([]), WrongType, ""),
-        (top("kind", json!("PeerAuthentication")), WrongKind, "kind"),
+        (top("kind", json!("AuthorisationPolicy")), WrongKind, "kind"),
+        (top("kind", json!(null)), MissingField, "kind"),
         (top("apiVersion", json!("security.istio.io/v2")), WrongKind, "apiVersion"),
         (top("apiVersion", json!(null)), MissingField, "apiVersion"),
         (top("extra", json!(1)), UnknownField, "extra"),
@@ -60,7 +61,7 @@ fn each_fault_of_a_document_names_its_field() {
             WrongType,
             "spec.selector.matchLabels.app",
         ),
-        (with(json!({ "selector": {}, "targetRefs": [] })), Conflict, "spec.selector"),
+        (with(json!({ "selector": {}, "targetRefs": [{}] })), Conflict, "spec.selector"),
         (with(json!({ "targetRefs": [{}] })), Unsupported, "spec.targetRefs"),
     ] {
         assert_eq!(refused(json, Purpose::Enforce), (kind, field.to_owned()));
@@ -75,7 +76,6 @@ fn each_fault_of_a_rule_names_its_field() {
     let when = |condition: Json| json!({ "when": [condition] });
     for (json, kind, field) in [
         (json!({ "form": [] }), UnknownField, "form"),
-        (json!({ "from": [] }), Empty, "from"),
         (json!({ "from": [{}] }), MissingField, "from[0].source"),
         (json!({ "from": [{ "source": {}, "x": 1 }] }), UnknownField, "from[0].x"),
         (source(json!({})), Empty, "from[0].source"),
@@ -83,7 +83,7 @@ fn each_fault_of_a_rule_names_its_field() {
         (source(json!({ "principals": "a" })), WrongType, "from[0].source.principals"),
         (source(json!({ "principals": [1] })), WrongType, "from[0].source.principals[0]"),
         (source(json!({ "principals": [""] })), BadValue, "from[0].source.principals[0]"),
-        (source(json!({ "principals": [] })), Empty, "from[0].source.principals"),
+        (source(json!({ "principals": [] })), Empty, "from[0].source"),
         (source(json!({ "ipBlocks": ["1.2.3"] })), BadValue, "from[0].source.ipBlocks[0]"),
         (
             source(json!({ "notIpBlocks": ["::1", "::/129"] })),
@@ -106,10 +106,9 @@ fn each_fault_of_a_rule_names_its_field() {
             Conflict,
             "from[0].source",
         ),
-        (json!({ "to": [] }), Empty, "to"),
         (json!({ "to": [{ "operations": {} }] }), UnknownField, "to[0].operations"),
         (operation(json!({})), Empty, "to[0].operation"),
-        (operation(json!({ "paths": [] })), Empty, "to[0].operation.paths"),
+        (operation(json!({ "paths": [] })), Empty, "to[0].operation"),
         (operation(json!({ "ports": [80] })), WrongType, "to[0].operation.ports[0]"),
         (operation(json!({ "ports": ["65536"] })), BadValue, "to[0].operation.ports[0]"),
         (operation(json!({ "notPaths": ["/a", "/{x}"] })), BadValue, "to[0].operation.notPaths[1]"),
@@ -144,6 +143,15 @@ fn each_fault_of_a_rule_names_its_field() {
     ] {
         let field = format!("spec.rules[0].{field}");
         assert_eq!(refused(rule("ALLOW", json), Purpose::Enforce), (kind, field));
+    }
+}
+
+#[test]
+fn what_upstream_does_not_admit_again_is_read_as_it_decodes_it() {
+    for list in ["from", "to"] {
+        let empty = rule("ALLOW", json!({ list: [] }));
+        let kind = refused(empty, Purpose::Admit).0;
+        assert_eq!(kind, ImportErrorKind::Empty, "{list}");
     }
 }
 

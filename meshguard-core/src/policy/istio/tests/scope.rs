@@ -7,6 +7,7 @@ fn covered(namespace: &str, selector: Json, labels: &[(&str, &str)]) -> bool {
     document["metadata"]["namespace"] = namespace.into();
     let mut workload = Workload::new("shop");
     workload.labels = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    workload.allow_none = true;
     imported(&[document], &workload).out_of_scope.is_empty()
 }
 
@@ -22,10 +23,37 @@ fn a_policy_is_for_the_labelled_workloads_of_its_namespace_or_of_all() {
 }
 
 #[test]
-fn a_faulty_document_is_refused_although_it_is_for_another_workload() {
+fn what_is_for_another_workload_may_hold_anything() {
+    let own = rule("DENY", json!({}));
     let mut other = rule("ALLOW", json!({ "x": 1 }));
     other["metadata"]["namespace"] = "other".into();
-    assert!(import_documents(&[other], &Workload::new("shop")).is_err());
+    let mut labelled = rule("ALLOW", json!({ "x": 1 }));
+    labelled["spec"]["selector"] = json!({ "matchLabels": { "app": "b" } });
+    for faulty in [other, labelled] {
+        let outside = imported(&[own.clone(), faulty.clone()], &Workload::new("shop"));
+        assert_eq!(outside.out_of_scope.len(), 1, "{faulty}");
+        // Whether upstream admits it is another question.
+        assert!(import_documents(&[faulty], &workload(Purpose::Admit)).is_err());
+    }
+    // Where it is not known whom it is for, it is read.
+    for selector in [json!({ "labels": {} }), json!({ "matchLabels": { "app": "b*" } })] {
+        let mut unclear = rule("ALLOW", json!({}));
+        unclear["spec"]["selector"] = selector;
+        assert!(import_documents(&[unclear], &Workload::new("shop")).is_err());
+    }
+}
+
+#[test]
+fn an_import_that_finds_no_policy_is_refused_unless_that_is_meant() {
+    let mut other = rule("ALLOW", json!({}));
+    other["metadata"]["namespace"] = "other".into();
+    for documents in [&[][..], &[other], &[json!({ "apiVersion": "v1", "kind": "Pod" })]] {
+        let error = import_documents(documents, &Workload::new("shop")).unwrap_err();
+        assert_eq!(error.kind(), ImportErrorKind::NothingInScope, "{error}");
+        let mut open = Workload::new("shop");
+        open.allow_none = true;
+        assert!(!imported(documents, &open).has_allow_policy);
+    }
 }
 
 #[test]
@@ -43,7 +71,9 @@ fn each_combination_of_sources_and_operations_is_one_rule() {
 #[test]
 fn without_an_allow_policy_all_is_allowed_by_a_rule_that_says_so() {
     let get = Access::http("GET", "/").by(SLEEP);
-    let open = imported(&[], &Workload::new("shop"));
+    let mut none = Workload::new("shop");
+    none.allow_none = true;
+    let open = imported(&[], &none);
     assert_eq!(names(&open), ["istio/no-allow-policy"]);
     assert!(open.policy.decide(&get).is_allowed());
     let closed = imported(&[document(json!({}))], &Workload::new("shop"));

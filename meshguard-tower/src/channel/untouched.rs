@@ -1,0 +1,94 @@
+//! A body that can be sent again as long as nothing of it was sent.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::error::DeliveryError;
+
+type Inner = UnsyncBoxBody<Bytes, DeliveryError>;
+
+/// A body that several requests may carry in turn: the first that is read has it, for good.
+pub(super) struct Untouched {
+    here: Option<Inner>,
+    shared: Arc<Mutex<Option<Inner>>>,
+}
+
+impl Untouched {
+    pub(super) fn new(body: Inner) -> Self {
+        Self { here: None, shared: Arc::new(Mutex::new(Some(body))) }
+    }
+
+    /// The same body, for another request.
+    pub(super) fn again(&self) -> Self {
+        Self { here: None, shared: Arc::clone(&self.shared) }
+    }
+
+    /// The body alone, if nobody has begun to read it: no other request can have it any more.
+    pub(super) fn claim(self) -> Option<Self> {
+        let claimed = self.shared().take();
+        claimed.map(Self::new)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Option<Inner>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Body for Untouched {
+    type Data = Bytes;
+    type Error = DeliveryError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
+        if self.here.is_none() {
+            let untouched = self.shared().take();
+            self.here = untouched;
+        }
+        match &mut self.here {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            // Never as if it were whole.
+            None => Poll::Ready(Some(Err(DeliveryError::passed("it is sent elsewhere".into())))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.here {
+            Some(body) => body.is_end_stream(),
+            None => self.shared().as_ref().is_some_and(Body::is_end_stream),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.here {
+            Some(body) => body.size_hint(),
+            None => self.shared().as_ref().map_or(SizeHint::default(), Body::size_hint),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_sent_once_whoever_else_has_it() {
+        let body = Full::new(Bytes::from("abc")).map_err(|e| match e {}).boxed_unsync();
+        let first = Untouched::new(body);
+        let second = first.again();
+        assert!(!first.is_end_stream());
+        let third = second.again();
+        let second = second.claim().unwrap();
+        assert!(first.collect().await.is_err(), "never as if it were whole");
+        assert!(third.claim().is_none());
+        assert_eq!(second.collect().await.unwrap().to_bytes(), "abc");
+    }
+}

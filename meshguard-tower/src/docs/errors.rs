@@ -1,0 +1,142 @@
+//! Every kind of error has a row in docs/errors.md that says what to do.
+
+use std::io;
+use std::sync::Arc;
+
+use http::StatusCode;
+use meshguard_core::delivery::{Failure, RecordErrorKind, SettingsError};
+
+use super::rows;
+use crate::channel::CallErrorKind;
+use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::pool::ConnectError;
+use crate::session::SessionError;
+use crate::tls;
+
+const PAGE: &str = include_str!("../../../docs/errors.md");
+
+/// Each variant, and its name where it is not printed by a method. A variant that is missing in
+/// `$all` does not compile: its match would not be exhaustive.
+macro_rules! all {
+    ($name:ident, $kind:ty, { $($pattern:pat => $value:expr),* $(,)? }) => {
+        fn $name() -> Vec<$kind> {
+            #[allow(dead_code)]
+            fn exhaustive(kind: &$kind) {
+                match kind { $($pattern => {})* }
+            }
+            vec![$($value),*]
+        }
+    };
+}
+
+all!(calls, CallErrorKind, {
+    CallErrorKind::Connect => CallErrorKind::Connect,
+    CallErrorKind::HandshakeRefused(_) => CallErrorKind::HandshakeRefused(tls::Alert(44)),
+    CallErrorKind::Refused(_) => CallErrorKind::Refused(StatusCode::FORBIDDEN),
+    CallErrorKind::Body(_) =>
+        CallErrorKind::Body(DeliveryError::new(DeliveryErrorKind::OwnBody, 0, None)),
+    CallErrorKind::Session(_) => CallErrorKind::Session(SessionError::Split),
+    CallErrorKind::Downgrade => CallErrorKind::Downgrade,
+    CallErrorKind::Request(_) => CallErrorKind::Request(""),
+    CallErrorKind::NoAnswer => CallErrorKind::NoAnswer,
+    CallErrorKind::Unproven(_) => CallErrorKind::Unproven(StatusCode::OK),
+    CallErrorKind::BadProof(_) => CallErrorKind::BadProof(StatusCode::OK),
+    CallErrorKind::Duplicate => CallErrorKind::Duplicate,
+    CallErrorKind::NotAdmitted => CallErrorKind::NotAdmitted,
+    CallErrorKind::NotConfirmed { .. } =>
+        CallErrorKind::NotConfirmed { failure: Failure::ShortReceipt, got: None, of: None },
+    CallErrorKind::Answer(_) =>
+        CallErrorKind::Answer(DeliveryError::new(DeliveryErrorKind::Short, 0, None)),
+    CallErrorKind::Deadline => CallErrorKind::Deadline,
+    CallErrorKind::Restricted => CallErrorKind::Restricted,
+});
+
+all!(bodies, DeliveryErrorKind, {
+    DeliveryErrorKind::Records(_) => DeliveryErrorKind::Records(RecordErrorKind::BadTag),
+    DeliveryErrorKind::Short => DeliveryErrorKind::Short,
+    DeliveryErrorKind::Digest => DeliveryErrorKind::Digest,
+    DeliveryErrorKind::ContentDigest => DeliveryErrorKind::ContentDigest,
+    DeliveryErrorKind::NoRoom => DeliveryErrorKind::NoRoom,
+    DeliveryErrorKind::OwnBody => DeliveryErrorKind::OwnBody,
+    DeliveryErrorKind::Long => DeliveryErrorKind::Long,
+    DeliveryErrorKind::Trailers => DeliveryErrorKind::Trailers,
+    DeliveryErrorKind::Timeout => DeliveryErrorKind::Timeout,
+    DeliveryErrorKind::NoReceipt => DeliveryErrorKind::NoReceipt,
+    DeliveryErrorKind::Withdrawn => DeliveryErrorKind::Withdrawn,
+    DeliveryErrorKind::Transport => DeliveryErrorKind::Transport,
+});
+
+fn io() -> Arc<io::Error> {
+    Arc::new(io::ErrorKind::Other.into())
+}
+
+all!(connections, ConnectError, {
+    ConnectError::InvalidHost(_) => ConnectError::InvalidHost(String::new()),
+    ConnectError::Resolve(_) => ConnectError::Resolve(io()),
+    ConnectError::Connect(_) => ConnectError::Connect(io()),
+    ConnectError::Timeout => ConnectError::Timeout,
+    ConnectError::Handshake(_) => ConnectError::Handshake(tls::HandshakeErrorKind::NotTls),
+    // hyper makes its errors itself.
+    ConnectError::Http(_) => ConnectError::Interrupted,
+    ConnectError::AtCapacity => ConnectError::AtCapacity,
+    ConnectError::Interrupted => ConnectError::Interrupted,
+});
+
+all!(sessions, SessionError, {
+    SessionError::Handshake(_) => SessionError::Handshake(tls::HandshakeErrorKind::NotTls),
+    SessionError::NotSpoken(_) => SessionError::NotSpoken(StatusCode::OK),
+    SessionError::Refused(_) => SessionError::Refused(StatusCode::FORBIDDEN),
+    SessionError::Split => SessionError::Split,
+    SessionError::Settings(_) => SessionError::Settings(SettingsError::Sid),
+    SessionError::Protocol(_) => SessionError::Protocol(""),
+    SessionError::Timeout => SessionError::Timeout,
+});
+
+/// A table has one row for each of these names, and each row says something in every cell.
+fn documented(section: &str, names: &[String]) {
+    let rows = rows(PAGE, section);
+    for name in names {
+        let cell = format!("`{name}`");
+        let row = rows.iter().find(|row| row[0] == cell);
+        let row = row.unwrap_or_else(|| panic!("docs/errors.md, {section:?}: no row for {cell}"));
+        assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+    let known = |row: &&Vec<&str>| {
+        row[0].strip_prefix('`').is_some_and(|name| names.iter().all(|n| *name != format!("{n}`")))
+    };
+    let stale: Vec<_> = rows.iter().filter(known).map(|row| row[0]).collect();
+    assert!(stale.is_empty(), "docs/errors.md, {section:?}: no such kinds {stale:?}");
+}
+
+/// The name of a variant, as `Debug` writes it.
+fn variant(error: &dyn std::fmt::Debug) -> String {
+    let text = format!("{error:?}");
+    text.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+#[test]
+fn every_kind_of_a_failed_call_says_what_to_do() {
+    let own = |kind: &CallErrorKind| !matches!(kind, CallErrorKind::Answer(_));
+    let names =
+        calls().iter().filter(|k| own(k)).map(|k| k.as_str().to_owned()).collect::<Vec<_>>();
+    documented("## A call failed", &names);
+}
+
+#[test]
+fn every_kind_of_a_failed_body_says_what_to_do() {
+    let own = |kind: &DeliveryErrorKind| !matches!(kind, DeliveryErrorKind::Records(_));
+    let bodies = bodies().into_iter().filter(own).map(|kind| kind.as_str().to_owned());
+    let records = RecordErrorKind::ALL.iter().map(|kind| kind.as_str().to_owned());
+    documented("## A body failed", &bodies.chain(records).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_reason_for_no_connection_and_no_session_says_what_to_do() {
+    let mut connections: Vec<_> = connections().iter().map(|e| variant(e)).collect();
+    connections.push("Http".to_owned());
+    documented("## There is no connection", &connections);
+    let sessions: Vec<_> = sessions().iter().map(|e| variant(e)).collect();
+    documented("## There is no session", &sessions);
+    let handshakes: Vec<_> = tls::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
+    documented("## A handshake failed", &handshakes);
+}

@@ -1,0 +1,64 @@
+//! Who ended a body or a connection early, in words.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// What the transport says of an error, with who ended it as far as that is known.
+pub(crate) struct Said<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut next = Some(self.0);
+        while let Some(error) = next {
+            if let Some(h2) = error.downcast_ref::<h2::Error>() {
+                return http2(f, h2);
+            }
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                // h2 has its own errors carried by such.
+                match io.get_ref().and_then(|inner| inner.downcast_ref::<h2::Error>()) {
+                    Some(h2) => return http2(f, h2),
+                    None => return write!(f, "the connection was lost: {io}"),
+                }
+            }
+            if let Some(hyper) = error.downcast_ref::<hyper::Error>()
+                && (hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled())
+            {
+                return write!(f, "the connection was closed: {hyper}");
+            }
+            next = error.source();
+        }
+        fmt::Display::fmt(self.0, f)
+    }
+}
+
+fn http2(f: &mut fmt::Formatter<'_>, error: &h2::Error) -> fmt::Result {
+    let (who, what) = match (error.is_remote(), error.is_go_away(), error.is_reset()) {
+        _ if error.is_io() => return write!(f, "the connection was lost: {error}"),
+        (true, true, _) => ("the far end", "closed the connection"),
+        (true, _, _) => ("the far end", "reset the stream"),
+        (false, true, _) => ("this end", "closed the connection"),
+        (false, _, true) => ("this end", "reset the stream"),
+        _ => return fmt::Display::fmt(error, f),
+    };
+    match error.reason() {
+        Some(reason) => write!(f, "{who} {what} with {reason:?}"),
+        None => write!(f, "{who} {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_named_wherever_it_stands_in_the_chain() {
+        let lost = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert!(Said(&lost).to_string().starts_with("the connection was lost"), "{}", Said(&lost));
+        let h2 = h2::Error::from(h2::Reason::CANCEL);
+        let text = Said(&h2).to_string();
+        assert!(text.contains("stream no longer needed"), "{text}");
+        let carried = io::Error::other(h2);
+        assert_eq!(Said(&carried).to_string(), text);
+    }
+}
