@@ -138,11 +138,11 @@ fn with(mut request: Request, fields: &[(&'static str, &'static str)]) -> Reques
     request
 }
 
-fn requests() -> Vec<Request> {
+fn requests(protocol: Protocol) -> Vec<Request> {
     let head = |path: &str| request(Method::HEAD, path, Body::empty());
     let gzip = [("accept-encoding", "gzip")];
     let cross = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
-    vec![
+    let mut all = vec![
         get("/coded"),
         get("/sized"),
         head("/sized"),
@@ -159,10 +159,16 @@ fn requests() -> Vec<Request> {
         get("/files/none"),
         with(request(Method::OPTIONS, "/known", Body::empty()), &cross),
         post("/take", pattern(100_000)),
-        post("/take", pattern(100_001)),
-        with(post("/take", halves(&pattern(100_001))), &[("content-length", "100001")]),
         post("/take", halves(&pattern(90_000))),
-    ]
+    ];
+    // Over HTTP/1.1 the connection closes behind an answer to a request that is not read, on the
+    // stock stack too: whether the answer is read before is chance.
+    if protocol == Protocol::Http2 {
+        all.push(post("/take", pattern(100_001)));
+        let long = post("/take", halves(&pattern(100_001)));
+        all.push(with(long, &[("content-length", "100001")]));
+    }
+    all
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,13 +178,13 @@ async fn answers_through_the_usual_layers_are_those_of_the_stock_stack() {
     for (alpn, protocol) in VERSIONS {
         let addr = stock::serve(layered(dir.path())).await;
         let mut expected = Vec::new();
-        for request in requests() {
+        for request in requests(protocol) {
             let mut stock = stock::Client::connect(addr, protocol).await;
             expected.push(seen(soon(stock.send(request)).await.unwrap()).await);
         }
         for more in SUITES {
             let pair = Pair::new(layered(dir.path()), more, alpn).await;
-            for (request, want) in requests().into_iter().zip(&expected) {
+            for (request, want) in requests(protocol).into_iter().zip(&expected) {
                 let told = format!("{alpn:?} {more} {} {:?}", request.uri(), request.headers());
                 let answer = soon(pair.channel.clone().oneshot(request)).await;
                 let mut got = seen(answer.unwrap_or_else(|e| panic!("{told}: {e}"))).await;
@@ -240,6 +246,17 @@ async fn a_wrong_length_is_an_error_that_says_so() {
             assert!(matches!(error.kind(), CallErrorKind::Request(_)), "{error}");
             assert!(error.to_string().contains("content-length"), "{error}");
         }
+        for (length, bytes) in [("7", 90_000), ("100000", 90_000)] {
+            let request = with(post("/", halves(&pattern(bytes))), &[("content-length", length)]);
+            // The callee may have answered by the time when the body breaks off.
+            if let Err(error) = soon(pair.channel.clone().oneshot(request)).await {
+                assert!(matches!(error.kind(), CallErrorKind::Body(_)), "{error}");
+                assert!(error.to_string().contains("content-length"), "{error}");
+            }
+        }
+        let told = pair.at_callee.all();
+        let own = ["aborted", "void-seen"];
+        assert!(told.iter().all(|found| own.contains(&found.name.as_str())), "{told:?}");
         let answer = soon(pair.channel.clone().oneshot(get("/lies"))).await.unwrap();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let found = pair.at_callee.wait("answer-length").await;

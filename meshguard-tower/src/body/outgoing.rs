@@ -259,12 +259,22 @@ where
                 Ok(()) => self.stage = Stage::Fin,
                 Err(error) => self.refuse(error),
             },
-            Some(chunk) => match &mut self.framing {
-                Framing::Http(_) => self.chunk = chunk,
-                Framing::Grpc(splitter) => splitter.push(chunk),
-            },
+            Some(chunk) => self.take(chunk),
         }
         Poll::Ready(())
+    }
+
+    /// Takes a piece of the application's body, unless it goes beyond the length that the head
+    /// states: records beyond it would look forged.
+    fn take(&mut self, chunk: Bytes) {
+        let is = self.encoder.totals().1 + chunk.len() as u64;
+        if let Some(stated) = self.size.filter(|stated| is > *stated) {
+            return self.abort(WrongLength { stated, is }.into());
+        }
+        match &mut self.framing {
+            Framing::Http(_) => self.chunk = chunk,
+            Framing::Grpc(splitter) => splitter.push(chunk),
+        }
     }
 
     /// The next piece of the application's body; `None` at its end, however it ended.
