@@ -66,7 +66,11 @@ fn bytes_that_are_read_are_those_that_would_be_written() {
         }
         match Entry::decode(&bytes) {
             Ok((stamp, entry)) => {
-                assert_eq!(encoded(&stamp, &entry), bytes);
+                // What the version before wrote is written as today's, whose Stop is longer.
+                let before = std::mem::replace(&mut bytes[0], VERSION);
+                if before == VERSION || !matches!(entry, Entry::Stop(_)) {
+                    assert_eq!(encoded(&stamp, &entry), bytes);
+                }
                 read += 1;
             }
             Err(error) => {
@@ -107,7 +111,7 @@ fn each_fault_has_its_name() {
     assert_eq!(fault(0, 3), (0, EntryErrorKind::Version(3)));
     assert_eq!(fault(0, 0), (0, EntryErrorKind::Version(0)));
     assert_eq!(fault(1, 0), (1, EntryErrorKind::Kind(0)));
-    assert_eq!(fault(1, 12), (1, EntryErrorKind::Kind(12)));
+    assert_eq!(fault(1, 13), (1, EntryErrorKind::Kind(13)));
     assert_eq!(fault(26, 0x20), (26, EntryErrorKind::TextLength));
     assert_eq!(fault(34, 0xff), (32, EntryErrorKind::Utf8));
     let gap = [&[1, 11][..], &[0; 24], &[9, 0, 0, 0, 0]].concat();

@@ -95,7 +95,8 @@ pub struct Answers {
     pub sent: u64,
     /// Of them, those that their caller confirmed.
     pub confirmed: u64,
-    /// Of them, those of which their caller says that they did not come whole.
+    /// Of them, those of which their caller says that they did not come whole, or that it had
+    /// given them up.
     pub not_received: u64,
     /// Of them, those whose caller has left without a word of them. One that comes back and
     /// confirms is counted there.

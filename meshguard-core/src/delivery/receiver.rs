@@ -347,16 +347,22 @@ impl Receiver {
     fn pass(&mut self, low: u64, field: &RequestField<'_>) {
         let mut void = field.void.into_iter().flat_map(|void| void.pairs()).peekable();
         let mut run: Option<Finding> = None;
-        // At most a window, as `low` is at most one above the highest seq.
-        for seq in self.low..low.min(self.low + self.window) {
+        // None at or beyond this one was ever claimed, and its place in the ring is another's.
+        let beyond = self.low + self.window;
+        // At most two windows: the highest seq is within one, and `low` at most one above it.
+        for seq in self.low..low {
             while void.next_if(|(_, last)| *last < seq).is_some() {}
             let is_void = void.peek().is_some_and(|(first, _)| *first <= seq);
-            let is_seen = self.state(seq) != State::Unknown;
-            self.set(seq, State::Unknown);
+            let is_seen = seq < beyond && self.state(seq) != State::Unknown;
+            if seq < beyond {
+                self.set(seq, State::Unknown);
+            }
             let found = match (is_seen, is_void) {
                 (false, false) => Some(Finding::Divergence { first: seq, last: seq }),
                 (true, true) => {
-                    self.awaiting.remove(&seq);
+                    if self.awaiting.remove(&seq).is_some() {
+                        self.answers.not_received += 1;
+                    }
                     Some(Finding::VoidSeen { first: seq, last: seq })
                 }
                 _ => None,

@@ -88,9 +88,23 @@ fn no_receipt_is_awaited_of_what_its_sender_has_given_up() {
     next.void = Ranges::parse(b"1");
     claim(&mut r, &next).unwrap();
     assert_eq!(r.poll_finding(), Some(Finding::VoidSeen { first: 1, last: 1 }));
-    r.overdue(Timestamp::MAX);
+    assert!(r.answers().balances() && r.answers().not_received == 1);
+    r.overdue(Timestamp::MAX, Timestamp::MAX);
     let want = Finding::ReceiptOverdue { seq: 2, answered: T };
     assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
+}
+
+#[test]
+fn what_low_passes_beyond_the_window_of_the_last_one_is_missed_too() {
+    let mut r = Receiver::new(4);
+    for seq in [1, 4] {
+        claim(&mut r, &field(seq, 1)).unwrap();
+    }
+    // As high as `low` may be: a window above the highest seq.
+    claim(&mut r, &field(8, 8)).unwrap();
+    assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 2, last: 3 }));
+    assert_eq!(r.poll_finding(), Some(Finding::Divergence { first: 5, last: 7 }));
+    assert_eq!(r.poll_finding(), None);
 }
 
 #[test]

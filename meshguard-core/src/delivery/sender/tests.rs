@@ -65,11 +65,12 @@ fn acks_on_a_request_without_proven_answer_are_owed_again() {
 fn an_attempt_that_is_taken_back_stands_in_no_books() {
     let mut s = Sender::new(4);
     let (a, _) = s.begin(T).unwrap();
-    let (b, _) = s.begin(T).unwrap();
+    let (mut b, _) = s.begin(T).unwrap();
     s.taken_back(a, T);
     let (counts, open) = (s.counts(), s.counts().open);
     assert!(counts.balances());
     assert_eq!((counts.begun, open), (1, 1));
+    s.head_proven(&mut b);
     s.end(b, Outcome::Delivered, T);
     assert_eq!(s.counts(), Counts::of(Outcome::Delivered));
     let (c, admission) = s.begin(T).unwrap();
