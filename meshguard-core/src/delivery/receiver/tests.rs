@@ -88,7 +88,7 @@ fn no_receipt_is_awaited_of_what_its_sender_has_given_up() {
     next.void = Ranges::parse(b"1");
     claim(&mut r, &next).unwrap();
     assert_eq!(r.poll_finding(), Some(Finding::VoidSeen { first: 1, last: 1 }));
-    r.overdue(Timestamp::MAX);
+    r.overdue(Timestamp::MAX, Timestamp::MAX);
     let want = Finding::ReceiptOverdue { seq: 2, answered: T };
     assert_eq!((r.poll_finding(), r.poll_finding()), (Some(want), None));
 }
