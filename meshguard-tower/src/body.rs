@@ -157,7 +157,7 @@ mod tests {
             ("content-encoding", "gzip, br, mg1"),
             ("cache-control", "max-age=3, no-transform"),
         ]);
-        assert!(unmark_records(&mut joined, Some(7)));
+        assert!(unmark_records(&mut joined, false, Some(7)));
         let left = headers(&[
             ("content-encoding", "gzip, br"),
             ("cache-control", "max-age=3"),

@@ -234,31 +234,6 @@ impl<B, H: InHook> Incoming<B, H> {
         Some((hook, unread))
     }
 
-    /// What is polled, once whoever wants to know is told of it.
-    fn told(
-        &mut self,
-        polled: Option<Result<Frame<Bytes>, DeliveryError>>,
-    ) -> Option<Result<Frame<Bytes>, DeliveryError>> {
-        let ended = match &polled {
-            None => self.consumed(),
-            Some(Ok(frame)) if frame.is_trailers() => {
-                if let (Some(hook), Some(trailers)) = (&mut self.hook, frame.trailers_ref()) {
-                    hook.trailers(trailers);
-                }
-                self.consumed()
-            }
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => {
-                self.failed(error);
-                Ok(())
-            }
-        };
-        match ended {
-            Ok(()) => polled,
-            Err(error) => Some(Err(error)),
-        }
-    }
-
     fn consumed(&mut self) -> Result<(), DeliveryError> {
         let kind = std::mem::replace(&mut self.kind, Kind::Done);
         match (self.hook.take(), &kind) {

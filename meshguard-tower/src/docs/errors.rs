@@ -78,7 +78,6 @@ all!(connections, ConnectError, {
     ConnectError::Handshake(_) => ConnectError::Handshake(tls::HandshakeErrorKind::NotTls),
     // hyper makes its errors itself.
     ConnectError::Http(_) => ConnectError::Interrupted,
-    ConnectError::AtCapacity => ConnectError::AtCapacity,
     ConnectError::Interrupted => ConnectError::Interrupted,
 });
 
