@@ -101,6 +101,7 @@ fn a_listeners_limits_are_as_documented() {
             ),
             ("connections, handshakes included", &[count(MAX_CONNECTIONS)]),
             ("bytes of a head", &[bytes(MAX_HEAD), word("431")]),
+            ("fields of an HTTP/1.1 head", &[count(MAX_FIELDS), word("100"), word("431")]),
             ("streams of an HTTP/2 connection", &[count(MAX_CONCURRENT_STREAMS)]),
         ],
     );
@@ -154,7 +155,10 @@ fn a_channels_limits_are_as_documented() {
     says(
         "### A channel",
         &[
-            ("HTTP/1.1 connections", &[count(limits.max_h1), count(limits.max_idle_h1)]),
+            (
+                "HTTP/1.1 connections",
+                &[count(limits.max_h1), count(limits.max_idle_h1), count(limits.max_dials)],
+            ),
             ("HTTP/2 connections", &[word("1")]),
             ("sessions", &[count(channel::MAX_SESSIONS), word("1")]),
             ("bytes of an answer's head", &[bytes(pool::MAX_HEAD)]),
