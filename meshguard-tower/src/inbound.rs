@@ -30,10 +30,14 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub(crate) use answer::AnswerHook;
+#[cfg(test)]
+pub(crate) use answer::SETTLE_TIME;
 pub use exchange::Delivery;
 pub(crate) use exchange::Exchange;
 pub use future::InboundFuture;
 pub(crate) use hook::RequestHook;
+#[cfg(test)]
+pub(crate) use hook::{DRAIN_BYTES, DRAIN_TIME};
 pub(crate) use refuse::DECISION;
 #[cfg(test)]
 pub(crate) use refuse::grpc_code;

@@ -33,9 +33,9 @@ pub(crate) use ask::{Asked, read};
 pub(crate) use binding::Binding;
 pub use error::ConnectError;
 pub(crate) use error::SendError;
-#[cfg(test)]
-pub(crate) use limits::MAX_HEAD;
 pub(crate) use limits::PoolLimits;
+#[cfg(test)]
+pub(crate) use limits::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW, MAX_HEAD};
 pub(crate) use reply::Reply;
 
 /// As hyper takes a body's error.

@@ -49,6 +49,9 @@ pub(crate) const MAX_SESSIONS: usize = 16_384;
 pub(crate) const MAX_SESSIONS_PER_PRINCIPAL: usize = MAX_SESSIONS / 16;
 /// A session takes new exchanges for so long.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
+/// A session whose proofs do not cover what policy reads by now goes on for so long, while its
+/// caller opens another one. Until then a rule that reads the header does not hold in it.
+pub(crate) const RETIRING: Duration = Duration::from_secs(10);
 /// Bytes of known bodies that one session may have held, at most.
 pub(crate) const MAX_HELD_PER_SESSION: usize = 64 * MAX_KNOWN;
 

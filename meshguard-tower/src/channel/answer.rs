@@ -14,14 +14,14 @@ use super::call::Failed;
 use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
-use super::unverified::unverified;
+use super::unverified::{renews, unverified};
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
 use crate::aead::AWS_LC;
 use crate::body::{
     Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
 };
 use crate::error::DeliveryError;
-use crate::inbound::{strip_answer, with_scratch};
+use crate::inbound::{DECISION, strip_answer, with_scratch};
 use crate::pool::{Binding, Reply};
 use crate::tls::now;
 
@@ -39,38 +39,16 @@ pub(super) struct Verified {
 
 /// Verifies an answer's head, its receipt, and its body where that is known with the head.
 pub(super) async fn take(
-    mut open: Open,
+    open: Open,
     request: Verified,
     response: Response<Reply>,
 ) -> Result<Response<ChannelBody>, Failed> {
     let (mut parts, body) = response.into_parts();
-    let status = parts.status;
     let (field, plan) = match verify(&open, &request.proof, &parts) {
         Ok(verified) => verified,
         Err(why) => return Err(unverified(open, request.binding, &parts, body, why).await),
     };
-    // The callee has seen nothing that it did not admit.
-    if !is_not_admitted(&field, status) {
-        open.head_proven();
-    }
-    open.shared.proved(&request.binding, &open.session);
-    if field.dup {
-        let outcome = unknown(Unknown::Duplicate);
-        return Err(open.fail(CallError::new(CallErrorKind::Duplicate, outcome)).into());
-    }
-    let outcome = match judge_now(&open, &field, &request.sent, &parts) {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            if *error.kind() != CallErrorKind::NotAdmitted {
-                unread(&open, &field);
-            }
-            return Err(open.fail(error).into());
-        }
-    };
-    if let Some(own) = request.sent.own_failure().filter(CallError::is_limit) {
-        unread(&open, &field);
-        return Err(open.fail(own).into());
-    }
+    let (mut open, outcome) = accept(open, &request, &field, &parts)?;
     strip_answer(&mut parts.headers);
     withdraw(&mut parts.headers);
     open.answered(&parts, request.sent.state(), outcome);
@@ -81,7 +59,7 @@ pub(super) async fn take(
     {
         let outcome = outcome.unwrap_or(unknown(Unknown::NoReceipt));
         let detail = "records without their content coding";
-        let error = CallError::caused(CallErrorKind::BadProof(status), outcome, detail);
+        let error = CallError::caused(CallErrorKind::BadProof(parts.status), outcome, detail);
         return Err(open.fail(error).into());
     }
     let unsized_ = request.head || field.body == Body::None;
@@ -99,6 +77,46 @@ pub(super) async fn take(
         }
     };
     Ok(Response::from_parts(parts, body))
+}
+
+/// What a proven head says of the exchange: the request's outcome, where it is known by now.
+fn accept(
+    mut open: Open,
+    request: &Verified,
+    field: &ResponseField,
+    parts: &Parts,
+) -> Result<(Open, Option<Outcome>), Failed> {
+    let status = parts.status;
+    // The callee has seen nothing that it did not admit.
+    if !is_not_admitted(field, status) {
+        open.head_proven();
+    }
+    open.shared.proved(&request.binding, &open.session);
+    if renews(parts) {
+        open.shared.forget(&open.session);
+        if is_refused(field, parts) {
+            unread(&open, field);
+            return Err(Failed::Refused(open.take_back(), status));
+        }
+    }
+    if field.dup {
+        let outcome = unknown(Unknown::Duplicate);
+        return Err(open.fail(CallError::new(CallErrorKind::Duplicate, outcome)).into());
+    }
+    let outcome = match judge_now(&open, field, &request.sent, parts) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            if *error.kind() != CallErrorKind::NotAdmitted {
+                unread(&open, field);
+            }
+            return Err(open.fail(error).into());
+        }
+    };
+    if let Some(own) = request.sent.own_failure().filter(CallError::is_limit) {
+        unread(&open, field);
+        return Err(open.fail(own).into());
+    }
+    Ok((open, outcome))
 }
 
 /// The callee awaits a receipt of its answer, of which the caller gets to see nothing.
@@ -155,6 +173,12 @@ pub(super) fn verify(
         return Err(Some("it answers another request".into()));
     }
     Ok((field, plan))
+}
+
+/// Whether a proven answer is the layer's own refusal, before the application was called.
+fn is_refused(field: &ResponseField, parts: &Parts) -> bool {
+    let nothing = Rcpt::short(ReceiptStatus::Partial, 0, 0);
+    field.body == Body::None && field.rcpt == nothing && parts.headers.contains_key(DECISION)
 }
 
 /// Whether a proven answer says that the request was not admitted: out of window, late, with

@@ -45,6 +45,8 @@ pub(super) enum Failed {
     Unsent(Option<Seen>, ConnectError),
     /// The session is not known to whoever answered, with this status; what was noted so far.
     Renew(Option<Seen>, StatusCode),
+    /// As `Renew`, from the callee itself, with proof that it did not act on the request.
+    Refused(Option<Seen>, StatusCode),
 }
 
 impl From<CallError> for Failed {
@@ -167,20 +169,25 @@ async fn proven(
     let again = shared.may_repeat(&parts);
     let (mut moved, mut renewed) = (false, false);
     loop {
-        let spare = again.then(|| (parts.clone(), source.again()));
+        let spare = (parts.clone(), source.again());
         let (lease, open) = begin(shared, joined, permit.take(), intent, rule).await?;
-        let (seen, error, last) = match attempt(lease, open, parts, source, limit).await {
+        let (seen, error, repeats) = match attempt(lease, open, parts, source, limit).await {
             Ok(response) => return Ok(response),
             Err(Failed::Call(error)) => return Err(error),
             Err(Failed::Unsent(seen, error)) => {
-                (seen, CallError::from(error), mem::replace(&mut moved, true))
+                (seen, CallError::from(error), again && !mem::replace(&mut moved, true))
             }
             Err(Failed::Renew(seen, status)) => {
-                (seen, shared.hinted(status), mem::replace(&mut renewed, true))
+                (seen, shared.hinted(status), again && !mem::replace(&mut renewed, true))
+            }
+            Err(Failed::Refused(seen, status)) => {
+                let kind = CallErrorKind::Refused(status);
+                let error = CallError::new(kind, Outcome::NotDelivered);
+                (seen, error, !mem::replace(&mut renewed, true))
             }
         };
         intent = Intent::again(shared, seen, error.outcome());
-        let spare = spare.filter(|_| !last);
+        let spare = repeats.then_some(spare);
         let spare = spare.and_then(|(parts, source)| Some((parts, source.claim()?)));
         let Some(spare) = spare else { return Err(intent.fail(error)) };
         (parts, source) = spare;

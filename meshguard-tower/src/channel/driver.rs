@@ -188,7 +188,7 @@ async fn post(
     let source = Source::Known(body(receipts), None);
     match attempt(lease, open, parts, source, None).await {
         Ok(response) if response.status() == StatusCode::NO_CONTENT => Posted::Taken,
-        Err(Failed::Renew(..)) => Posted::Unknown,
+        Err(Failed::Renew(..) | Failed::Refused(..)) => Posted::Unknown,
         Ok(_) | Err(Failed::Call(_) | Failed::Unsent(..)) => Posted::Failed,
     }
 }

@@ -12,7 +12,8 @@ use super::rows;
 use crate::body::HOLD_TIME;
 use crate::limits::*;
 use crate::{
-    channel, control, decision, mesh, observe, pool, probe, quota, rejudge, session, shadow,
+    channel, control, decision, inbound, mesh, observe, pool, probe, quota, rejudge, session,
+    shadow,
 };
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
@@ -161,6 +162,10 @@ fn a_channels_limits_are_as_documented() {
             ),
             ("HTTP/2 connections", &[word("1")]),
             ("sessions", &[count(channel::MAX_SESSIONS), word("1")]),
+            (
+                "answers that wait to be read, of an HTTP/2 connection",
+                &[bytes(pool::H2_STREAM_WINDOW), bytes(pool::H2_CONNECTION_WINDOW)],
+            ),
             ("bytes of an answer's head", &[bytes(pool::MAX_HEAD)]),
         ],
     );
@@ -182,7 +187,7 @@ fn deadlines_are_as_documented() {
                 "a session",
                 &[time(session::LIFETIME), format!("{} minutes", session::MARGIN.as_secs() / 60)],
             ),
-            ("a body that is held until whole", &[time(HOLD_TIME), word("400")]),
+            ("a body that is held until whole", &[time(HOLD_TIME), word("408")]),
             ("a request with a deadline (`by`)", &[time(GRACE), word("409")]),
             (
                 "a channel's connection",
@@ -190,12 +195,24 @@ fn deadlines_are_as_documented() {
             ),
             ("a channel's HTTP/1.1 connection", &[time(limits.idle)]),
             (
+                "what an application dropped of a request",
+                &[time(inbound::DRAIN_TIME), bytes(inbound::DRAIN_BYTES)],
+            ),
+            (
+                "a receipt of a request, where the answer may have no body",
+                &[time(inbound::SETTLE_TIME)],
+            ),
+            (
                 "an answer that its caller dropped unread",
                 &[time(channel::READ_ON), bytes(MAX_KNOWN)],
             ),
             (
                 "asking a callee whether it knows the session",
                 &[time(channel::PROBE_TIME), time(channel::PROVEN_FOR)],
+            ),
+            (
+                "a session whose proofs do not cover what policy reads by now",
+                &[time(session::RETIRING)],
             ),
             ("opening a session through a hop", &[time(channel::OPEN_AT_MOST)]),
             ("receipts that find no request to ride on", &[time(FLUSH)]),

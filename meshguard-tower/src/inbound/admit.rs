@@ -26,6 +26,7 @@ use crate::connection::Connection;
 use crate::control::Cause;
 use crate::decision::Decision;
 use crate::mesh::Mesh;
+use crate::session::NotLive;
 use crate::timeout::grpc_timeout;
 use crate::tls::now;
 
@@ -106,7 +107,9 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let token = tokens::check(&exchange, &policy, parts, authority, now).map_err(refused)?;
     let facts = facts.token(token);
     let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
-    let ruling = decide(mesh, &policy, &exchange, &facts, parts, now).map_err(refused)?;
+    let ruling = decide(mesh, &policy, &exchange, &facts, parts, now).map_err(|denied| {
+        elsewhere(&exchange, parts, &policy).unwrap_or_else(|| refused(denied))
+    })?;
     let delivery = ruling.delivery();
     demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
     let owed = policy.decision(ruling).map(|decision| decision.obligations());
@@ -250,6 +253,16 @@ fn demand(
         return Err(Denied::new(unauthorized, text, "downgrade"));
     }
     Err(Denied::new(unauthorized, "delivery is to be proved", "unproven"))
+}
+
+/// What is denied in a session whose proofs do not cover what policy reads by now may be allowed
+/// in the next one: its caller is asked to open that, with proof that nothing was acted on.
+fn elsewhere(exchange: &Arc<Exchange>, parts: &Parts, policy: &Arc<Policy>) -> Option<Refused> {
+    let proven = exchange.proven.as_ref().filter(|proven| proven.session.is_retiring())?;
+    exchange.observed.becomes(Fate::Uncounted);
+    let asked = Asked::of(exchange, policy, parts);
+    let renew = asked.renew(&proven.session.sid, NotLive::Covers);
+    Some(renew.proven(Arc::clone(exchange)))
 }
 
 /// What the loop asks beyond policy.

@@ -23,13 +23,13 @@ use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark
 use crate::connection::Protocol;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::{keep_answer, settle_answer, take_length};
-use crate::session::ServerSession;
+use crate::session::{SESSION, ServerSession};
 use crate::sink::Direction;
 use crate::tls::now;
 
 /// An answer that may have no body waits so long for the end of a request that its application
 /// does not read: there is no FIN to state a receipt.
-pub(super) const SETTLE_TIME: Duration = Duration::from_millis(100);
+pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 const WRONG_LENGTH: &str = "the answer's content-length is not its body's length";
 
@@ -143,6 +143,9 @@ pub(super) fn prove(
         keep_answer(response.extensions_mut(), &s.base, cover, &proven.proof);
         (HeaderValue::from_bytes(&s.field), context)
     });
+    if proven.session.is_retiring() {
+        response.headers_mut().insert(SESSION, HeaderValue::from_static("renew"));
+    }
     // The field's text is ASCII throughout.
     let mut value = value.ok()?;
     value.set_sensitive(true); // never repeats: not for HPACK's table

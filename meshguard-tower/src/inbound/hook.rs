@@ -17,10 +17,10 @@ use crate::connection::Protocol;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 
 /// What an application dropped unread is read on, accounted for and discarded for so long.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// And up to so many bytes. Beyond either, the connection's own rules hold for what still comes:
 /// HTTP/2 discards it and resets the stream with the answer's end, HTTP/1.1 closes.
-const DRAIN_BYTES: usize = MAX_KNOWN;
+pub(crate) const DRAIN_BYTES: usize = MAX_KNOWN;
 
 /// A request's body tells its exchange how it ended.
 pub struct RequestHook {

@@ -69,6 +69,17 @@ enum Source {
     Other(Box<dyn PolicySource>),
 }
 
+impl Source {
+    /// The source to follow; a file is looked at this often.
+    fn opened(self, every: Duration) -> Option<Box<dyn PolicySource>> {
+        match self {
+            Self::None => None,
+            Self::File(path, seen) => Some(Box::new(PolicyFile::new(path).every(every).seen(seen))),
+            Self::Other(source) => Some(source),
+        }
+    }
+}
+
 /// Why a mesh was not built.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -292,23 +303,14 @@ impl MeshBuilder {
     pub fn build(self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
         let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
-        let source: Option<Box<dyn PolicySource>> = match self.source {
-            Source::None => None,
-            Source::File(path, seen) => {
-                Some(Box::new(PolicyFile::new(path).every(self.files.every).seen(seen)))
-            }
-            Source::Other(source) => Some(source),
-        };
+        let source = self.source.opened(self.files.every);
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
         let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
-        let ledger_key = match &self.ledger {
-            Some(ledger) => *ledger.public_key(),
-            None => ledger_key()?,
-        };
+        let ledger_key = ledger_key(self.ledger.as_ref())?;
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
         let gate: Arc<Gate> = Arc::default();
         let (own, at) = (Arc::clone(&instance), Arc::clone(&gate));
@@ -362,8 +364,11 @@ impl MeshBuilder {
     }
 }
 
-/// The public key of an instance that keeps no ledger, which settings must name all the same.
-fn ledger_key() -> Result<[u8; 32], BuildError> {
+/// The public key that settings name: of the ledger, or of an instance that keeps none.
+fn ledger_key(ledger: Option<&Ledger>) -> Result<[u8; 32], BuildError> {
+    if let Some(ledger) = ledger {
+        return Ok(*ledger.public_key());
+    }
     let pair = Ed25519KeyPair::generate().map_err(|_| BuildError::Key)?;
     pair.public_key().as_ref().try_into().map_err(|_| BuildError::Key)
 }

@@ -161,7 +161,8 @@ impl Mesh {
         // Of the one in force, which may be a still newer one: the last to come here is right.
         let policy = self.policy();
         self.change_plan(policy.plan());
-        self.0.sessions.must_cover(policy.covered_headers());
+        // An imported deny rule may hold by a header that a hop could drop where nothing covers it.
+        self.0.sessions.must_cover(policy.covered_headers(), !policy.is_native(), now());
         if !policy.is_expired() {
             self.0.quotas.keep(&policy);
             self.0.shadows.keep(&policy);

@@ -37,6 +37,8 @@ pub(crate) struct ServerSession {
     /// Bytes of known bodies that are held for it.
     pub(crate) held: Arc<AtomicUsize>,
     pub(super) ended: AtomicBool,
+    /// Set once another session is to take its place: until then it takes new exchanges.
+    pub(super) retires: OnceLock<Timestamp>,
     /// What has cut off all that runs in it.
     pub(super) withdrawn: OnceLock<Weak<Change>>,
     /// Where its caller is measured.
@@ -68,7 +70,13 @@ impl Closed {
 impl ServerSession {
     /// Whether it takes new exchanges.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        !self.ended.load(Ordering::Relaxed) && now < self.expires
+        let retired = self.retires.get().is_some_and(|at| *at <= now);
+        !self.ended.load(Ordering::Relaxed) && now < self.expires && !retired
+    }
+
+    /// Whether its caller is to open another one: its proofs do not cover what policy reads.
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.retires.get().is_some()
     }
 
     /// Whether its peer has no right to be here any more, nor has what runs in it.

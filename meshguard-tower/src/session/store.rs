@@ -18,7 +18,7 @@ use super::handshake::InMemory;
 use super::server::Closed;
 use super::{
     HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
-    MAX_SESSIONS_PER_PRINCIPAL, ServerSession, SessionRefusal,
+    MAX_SESSIONS_PER_PRINCIPAL, RETIRING, ServerSession, SessionRefusal,
 };
 use crate::connection::Carriers;
 use crate::control::Gate;
@@ -87,6 +87,7 @@ impl Sessions {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         match live.sessions.get(sid) {
             Some(session) if session.is_open(now) => Ok(Arc::clone(session)),
+            Some(session) if session.is_retiring() => Err(NotLive::Covers),
             Some(_) => Err(NotLive::Expired),
             None => Err(live.ended.why(sid)),
         }
@@ -215,12 +216,16 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions whose proofs do not cover all of these names: their callers open new
-    /// ones that do.
-    pub(crate) fn must_cover(&self, names: &[http::HeaderName]) {
+    /// Has the callers of sessions whose proofs do not cover all of these names open new ones that
+    /// do. The old ones end at once where `at_once`, else a while later.
+    pub(crate) fn must_cover(&self, names: &[http::HeaderName], at_once: bool, now: Timestamp) {
         let covers = |s: &ServerSession| names.iter().all(|n| s.covered.contains(n));
-        if self.any(|s| !covers(s)) {
+        if at_once && self.any(|s| !covers(s)) {
             self.retain(NotLive::Covers, covers);
+        }
+        for session in self.all().iter().filter(|s| !covers(s)) {
+            // From the first such policy on.
+            let _ = session.retires.set(now + RETIRING);
         }
     }
 
@@ -323,6 +328,7 @@ impl Sessions {
             message: theirs.message,
             held: Arc::default(),
             ended: AtomicBool::new(false),
+            retires: OnceLock::new(),
             withdrawn: OnceLock::new(),
             caller,
             hop,

@@ -52,11 +52,6 @@ impl Failed {
 }
 
 impl Shape {
-    /// Whether its body cannot be sent twice.
-    pub(crate) fn is_stream(self) -> bool {
-        matches!(self, Self::Large | Self::Upload | Self::ClientStream | Self::Bidi)
-    }
-
     pub(crate) async fn call(self, channel: &Channel) -> Result<(), Failed> {
         let large = http::pattern(200_000);
         let right = |numbers: grpc::Numbers, n: u32| match numbers {

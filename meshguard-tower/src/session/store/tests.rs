@@ -149,6 +149,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         expires: now() + LIFETIME,
         held: Arc::default(),
         ended: AtomicBool::new(false),
+        retires: OnceLock::new(),
         withdrawn: OnceLock::new(),
         caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
         hop: None,
