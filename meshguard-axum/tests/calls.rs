@@ -100,7 +100,8 @@ async fn every_kind_of_body_arrives_in_every_suite_over_both_http_versions() {
             send(&channel, Method::GET, "/evidence", Body::empty()).await;
             let counts = caller.counts();
             assert!(counts.balances(), "{counts:?}");
-            assert_eq!(counts.begun, counts.delivered, "{counts:?}");
+            // Of a sealed body that nobody reads, not all need have come by the answer's end.
+            assert_eq!(counts.begun, counts.delivered + counts.answered_early, "{counts:?}");
         }
     }
 }

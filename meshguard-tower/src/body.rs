@@ -84,6 +84,8 @@ pub(crate) fn unmark_records(headers: &mut HeaderMap, grpc: bool, size: Option<u
         return true;
     }
     if let Some(size) = size {
+        // The one or the other (RFC 9112 §6.2): the chunks were the wire's.
+        headers.remove(header::TRANSFER_ENCODING);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     }
     // What is not covered may be gone; what is left of it is the application's.

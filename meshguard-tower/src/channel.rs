@@ -84,6 +84,8 @@ struct Shared {
     pool: Pool<WireBody>,
     /// Those that take new exchanges, the one that was joined last first.
     sessions: ArcSwap<Vec<Arc<ClientSession>>>,
+    /// When an instance was left last that the loop has cut off.
+    left: Mutex<Option<Instant>>,
     opening: Mutex<Option<Opened>>,
     /// When the last session was opened.
     opened: Mutex<Option<Instant>>,
@@ -151,6 +153,7 @@ impl Channel {
             config,
             pool,
             sessions: ArcSwap::default(),
+            left: Mutex::default(),
             opening: Mutex::default(),
             opened: Mutex::default(),
             places: Arc::clone(&places),
@@ -258,6 +261,7 @@ impl Shared {
             config: self.config.clone(),
             pool: self.pool.clone(),
             sessions: ArcSwap::default(),
+            left: Mutex::default(),
             opening: Mutex::default(),
             opened: Mutex::default(),
             places: Arc::clone(&self.places),

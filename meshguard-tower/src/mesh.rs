@@ -334,11 +334,14 @@ impl Mesh {
         name: &str,
         detail: &dyn fmt::Display,
     ) {
-        let from = edge.from.map_or("", SpiffeId::as_str);
+        let peer = match direction {
+            Direction::Inbound => edge.from.map_or("", SpiffeId::as_str),
+            Direction::Outbound => edge.to.as_str(),
+        };
         let via = edge.via.map_or("", SpiffeId::as_str);
         tracing::info!(
             target: "meshguard::finding",
-            { direction = ?direction, peer.id = from, peer.via = via, finding = name },
+            { direction = ?direction, peer.id = peer, peer.via = via, finding = name },
             "{detail}"
         );
         if let Some(sink) = &self.0.sink {

@@ -169,6 +169,14 @@ where
         }
     }
 
+    /// Gives a connection up, with all that rest and over which this session was proven.
+    pub(crate) fn leave(&self, lease: Lease<B>, session: u64) {
+        let binding = Arc::clone(lease.binding());
+        drop(lease);
+        let left = self.0.state().leave(&binding, session);
+        drop(left); // without the lock
+    }
+
     /// Keeps a connection that was not used after all.
     pub(crate) fn give_back(&self, lease: Lease<B>) {
         if let Lease::H1(conn) = lease {

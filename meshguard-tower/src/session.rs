@@ -53,7 +53,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 /// caller opens another one. Until then a rule that reads the header does not hold in it.
 pub(crate) const RETIRING: Duration = Duration::from_secs(10);
 /// Bytes of known bodies that one session may have held, at most.
-pub(crate) const MAX_HELD_PER_SESSION: usize = 64 * MAX_KNOWN;
+pub(crate) const MAX_HELD_PER_SESSION: usize = 256 * MAX_KNOWN;
 
 /// The whole path of one of the protocol's own requests.
 pub(crate) fn path(name: &str) -> String {

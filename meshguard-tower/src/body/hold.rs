@@ -29,7 +29,8 @@ pub(crate) struct Hold<B> {
     chunks: VecDeque<Bytes>,
     got: usize,
     timer: Option<Pin<Box<Sleep>>>,
-    reserved: Vec<Arc<AtomicUsize>>,
+    /// What it has taken of which room, in bytes.
+    reserved: Vec<(Arc<AtomicUsize>, usize)>,
 }
 
 /// Why a body is not held to its end.
@@ -57,10 +58,13 @@ impl<B> Hold<B> {
 
     /// Has to find room before it waits: `limits` are what is taken and the most there is.
     fn reserve(&mut self, limits: &[(&Arc<AtomicUsize>, usize)]) -> bool {
+        // A stated length is held to: no more than that comes.
+        let stated = self.length.and_then(|length| usize::try_from(length).ok());
+        let room = stated.unwrap_or(MAX_KNOWN).min(MAX_KNOWN);
         for (taken, most) in limits {
-            let before = taken.fetch_add(MAX_KNOWN, Ordering::Relaxed);
-            self.reserved.push(Arc::clone(taken));
-            if before + MAX_KNOWN > *most {
+            let before = taken.fetch_add(room, Ordering::Relaxed);
+            self.reserved.push((Arc::clone(taken), room));
+            if before + room > *most {
                 return false;
             }
         }
@@ -147,8 +151,8 @@ where
 
 impl<B> Drop for Hold<B> {
     fn drop(&mut self) {
-        for taken in &self.reserved {
-            taken.fetch_sub(MAX_KNOWN, Ordering::Relaxed);
+        for (taken, room) in &self.reserved {
+            taken.fetch_sub(*room, Ordering::Relaxed);
         }
     }
 }

@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{Entry, TRAILER};
+use http::header::TRAILER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
+
+use super::take_last;
 
 /// The one trailer field: the lines of all others, in base64.
 const NAME: HeaderName = HeaderName::from_static("meshguard-trailers");
@@ -28,16 +30,9 @@ pub(crate) fn announce(headers: &mut HeaderMap) {
     headers.append(TRAILER, ANNOUNCED);
 }
 
-/// Undoes [`announce`].
+/// Undoes [`announce`], whether the name has a line of its own by now or not.
 pub(crate) fn withdraw(headers: &mut HeaderMap) {
-    let Entry::Occupied(named) = headers.entry(TRAILER) else { return };
-    if !named.iter().any(|line| line == ANNOUNCED) {
-        return;
-    }
-    let (name, lines) = named.remove_entry_mult();
-    for line in lines.filter(|line| line != ANNOUNCED).collect::<Vec<_>>() {
-        headers.append(name.clone(), line);
-    }
+    take_last(headers, &TRAILER, &ANNOUNCED);
 }
 
 fn pack(trailers: &HeaderMap) -> HeaderMap {

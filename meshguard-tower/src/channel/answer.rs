@@ -15,7 +15,7 @@ use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
 use super::unverified::{renews, unverified};
-use super::{AnswerBody, CallError, CallErrorKind, ChannelBody};
+use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, driver};
 use crate::aead::AWS_LC;
 use crate::body::{
     Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
@@ -93,7 +93,7 @@ fn accept(
     }
     open.shared.proved(&request.binding, &open.session);
     if renews(parts) {
-        open.shared.forget(&open.session);
+        driver::leave_to_others(&open.shared, &open.session);
         if is_refused(field, parts) {
             unread(&open, field);
             return Err(Failed::Refused(open.take_back(), status));

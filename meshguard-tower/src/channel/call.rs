@@ -218,7 +218,7 @@ async fn begin(
         }
     };
     if let Err(error) = shared.admits(&session.instance) {
-        shared.pool.give_back(lease);
+        shared.leave(lease, &session);
         return Err(intent.fail(error));
     }
     let open = Open::begin(shared, &session, permit, Some(intent))?;

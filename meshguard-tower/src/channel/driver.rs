@@ -65,6 +65,21 @@ async fn wait_for_receipts(session: &Weak<ClientSession>) -> Option<()> {
     session.upgrade().map(|_| ())
 }
 
+/// Takes no new exchanges in a session that its receiver wants another one for. What it owes by
+/// then, and soon after, is sent as before.
+pub(super) fn leave_to_others(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
+    if !shared.has(session) {
+        return;
+    }
+    shared.forget(session);
+    let Ok(runtime) = Handle::try_current() else { return };
+    let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+    runtime.spawn(async move {
+        sleep(BACK_OFF).await; // meanwhile its driver goes on
+        flush_last(&shared, session);
+    });
+}
+
 /// A session that is of no more use to its channel: what it owes is sent in a task of its own.
 pub(super) fn flush_last(shared: &Arc<Shared>, session: Arc<ClientSession>) {
     if session.sender().receipts_waiting() == 0 && !session.sender().has_void() {

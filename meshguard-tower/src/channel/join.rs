@@ -6,12 +6,12 @@
 //! the channel's other sessions are tried, and else another is opened over that connection. Through
 //! a hop, a connection says nothing of the callee: there is one session.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use meshguard_core::delivery::Outcome;
 use meshguard_core::policy::DeliveryRule;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::{Open, unknown};
 use super::open::Opening;
@@ -30,6 +30,9 @@ pub(crate) const PROVEN_FOR: Duration = Duration::from_secs(5);
 
 /// The callee has so long to say whether it knows a session; then the call goes out without.
 pub(crate) const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// A callee's instance that is cut off is left for another one at most this often.
+const LEAVE_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Connections that are lost before a call gives up.
 const TRIES: usize = 4;
@@ -179,6 +182,22 @@ impl Shared {
             let kept = sessions.iter().filter(|s| !Arc::ptr_eq(s, session));
             kept.cloned().collect::<Vec<_>>()
         });
+    }
+
+    /// The loop has cut this session's instance off. Its connections are left, so that later calls
+    /// may meet another instance, or the one that took its place: at most once a second.
+    pub(super) fn leave(&self, lease: Lease, session: &Arc<ClientSession>) {
+        let now = Instant::now();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let early = left.is_some_and(|left| now.duration_since(left) < LEAVE_AT_MOST);
+        if early || self.config.via.is_some() {
+            drop(left);
+            return self.pool.give_back(lease);
+        }
+        *left = Some(now);
+        drop(left);
+        self.forget(session);
+        self.pool.leave(lease, session.number);
     }
 
     /// Whether a session takes new exchanges.

@@ -164,7 +164,8 @@ async fn handshake(
         };
         let binding = Arc::clone(over.binding());
         let (named, answer, kept) = post(shared, over, request, sid.is_some(), &mut tls).await?;
-        let named = named.ok_or(SessionError::Protocol("the answer names no session"))?;
+        // What does not know the protocol may answer 200 all the same, as gRPC does.
+        let named = named.ok_or(SessionError::NotSpoken(StatusCode::OK))?;
         if sid.is_some_and(|sid| sid != named) {
             return Err(SessionError::Split.into());
         }

@@ -18,7 +18,8 @@ impl fmt::Display for Said<'_> {
                 // h2 has its own errors carried by such.
                 match io.get_ref().and_then(|inner| inner.downcast_ref::<h2::Error>()) {
                     Some(h2) => return http2(f, h2),
-                    None => return write!(f, "the connection was lost: {io}"),
+                    None if is_lost(io) => return write!(f, "the connection was lost: {io}"),
+                    None => return fmt::Display::fmt(io, f),
                 }
             }
             if let Some(hyper) = error.downcast_ref::<hyper::Error>()
@@ -30,6 +31,19 @@ impl fmt::Display for Said<'_> {
         }
         fmt::Display::fmt(self.0, f)
     }
+}
+
+/// Whether there was a connection.
+fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::BrokenPipe
+            | Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::NotConnected
+            | Kind::UnexpectedEof
+    )
 }
 
 fn http2(f: &mut fmt::Formatter<'_>, error: &h2::Error) -> fmt::Result {
@@ -55,6 +69,8 @@ mod tests {
     fn a_lost_connection_is_named_wherever_it_stands_in_the_chain() {
         let lost = io::Error::from(io::ErrorKind::ConnectionReset);
         assert!(Said(&lost).to_string().starts_with("the connection was lost"), "{}", Said(&lost));
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(Said(&refused).to_string(), refused.to_string(), "there was none");
         let h2 = h2::Error::from(h2::Reason::CANCEL);
         let text = Said(&h2).to_string();
         assert!(text.contains("stream no longer needed"), "{text}");

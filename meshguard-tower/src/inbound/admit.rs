@@ -73,7 +73,7 @@ pub(super) fn admit(mesh: &Mesh, parts: &Parts) -> Result<Admitted, Refused> {
     let since = Instant::now();
     let grpc = is_grpc_call(&parts.method, &parts.headers);
     let admitted = judge(mesh, parts, grpc, since);
-    admitted.map_err(|refused| refused.grpc(grpc))
+    admitted.map_err(|refused| refused.grpc(grpc).head(parts.method == Method::HEAD))
 }
 
 /// As [`admit`], for one of the protocol's own requests: proven, and so above policy.

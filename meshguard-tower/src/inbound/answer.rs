@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use meshguard_core::delivery::base::ResponseHead;
 use meshguard_core::delivery::field::{self, Body, Rcpt, ResponseField, put_proof};
 use meshguard_core::delivery::{Encoder, MAX_RECORD, Receipt, ReceiptStatus, context, grpc, known};
@@ -176,7 +176,7 @@ fn without_body<R>(exchange: &Exchange, parts: Parts, rcpt: &Rcpt) -> Response<R
 
 fn with_known<R>(
     exchange: &Exchange,
-    parts: Parts,
+    mut parts: Parts,
     rcpt: &Rcpt,
     data: Bytes,
     trailers: Option<HeaderMap>,
@@ -184,6 +184,8 @@ fn with_known<R>(
     let digest = known::digest(&data, trailers.as_ref());
     if let Some(trailers) = &trailers {
         exchange.observed.trailers(trailers);
+        // HTTP/1.1 carries them behind chunks only.
+        parts.headers.remove(header::CONTENT_LENGTH);
     }
     let mut response = Response::from_parts(parts, ());
     prove(exchange, &mut response, &Body::Known(digest), rcpt, false);

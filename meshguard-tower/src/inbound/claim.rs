@@ -98,22 +98,34 @@ pub(super) fn prove(
         }
         _ => unproven("hop", &why.as_str(), "this hop may not carry it"),
     })?;
+    match claim(mesh, connection, &session, &field, own, now) {
+        Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),
+        Err(refusal) => Err(not_claimed(asked(), connection, session, &field, refusal)),
+    }
+}
+
+/// Claims the seq, and tells what that brought to light.
+fn claim(
+    mesh: &Mesh,
+    connection: &Connection,
+    session: &Arc<ServerSession>,
+    field: &RequestField<'_>,
+    own: bool,
+    now: Timestamp,
+) -> Result<Claim, Refusal> {
     let (claimed, noticed) = {
         let mut receiver = session.receiver();
         let key = &session.keys.receipt;
         let claimed = match own {
-            true => receiver.claim_own(&field, key, now),
-            false => receiver.claim(&field, key, now),
+            true => receiver.claim_own(field, key, now),
+            false => receiver.claim(field, key, now),
         };
         (claimed, receiver.has_findings())
     };
     if noticed {
-        mesh.notice(&session, edge(mesh, connection, &session));
+        mesh.notice(session, edge(mesh, connection, session));
     }
-    match claimed {
-        Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),
-        Err(refusal) => Err(not_claimed(asked(), connection, session, &field, refusal)),
-    }
+    claimed
 }
 
 /// Why a connection's peer may not carry a session's requests.

@@ -63,7 +63,8 @@ fn refuse(
 ) -> (Response<()>, Bytes) {
     let policy = mesh.policy();
     let asked = Asked::unproven(mesh, &policy, parts.extensions.get(), parts);
-    asked.refuse(Denied::new(status, text, "own-request")).into_response()
+    let refused = asked.refuse(Denied::new(status, text, "own-request"));
+    refused.head(parts.method == Method::HEAD).into_response()
 }
 
 async fn handshake<B>(mesh: &Mesh, parts: &Parts, body: B) -> (Response<()>, Bytes)

@@ -203,7 +203,7 @@ fn unmarked<S, B, F>(admitted: Admitted) -> State<S, B, F> {
 
 /// Refuses what was let in, before the application is called.
 fn refused<S, B, F>(admitted: Admitted, denied: Denied) -> State<S, B, F> {
-    let refused = admitted.asked().refuse(denied).grpc(admitted.grpc);
+    let refused = admitted.asked().refuse(denied).grpc(admitted.grpc).head(admitted.head);
     State::Refused(Some(refused.proven(admitted.exchange)))
 }
 
@@ -224,7 +224,7 @@ fn no_longer(admitted: &Admitted) -> Refused {
         // Its session is gone, and nobody has looked through what was open in it yet.
         None => admitted.asked().refuse(Denied::new(status, text, "withdrawn")),
     };
-    refused.grpc(admitted.grpc)
+    refused.grpc(admitted.grpc).head(admitted.head)
 }
 
 /// Calls the application.
@@ -284,21 +284,23 @@ fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<
     };
     let status = StatusCode::from_u16(kind.verdict().status).unwrap_or(StatusCode::BAD_REQUEST);
     let refused = admitted.asked().refuse(Denied::told(status, text, error));
-    let refused = refused.grpc(admitted.grpc).stating(admitted.exchange, rcpt, false);
+    let refused =
+        refused.grpc(admitted.grpc).head(admitted.head).stating(admitted.exchange, rcpt, false);
     State::Refused(Some(refused))
 }
 
 /// A body that is not what its rule asks for. The application is not called.
 fn violated<S, B, F>(admitted: Admitted, violation: &Violation) -> State<S, B, F> {
     admitted.exchange.observed.becomes(Fate::Refused);
-    let refused = admitted.asked().refuse(violation.denied()).grpc(admitted.grpc);
+    let refused =
+        admitted.asked().refuse(violation.denied()).grpc(admitted.grpc).head(admitted.head);
     State::Refused(Some(refused.given_up(admitted.exchange)))
 }
 
 /// The application's answer cannot go out as it is.
 fn wrong<S, B, F>(why: &'static str, admitted: Admitted) -> State<S, B, F> {
     let denied = Denied::new(StatusCode::INTERNAL_SERVER_ERROR, why, "answer-length");
-    let refused = admitted.asked().refuse(denied).grpc(admitted.grpc);
+    let refused = admitted.asked().refuse(denied).grpc(admitted.grpc).head(admitted.head);
     State::Refused(Some(refused.given_up(admitted.exchange)))
 }
 

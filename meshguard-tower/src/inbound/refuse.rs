@@ -30,6 +30,8 @@ pub(super) struct Refused {
     retry_after: Option<u64>,
     renew: bool,
     grpc: bool,
+    /// To a HEAD, whose answer has no body.
+    head: bool,
     proven: Option<Box<Proved>>,
     challenge: Option<Box<Challenge>>,
 }
@@ -61,6 +63,7 @@ impl Refused {
             retry_after: None,
             renew: false,
             grpc: false,
+            head: false,
             proven: None,
             challenge: None,
         }
@@ -90,6 +93,11 @@ impl Refused {
 
     pub(super) fn grpc(mut self, grpc: bool) -> Self {
         self.grpc = grpc;
+        self
+    }
+
+    pub(super) fn head(mut self, head: bool) -> Self {
+        self.head = head;
         self
     }
 
@@ -130,7 +138,7 @@ impl Refused {
             headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
         }
         // A proven answer has no body, and so a number rather than words.
-        let text = if self.proven.is_some() || self.grpc { "" } else { self.text };
+        let text = if self.proven.is_some() || self.grpc || self.head { "" } else { self.text };
         if self.grpc {
             trailers_only(headers, self.status, self.text);
         } else {

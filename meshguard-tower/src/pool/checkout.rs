@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::binding::Binding;
 use super::connect::Dialer;
 use super::{BoxError, ConnectError, Inner, Lease, Pool, h1, h2};
 use crate::tls::{Alpn, HandshakeErrorKind};
@@ -54,6 +55,20 @@ impl<B> State<B> {
     pub(crate) fn new() -> Self {
         let (h2, connecting, reaper) = (None, None, None);
         Self { h2, idle: Vec::new(), speaks_h1: false, connecting, reaper, waiting: 0 }
+    }
+
+    /// Takes the shared connection, if it is this one, and those that rest of this session.
+    pub(super) fn leave(
+        &mut self,
+        binding: &Arc<Binding>,
+        session: u64,
+    ) -> (Option<h2::Handle<B>>, Vec<h1::Conn<B>>) {
+        let shared = self.h2.take_if(|h2| Arc::ptr_eq(&h2.proof.binding, binding));
+        let (left, kept) = std::mem::take(&mut self.idle)
+            .into_iter()
+            .partition(|conn| conn.proof.binding.session() == Some(session));
+        self.idle = kept;
+        (shared, left)
     }
 
     /// Takes all connections that it keeps.

@@ -65,7 +65,8 @@ pub(crate) fn for_h1<B: Body>(request: &mut Request<B>, target: &Target) {
     if headers.contains_key(TE) {
         headers.insert(CONNECTION, HeaderValue::from_static("te")); // RFC 9110, section 10.1.4
     }
-    let unknown = !exact && !headers.contains_key(CONTENT_LENGTH);
+    // Of a proven body that is not exactly so long, trailers follow.
+    let unknown = !exact && (proven || !headers.contains_key(CONTENT_LENGTH));
     if unknown || headers.contains_key(TRAILER) {
         // hyper would send no body at all with GET and HEAD, and no trailers after a known length
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

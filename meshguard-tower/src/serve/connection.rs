@@ -24,6 +24,11 @@ use crate::connection::{Connection, Protocol};
 use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME};
 use crate::listener::Io;
 
+/// A draining server closes an HTTP/1.1 connection that rests only after so long: whoever sends a
+/// request to it when it closes does not know what came of it. Until then it closes with its next
+/// answer.
+const LINGER: Duration = Duration::from_millis(250);
+
 /// hyper's two servers, with our limits.
 #[derive(Clone)]
 pub(crate) struct Http {
@@ -75,7 +80,15 @@ impl Http {
             Protocol::H1 => {
                 let service = Http1 { inner: service, leaving: Arc::clone(&leaving) };
                 let serving = self.h1.serve_connection(io, service).with_upgrades();
-                let finish = finished(&finish, &connection);
+                let finish = async {
+                    tokio::select! {
+                        () = connection.retired() => {}
+                        () = finish.cancelled() => {
+                            leaving.store(true, Relaxed);
+                            sleep(LINGER).await;
+                        }
+                    }
+                };
                 // Whoever sends a request to it when it closes does not know what came of it:
                 // it is left to close with its next answer, or for its rest.
                 let old =

@@ -66,7 +66,7 @@ async fn a_hint_without_end_ends_the_call_and_not_the_channel() {
         rig.hop.inject(Injection { fault, on });
     }
     let failed = Shape::Get.call(&rig.channel).await;
-    let outcome = failed.as_ref().err().and_then(|failed| failed.outcome());
+    let outcome = failed.as_ref().err().and_then(super::shapes::Failed::outcome);
     assert!(matches!(outcome, None | Some(Outcome::Indeterminate(_))), "{failed:?}");
     Shape::Get.call(&rig.channel).await.unwrap();
     rig.check_books().await;

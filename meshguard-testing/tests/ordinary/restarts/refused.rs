@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{CallErrorKind, Channel, Mesh, Policy};
+use meshguard_axum::{CallError, CallErrorKind, Channel, Mesh, Policy};
 use meshguard_testing::{DevCa, DevSvid, LeafSpec, SvidFiles, svid_files, write_svid_files};
 
 use super::shapes::Shape;
@@ -110,7 +110,7 @@ async fn a_caller_that_is_revoked_is_told_so_and_calls_again_once_it_is_allowed(
             loop {
                 let failed = Shape::Get.call(&channel).await.unwrap_err();
                 if let Some(CallErrorKind::HandshakeRefused(alert)) =
-                    failed.error.as_ref().map(|error| error.kind())
+                    failed.error.as_ref().map(CallError::kind)
                 {
                     assert_eq!(alert.as_str(), "certificate_revoked");
                     break;

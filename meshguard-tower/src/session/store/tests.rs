@@ -153,7 +153,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         withdrawn: OnceLock::new(),
         caller: Edges::default().get(&EdgeKey::Caller(of.id().clone())),
         hop: None,
-        carriers: Arc::new(crate::connection::Carriers::new()),
+        carriers: Arc::new(Carriers::new()),
         ledger: None,
         closed: Arc::default(),
         receiver: Mutex::new(Receiver::new(1)),
