@@ -43,8 +43,10 @@ impl Failure {
         let mut message: String = message.into().chars().map(plain).collect();
         if message.len() > LONGEST {
             let (end, start) = (LONGEST / 2, message.len() - LONGEST / 2);
-            let end = message.floor_char_boundary(end);
-            let start = message.ceil_char_boundary(start);
+            let end = (0..=end).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+            let start = (start..message.len())
+                .find(|at| message.is_char_boundary(*at))
+                .unwrap_or(message.len());
             message.replace_range(end..start, " … ");
         }
         Self { kind, message, hint: None, place: None, unread: false }

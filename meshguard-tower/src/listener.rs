@@ -51,7 +51,9 @@ pub struct Listener {
 }
 
 /// Is shown each connection.
-struct Welcome(Box<dyn Fn(&Io, &Connection) + Send + Sync>);
+struct Welcome(Box<Welcoming>);
+
+type Welcoming = dyn Fn(&Io, &Connection) + Send + Sync;
 
 impl fmt::Debug for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -137,6 +137,7 @@ fn others(add: Add<'_>) {
     add("a policy of the root namespace", root, fine(0));
 }
 
+#[allow(clippy::too_many_lines)] // a list
 fn refused(add: Add<'_>) {
     let nothing = &["no AuthorizationPolicy is for a workload of the namespace `shop`"];
     add("an empty file", String::new(), Refuses(nothing));

@@ -44,7 +44,7 @@ impl Balanced {
     /// Between calls: what is under way would be lost with its connection.
     async fn close_connections(&self) {
         self.instances.iter().for_each(|(_, app, _)| app.close_connections());
-        self.place.deserted().await;
+        self.place.empty().await;
     }
 
     /// Calls of each instance's application.

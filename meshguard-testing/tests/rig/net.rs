@@ -15,7 +15,8 @@ use super::soon;
 pub struct Balancer {
     pub addr: SocketAddr,
     to: Arc<Mutex<Vec<SocketAddr>>>,
-    live: watch::Sender<usize>,
+    /// Live connections, by how often the way had been moved or cut when they were made.
+    live: watch::Sender<Vec<usize>>,
     /// Cuts the connections that are there when it changes.
     cuts: watch::Sender<usize>,
     task: JoinHandle<()>,
@@ -26,7 +27,7 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let to = Arc::new(Mutex::new(to));
-        let (live, cuts) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (live, cuts) = (watch::Sender::new(vec![0]), watch::Sender::new(0));
         let (turn, all, count) = (AtomicUsize::new(0), Arc::clone(&to), live.clone());
         let cut = cuts.clone();
         let task = tokio::spawn(async move {
@@ -35,7 +36,11 @@ impl Balancer {
                     let all = all.lock().unwrap();
                     all[turn.fetch_add(1, Ordering::Relaxed) % all.len()]
                 };
-                count.send_modify(|n| *n += 1);
+                let mut moves = 0;
+                count.send_modify(|live: &mut Vec<usize>| {
+                    moves = live.len() - 1;
+                    live[moves] += 1;
+                });
                 let (count, mut cut) = (count.clone(), cut.subscribe());
                 tokio::spawn(async move {
                     let passed = async {
@@ -49,7 +54,7 @@ impl Balancer {
                     }
                     let _ = near.shutdown().await;
                     let _ = tokio::io::copy(&mut near, &mut tokio::io::sink()).await;
-                    count.send_modify(|n| *n -= 1);
+                    count.send_modify(|live| live[moves] -= 1);
                 });
             }
         });
@@ -58,17 +63,28 @@ impl Balancer {
 
     /// Cuts all connections, in the middle of whatever passes.
     pub fn cut(&self) {
+        self.live.send_modify(|live| live.push(0));
         self.cuts.send_modify(|n| *n += 1);
     }
 
-    /// Waits until all who were connected have noticed that they no longer are.
+    /// Waits until all who were connected before the last move or cut have noticed that they no longer
+    /// are.
     pub async fn deserted(&self) {
-        soon(self.live.subscribe().wait_for(|n| *n == 0)).await.unwrap();
+        let mut live = self.live.subscribe();
+        let gone = |live: &Vec<usize>| live.iter().rev().skip(1).all(|n| *n == 0);
+        soon(live.wait_for(gone)).await.unwrap();
+    }
+
+    /// Waits until no connection is left.
+    pub async fn empty(&self) {
+        let mut live = self.live.subscribe();
+        soon(live.wait_for(|live| live.iter().all(|n| *n == 0))).await.unwrap();
     }
 
     /// New connections go there.
     pub fn move_to(&self, to: SocketAddr) {
         *self.to.lock().unwrap() = vec![to];
+        self.live.send_modify(|live| live.push(0));
     }
 }
 

@@ -87,7 +87,7 @@ async fn a_revoked_peer_loses_its_session_and_opens_no_other_over_its_live_conne
         assert_eq!(callee.mesh.sessions_open(), 0);
         let error = hello(&channel).await.unwrap_err();
         // The callee may also have ended the connection under the call.
-        let kinds = ["session", "connect", "refused", "no-answer"];
+        let kinds = ["session", "connect", "handshake-refused", "no-answer"];
         assert!(kinds.contains(&error.kind().as_str()), "{error}");
         assert_eq!((callee.app.calls(), callee.mesh.sessions_open()), (1, 0));
         let counts = caller.counts();
@@ -128,7 +128,7 @@ async fn a_revoked_peer_opens_no_session_with_a_ticket_of_better_days() {
     for alpn in [Alpn::H2, Alpn::Http11] {
         // Another connection: it has tickets of the first ones.
         let error = hello(&callee.channel(&caller, alpn)).await.unwrap_err();
-        let kinds = ["session", "connect", "refused", "no-answer"];
+        let kinds = ["session", "connect", "handshake-refused", "no-answer"];
         assert!(kinds.contains(&error.kind().as_str()), "{error}");
     }
     assert_eq!((callee.app.calls(), callee.mesh.sessions_open()), (2, 0));
@@ -181,7 +181,8 @@ async fn an_expired_peer_loses_its_session_and_opens_no_other() {
         });
         let error = refused.await;
         assert!(
-            ["session", "connect", "refused", "no-answer"].contains(&error.kind().as_str()),
+            ["session", "connect", "handshake-refused", "no-answer"]
+                .contains(&error.kind().as_str()),
             "{error}"
         );
     }

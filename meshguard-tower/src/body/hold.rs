@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_place_is_taken_and_given_back_and_one_beyond_is_refused() {
         let taken = Arc::new(AtomicUsize::new(0));
-        let most = 2 * MAX_KNOWN;
+        let most = 2; // of what these state: one byte each
         let bodies: Vec<_> = (0..3).map(|_| Piecewise::new(1)).collect();
         let mut bodies = bodies.into_iter().map(|(sender, body)| {
             std::mem::forget(sender); // stays open
@@ -245,6 +245,16 @@ mod tests {
         assert!(waits(next(), &taken, most).await.is_none(), "there is no third place");
         drop((first, second));
         assert_eq!(taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_states_no_length_takes_the_room_of_the_longest() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (_sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
+        let mut hold = Hold::new(body, known::digest(b"x", None), None);
+        let limits = [(&taken, MAX_KNOWN)];
+        let polled = poll_fn(|cx| Poll::Ready(hold.poll(cx, &limits).is_pending())).await;
+        assert_eq!((polled, taken.load(Ordering::Relaxed)), (true, MAX_KNOWN));
     }
 
     #[tokio::test(start_paused = true)]

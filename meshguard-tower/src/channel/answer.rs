@@ -80,6 +80,7 @@ pub(super) async fn take(
 }
 
 /// What a proven head says of the exchange: the request's outcome, where it is known by now.
+#[allow(clippy::result_large_err)] // handed on at once
 fn accept(
     mut open: Open,
     request: &Verified,

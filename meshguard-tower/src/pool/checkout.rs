@@ -107,10 +107,12 @@ where
             let step = self.step();
             match step {
                 Step::Use(handle) => return Ok(Lease::H2(handle)),
-                Step::Join(outcome) => match joined(outcome).await? {
-                    Some(handle) => return Ok(Lease::H2(handle)),
-                    None => {} // parked, and all know now that it speaks HTTP/1.1
-                },
+                // Else it was parked, and all know now that it speaks HTTP/1.1.
+                Step::Join(outcome) => {
+                    if let Some(handle) = joined(outcome).await? {
+                        return Ok(Lease::H2(handle));
+                    }
+                }
                 Step::Exclusive => return self.exclusive(fresh).await,
             }
         }

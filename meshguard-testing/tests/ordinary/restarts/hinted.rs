@@ -53,7 +53,7 @@ async fn hints_in_a_row_make_calls_wait_and_none_fail() {
     // One to begin with, and at most one in each second.
     let most = 2 + began.elapsed().as_secs() as usize;
     assert!(rig.callee.sessions_open() <= most, "{}", rig.callee.sessions_open());
-    assert!(rig.callee.sessions_open() >= 1 + HINTS);
+    assert!(rig.callee.sessions_open() > HINTS);
     rig.check_books().await;
 }
 

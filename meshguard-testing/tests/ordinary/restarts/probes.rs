@@ -64,7 +64,7 @@ async fn idle(alpn: Alpn, desk: &Desk) -> (Channel, App, Balancer, [Mesh; 2]) {
     let channel = channel.protocols(alpn);
     Shape::Get.call(&channel).await.unwrap();
     app.close_connections();
-    place.deserted().await;
+    place.empty().await;
     (channel, app, place, [caller, callee])
 }
 
