@@ -87,10 +87,15 @@ fn once(evidence: &Evidence) -> Verdict {
     )
 }
 
+/// How the edge of a hop through which calls come is named.
+const OF_HOP: &str = "calls through ";
+
 fn trust(evidence: &Evidence) -> Verdict {
     let mut against = Vec::new();
     for edge in &evidence.edges {
-        if edge.trust + TRUST_SLACK < edge.start {
+        // What a caller cancels through a hop looks to the callee as if the hop had cut it.
+        let of_hop = edge.edge.starts_with(OF_HOP);
+        if !of_hop && edge.trust + TRUST_SLACK < edge.start {
             against.push(format!(
                 "{}: trust in {} is {:.3}, and began at {:.3}",
                 edge.at, edge.edge, edge.trust, edge.start

@@ -1,5 +1,7 @@
 //! Which calls may fail.
 
+use std::time::Duration;
+
 use super::Verdict;
 use crate::evidence::{Evidence, Failed, Restart};
 use crate::shape::{Lane, Side};
@@ -11,7 +13,13 @@ pub(crate) enum Excuse {
     UnderWay,
     /// Through a hop, and not to be repeated: among the first ones after its callee's restart.
     First,
+    /// The hop says itself (502) that it has lost its own connection to the callee, right after
+    /// the restart that ended that connection. So does a proxy before the stock stack.
+    Hop,
 }
+
+/// A hop notices so long after a restart that a connection of its own has ended with it.
+const NOTICED: Duration = Duration::from_secs(1);
 
 /// Why this call may have failed. `None`: it may not.
 pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
@@ -21,22 +29,33 @@ pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
     }
     let later = own.any(|restart| restart.to < failed.begun);
     let may = failed.lane.via && !failed.shape.is_idempotent() && failed.first && later;
-    may.then_some(Excuse::First)
+    if may {
+        return Some(Excuse::First);
+    }
+    let just = |restart: &Restart| {
+        failed.begun.checked_duration_since(restart.to).is_some_and(|since| since < NOTICED)
+    };
+    let of_hop = failed.lane.via && failed.why.contains("502 Bad Gateway");
+    (of_hop && of_callee(failed, restarts).any(just)).then_some(Excuse::Hop)
 }
 
 pub(super) fn verdict(evidence: &Evidence) -> Verdict {
-    let (mut against, mut under_way, mut first) = (Vec::new(), 0, 0);
+    let (mut against, mut under_way, mut first, mut hop) = (Vec::new(), 0, 0, 0);
     for failed in evidence.failed.iter().filter(|failed| failed.lane.side == Side::Mesh) {
         match excuse(failed, &evidence.restarts) {
             Some(Excuse::UnderWay) => under_way += 1,
             Some(Excuse::First) => first += 1,
+            Some(Excuse::Hop) => hop += 1,
             None => against.push(tell(failed, &evidence.restarts)),
         }
     }
     if evidence.failed_beyond > 0 {
         against.push(format!("{} more that nobody looked at", evidence.failed_beyond));
     }
-    let note = format!("{under_way} under way at a restart, {first} first after it through a hop");
+    let note = format!(
+        "{under_way} under way at a restart, {first} first after it through a hop, \
+         {hop} on a connection that the hop lost with it"
+    );
     super::verdict("no call failed without a restart's excuse", against, note)
 }
 

@@ -98,6 +98,23 @@ fn a_call_that_was_under_way_at_a_restart_may_fail() {
 }
 
 #[test]
+fn a_connection_that_a_hop_lost_in_a_restart_is_the_hops_for_a_second() {
+    let start = Instant::now();
+    let lost = |lane, begun| Failed {
+        why: "the answer (502 Bad Gateway) carries no proof".into(),
+        ..failed(start, lane, Shape::Upload, begun, begun + 0.1)
+    };
+    let mut evidence = good(start);
+    evidence.failed.push(lost(VIA, 10.3));
+    assert!(red(&evidence).is_empty(), "{:?}", judge(&evidence));
+    for planted in
+        [lost(DIRECT, 10.3), lost(VIA, 12.0), failed(start, VIA, Shape::Upload, 10.3, 10.4)]
+    {
+        turns("no call failed", |e, _| e.failed.push(planted));
+    }
+}
+
+#[test]
 fn only_the_first_unrepeatable_call_through_a_hop_may_fail_after_a_restart() {
     let start = Instant::now();
     let first = |lane, shape| Failed { first: true, ..failed(start, lane, shape, 12.0, 12.5) };
@@ -150,6 +167,11 @@ fn lost_trust_a_restriction_and_an_action_are_red() {
     turns("no trust was lost", |e, _| e.edges[0].restricted = true);
     turns("no trust was lost", |e, _| e.acted.push("quarantine".into()));
     turns("no trust was lost", |e, _| e.edges.clear());
+    let mut evidence = good(Instant::now());
+    let hop =
+        Edge { edge: format!("{OF_HOP}spiffe://a/hop"), trust: 0.1, ..evidence.edges[0].clone() };
+    evidence.edges.push(hop);
+    assert!(red(&evidence).is_empty(), "{:?}", judge(&evidence));
 }
 
 #[test]
