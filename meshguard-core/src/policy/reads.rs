@@ -43,20 +43,20 @@ impl Policy {
         &self.covered
     }
 
-    /// Whether a rule has a condition on [`Access::trust`]. Where none has, a transport need not
+    /// Whether a rule has a condition on [`Access::trust`](crate::Access::trust). Where none has, a transport need not
     /// look it up.
     #[must_use]
     pub fn reads_trust(&self) -> bool {
         self.reads.trust
     }
 
-    /// Whether a rule has a condition on [`Access::claims`].
+    /// Whether a rule has a condition on [`Access::claims`](crate::Access::claims).
     #[must_use]
     pub fn reads_claims(&self) -> bool {
         self.reads.claims
     }
 
-    /// Whether a rule has a condition on [`Access::proofs`].
+    /// Whether a rule has a condition on [`Access::proofs`](crate::Access::proofs).
     #[must_use]
     pub fn reads_proofs(&self) -> bool {
         self.reads.proofs
