@@ -140,7 +140,7 @@ fn unread(open: &Open, field: &ResponseField) {
 pub(super) enum Plan {
     /// Held until it is what has this digest.
     Whole([u8; 32]),
-    /// Opened with the keys of this context; so many bytes, where the head proves it.
+    /// Opened with the keys of this context; its length in bytes, where the head proves it.
     Records([u8; 32], Option<u64>),
 }
 

@@ -43,7 +43,7 @@ pub(super) enum Failed {
     /// Nothing of it was acted on: not a byte was sent, or the callee says so; what was noted so
     /// far.
     Unsent(Option<Seen>, ConnectError),
-    /// The session is not known to whoever answered, with this status; what was noted so far.
+    /// What answered, with this status, does not know the session; what was noted so far.
     Renew(Option<Seen>, StatusCode),
     /// As `Renew`, from the callee itself, with proof that it did not act on the request.
     Refused(Option<Seen>, StatusCode),

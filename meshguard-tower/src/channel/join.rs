@@ -221,7 +221,7 @@ impl Shared {
             return Ok(Probed::Unknown(Some(lease)));
         }
         if binding.probes() != before {
-            return Ok(Probed::Slow(Some(lease))); // whoever asked first had no answer
+            return Ok(Probed::Slow(Some(lease))); // the first to ask had no answer
         }
         let shared = lease.share();
         let probed = timeout(PROBE_TIME, self.probe_over(lease, session)).await;

@@ -28,7 +28,7 @@ use crate::tls::now;
 /// The end of an answer that its caller dropped may be on its way: it is waited for so long, and
 /// then the callee learns that nobody wants the rest.
 pub(crate) const READ_ON: Duration = Duration::from_millis(10);
-/// Of such an answer, so many bytes are read on at most.
+/// Bytes of such an answer that are read on, at most.
 const READ_ON_BYTES: usize = MAX_KNOWN;
 
 /// An answer's body tells its exchange how it ended.

@@ -28,7 +28,7 @@ use crate::sink::Edge;
 pub(super) enum BodyPlan {
     None,
     Known([u8; 32]),
-    /// Keyed by this context; so many bytes, where the head proves it.
+    /// Keyed by this context; its length in bytes, where the head proves it.
     Records([u8; 32], Option<u64>),
     Plain,
 }

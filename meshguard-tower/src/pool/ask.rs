@@ -26,7 +26,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Sends `request` over this connection and reads the whole answer, at most so many bytes.
+    /// Sends `request` over this connection and reads the whole answer, `most` bytes at most.
     pub(crate) async fn ask(
         &self,
         lease: Lease<B>,
@@ -53,7 +53,7 @@ where
     }
 }
 
-/// Reads a body of at most so many bytes; `None` where it is longer or breaks off.
+/// Reads a body of `most` bytes at most; `None` where it is longer or breaks off.
 pub(crate) async fn read(mut body: Reply, most: usize) -> Option<Bytes> {
     let mut all = BytesMut::new();
     loop {

@@ -212,7 +212,7 @@ where
         }
     }
 
-    /// What rests, for whoever has a place.
+    /// Returns what rests, for a request that has a place.
     fn resting(&self, fresh: bool, settle: bool) -> Resting<B> {
         let mut state = self.0.state();
         state.prune(&self.0.dialer);

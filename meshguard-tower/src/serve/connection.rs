@@ -24,8 +24,8 @@ use crate::connection::{Connection, Protocol};
 use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME};
 use crate::listener::Io;
 
-/// A draining server closes an HTTP/1.1 connection that rests only after so long: whoever sends a
-/// request to it when it closes does not know what came of it. Until then it closes with its next
+/// Time until a draining server closes an HTTP/1.1 connection that rests: a caller that sends a
+/// request while it closes does not know what came of it. Until then it closes with its next
 /// answer.
 const LINGER: Duration = Duration::from_millis(250);
 
