@@ -15,8 +15,8 @@ pub enum Cause<'a> {
     Delivery(&'a DeliveryError),
 }
 
-/// Why the mesh failed a call: tonic itself says `Unknown`. `None` where it is not the mesh's
-/// doing, but the application's, or tonic's.
+/// Why the mesh failed a call. `None` where the status is the application's or tonic's, and where it
+/// says all there is: of a call that its deadline ended, or of a message above a limit.
 #[must_use]
 pub fn cause(status: &Status) -> Option<Cause<'_>> {
     let mut next: Option<&(dyn Error + 'static)> = status.source();

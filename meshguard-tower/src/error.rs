@@ -2,6 +2,7 @@
 
 mod cut;
 mod kind;
+mod status;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,9 +12,12 @@ use meshguard_core::delivery::{Exceeded, RecordError};
 
 pub(crate) use cut::Said;
 pub use kind::DeliveryErrorKind;
+pub(crate) use status::{Status, status};
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+pub(crate) type SharedError = Arc<dyn StdError + Send + Sync>;
 
 /// A body that is not, or not all, what its sender sent. Cloning is cheap.
 ///
@@ -27,23 +31,30 @@ struct Inner {
     got: u64,
     of: Option<u64>,
     records: Option<RecordError>,
-    source: Option<BoxError>,
+    source: Option<SharedError>,
+    status: Option<Status>,
+}
+
+impl Inner {
+    fn new(kind: DeliveryErrorKind, got: u64, of: Option<u64>) -> Self {
+        Self { kind, got, of, records: None, source: None, status: None }
+    }
 }
 
 impl DeliveryError {
     pub(crate) fn new(kind: DeliveryErrorKind, got: u64, of: Option<u64>) -> Self {
-        Self(Arc::new(Inner { kind, got, of, records: None, source: None }))
+        Self(Arc::new(Inner::new(kind, got, of)))
     }
 
     pub(crate) fn caused(kind: DeliveryErrorKind, got: u64, source: impl Into<BoxError>) -> Self {
-        let source = Some(source.into());
-        Self(Arc::new(Inner { kind, got, of: None, records: None, source }))
+        let source = Some(source.into().into());
+        Self(Arc::new(Inner { source, ..Inner::new(kind, got, None) }))
     }
 
     /// The connection failed under a body of which `got` bytes had come.
     pub(crate) fn transport(got: u64, of: Option<u64>, source: BoxError) -> Self {
-        let kind = DeliveryErrorKind::Transport;
-        Self(Arc::new(Inner { kind, got, of, records: None, source: Some(source) }))
+        let source = Some(source.into());
+        Self(Arc::new(Inner { source, ..Inner::new(DeliveryErrorKind::Transport, got, of) }))
     }
 
     /// An error from a body that another layer guards: its own, if it is one of these.
@@ -55,13 +66,19 @@ impl DeliveryError {
     }
 
     pub(crate) fn records(error: RecordError, source: Option<BoxError>) -> Self {
-        Self(Arc::new(Inner {
-            kind: DeliveryErrorKind::Records(error.kind()),
-            got: error.got().1,
-            of: error.expected().map(|(_, len)| len),
-            records: Some(error),
-            source,
-        }))
+        let kind = DeliveryErrorKind::Records(error.kind());
+        let of = error.expected().map(|(_, len)| len);
+        let inner = Inner::new(kind, error.got().1, of);
+        Self(Arc::new(Inner { records: Some(error), source: source.map(Arc::from), ..inner }))
+    }
+
+    /// The same with the status of gRPC that says it, for who looks for one among the sources.
+    pub(crate) fn with_status(self) -> Self {
+        let Inner { kind, got, of, records, source, .. } = &*self.0;
+        let shown = source.clone().filter(|_| kind.shows_source());
+        let status = status(kind.grpc_code(), self.to_string(), shown);
+        let (records, source) = (records.clone(), source.clone());
+        Self(Arc::new(Inner { kind: *kind, got: *got, of: *of, records, source, status }))
     }
 
     /// This side's body broke off: one of these errors is behind it, or the application's own.
@@ -116,7 +133,7 @@ impl From<RecordError> for DeliveryError {
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, got, of, records, source } = &*self.0;
+        let Inner { kind, got, of, records, source, .. } = &*self.0;
         if let Some(records) = records {
             records.fmt(f)?;
         } else {
@@ -140,12 +157,11 @@ impl fmt::Debug for DeliveryError {
 }
 
 impl StdError for DeliveryError {
-    /// Never the transport's error: whoever looks for one would judge by it. tonic takes a
-    /// stream that fails with h2's CANCEL for complete. It stands in the text.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self.0.kind {
-            DeliveryErrorKind::Records(_) | DeliveryErrorKind::Transport => None,
-            _ => self.0.source.as_ref().map(|e| &**e as _),
+        if let Some(status) = &self.0.status {
+            return Some(status);
         }
+        let source = self.0.source.as_ref().filter(|_| self.0.kind.shows_source());
+        source.map(|e| &**e as _)
     }
 }

@@ -3,6 +3,7 @@
 mod books;
 mod builder;
 mod follow;
+mod log;
 mod operate;
 mod pins;
 mod reload;
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     message_limit: usize,
     handshakes: HandshakeStats,
     health: Health,
+    findings: log::FindingLog,
     sink: Option<Box<dyn Sink>>,
     ledger: Option<Ledger>,
     explanations: Explanations,
@@ -339,11 +341,14 @@ impl Mesh {
             Direction::Outbound => edge.to.as_str(),
         };
         let via = edge.via.map_or("", SpiffeId::as_str);
-        tracing::info!(
-            target: "meshguard::finding",
-            { direction = ?direction, peer.id = peer, peer.via = via, finding = name },
-            "{detail}"
-        );
+        if let Some(left_out) = self.0.findings.line(direction, peer, name) {
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::info!(
+                target: "meshguard::finding",
+                { direction = ?direction, peer.id = peer, peer.via = via, finding = name, left_out },
+                "{detail}"
+            );
+        }
         if let Some(sink) = &self.0.sink {
             sink.finding(&Finding { direction, edge, name, detail });
         }
@@ -426,7 +431,10 @@ impl Listener {
     /// left unguarded. Await the result.
     pub fn serve<S>(self, service: S) -> Serve<Inbound<S>> {
         let health = self.mesh.health().clone();
-        serve(self.inner, self.mesh.inbound().layer(service)).with_health(health)
+        let mesh = self.mesh.clone();
+        serve(self.inner, self.mesh.inbound().layer(service))
+            .with_health(health)
+            .until_confirmed(move || mesh.answers().awaited == 0)
     }
 
     /// Shows `welcome` each connection: see [`listener::Listener::welcoming`].

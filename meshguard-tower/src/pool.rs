@@ -30,7 +30,7 @@ use checkout::State;
 use connect::Dialer;
 
 pub(crate) use ask::{Asked, read};
-pub(crate) use binding::Binding;
+pub(crate) use binding::{Binding, Unbound};
 pub use error::ConnectError;
 pub(crate) use error::SendError;
 pub(crate) use limits::PoolLimits;

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -24,8 +24,13 @@ use connection::Http;
 /// How long tasks that were cut off may take to stop, unless they are stuck in a call that blocks.
 const CUT_GRACE: Duration = Duration::from_secs(1);
 
+/// Callers have so long to confirm what was answered, before their connections are told to finish.
+pub(crate) const CONFIRM_TIME: Duration = Duration::from_millis(100);
+const CONFIRM_STEP: Duration = Duration::from_millis(2);
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Confirmed = Box<dyn Fn() -> bool + Send>;
 
 /// Serves `service` to every connection of `listener`, each request with the
 /// [`crate::connection::Connection`] it came over in its extensions.
@@ -33,7 +38,7 @@ type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Await the result; it serves until its shutdown signal, for ever without one. Dropping the
 /// future ends all connections.
 pub fn serve<S>(listener: Listener, service: S) -> Serve<S> {
-    Serve { listener, service, shutdown: None, health: None }
+    Serve { listener, service, shutdown: None, health: None, confirmed: None }
 }
 
 /// A server that is about to run: see [`serve`].
@@ -43,6 +48,7 @@ pub struct Serve<S> {
     service: S,
     shutdown: Option<(Signal, Duration)>,
     health: Option<Health>,
+    confirmed: Option<Confirmed>,
 }
 
 /// How a server's connections ended after its shutdown signal.
@@ -61,7 +67,15 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Once `signal` is ready: accepts no more, tells every connection to finish what it has
+    /// Has connections go on after the signal until `confirmed`, or for [`CONFIRM_TIME`]: over one that
+    /// is told to finish, nothing more can be confirmed.
+    pub(crate) fn until_confirmed(mut self, confirmed: impl Fn() -> bool + Send + 'static) -> Self {
+        self.confirmed = Some(Box::new(confirmed));
+        self
+    }
+
+    /// Once `signal` is ready: accepts no more, lets the answers of the last moments be confirmed
+    /// (at most 100 ms), tells every connection to finish what it has
     /// (GOAWAY, `connection: close`), and after `deadline` closes those that are left.
     pub fn with_graceful_shutdown(
         mut self,
@@ -83,7 +97,7 @@ where
     B::Error: Into<BoxError>,
 {
     async fn run(self) -> io::Result<Drained> {
-        let Self { mut listener, service, shutdown, health } = self;
+        let Self { mut listener, service, shutdown, health, confirmed } = self;
         let tell = |state| health.iter().for_each(|h| h.set(state));
         tell(HealthState::Ready);
         let (mut signal, deadline) =
@@ -107,6 +121,10 @@ where
         }
         tell(HealthState::Draining);
         let _watched = listener.stop_accepting();
+        if let Some(confirmed) = confirmed {
+            // What is not confirmed by then stays so.
+            let _ = timeout(CONFIRM_TIME.min(deadline), until(confirmed)).await;
+        }
         finish.cancel();
         Ok(drain(running, deadline).await)
     }
@@ -132,6 +150,12 @@ where
 impl<S> fmt::Debug for Serve<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+async fn until(confirmed: Confirmed) {
+    while !confirmed() {
+        sleep(CONFIRM_STEP).await;
     }
 }
 

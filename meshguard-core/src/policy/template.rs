@@ -159,7 +159,12 @@ fn check_method(method: &str, at: usize) -> Result<Option<Box<str>>, Fault> {
 fn path_segments(path: &str, at: usize) -> Result<Box<[Segment]>, Fault> {
     let bad = |why: &str| Fault::new(Kind::BadTemplate, at, format!("`{path}`: {why}"));
     let Some(rest) = path.strip_prefix('/') else {
-        return Err(bad("a path begins with `/`").hint("write one space between method and path"));
+        let one = path.trim_start();
+        return Err(bad("a path begins with `/`").hint(if one.starts_with('/') {
+            "write one space between method and path".to_owned()
+        } else {
+            format!("write it as `/{one}`")
+        }));
     };
     if path.contains("//") {
         return Err(bad("a segment is empty").hint("only the last may be: a trailing slash"));

@@ -129,6 +129,20 @@ async fn a_thousand_calls_over_http2_connections_that_come_and_go_and_none_fails
     assert!(counts.balances() && counts.delivered == 1000, "{counts:?}");
 }
 
+/// Calls that go out together over a connection to the other instance learn that together: it says
+/// nothing of the session's end.
+#[tokio::test]
+async fn calls_that_meet_another_instance_together_end_no_session() {
+    let balanced = Balanced::new(2).await;
+    let channel = balanced.channel(Alpn::H2);
+    for _ in 0..6 {
+        calls(&channel, &[Shape::Get], 32, 1).await;
+        balanced.close_connections().await;
+    }
+    assert_eq!(balanced.calls(), [96, 96]);
+    assert_eq!(balanced.handshakes(), 2);
+}
+
 #[tokio::test]
 async fn with_more_instances_than_sessions_calls_still_work() {
     const SHAPES: &[Shape] = &[Shape::Get, Shape::Upload, Shape::Post];

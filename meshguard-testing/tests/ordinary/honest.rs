@@ -2,5 +2,6 @@
 
 mod framing;
 mod limits;
+mod statuses;
 mod tags;
 mod words;

@@ -260,10 +260,11 @@ impl<B, H: InHook> Incoming<B, H> {
                     None => Err(error.clone()),
                 };
                 self.failed(error);
+                let grpc = matches!(&self.kind, Kind::Records(opener) if opener.grpc);
                 if said.is_ok() {
                     self.kind = Kind::Done;
                 }
-                return Some(said);
+                return Some(said.map_err(|e| if grpc { e.with_status() } else { e }));
             }
         };
         match ended {

@@ -14,7 +14,7 @@ use super::call::Failed;
 use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
-use super::unverified::{renews, unverified};
+use super::unverified::{drains, renews, unverified};
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, driver};
 use crate::aead::AWS_LC;
 use crate::body::{
@@ -93,6 +93,9 @@ fn accept(
         open.head_proven();
     }
     open.shared.proved(&request.binding, &open.session);
+    if drains(parts) {
+        open.session.hurry.begin();
+    }
     if renews(parts) {
         driver::leave_to_others(&open.shared, &open.session);
         if is_refused(field, parts) {

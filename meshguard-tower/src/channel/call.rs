@@ -86,13 +86,14 @@ where
     }
 }
 
-/// A message above the callee's limit fails as gRPC says it; the error is in the extensions.
+/// A message above the callee's limit fails as gRPC says it; the error is in the extensions. Every
+/// other error has its status with it.
 fn in_words(error: CallError) -> Result<Response<ChannelBody>, CallError> {
     let status = match error.kind() {
         CallErrorKind::Body(body) if body.exceeded().is_some() => status_trailers(body),
         _ => None,
     };
-    let Some(status) = status else { return Err(error) };
+    let Some(status) = status else { return Err(error.with_status()) };
     let mut response = Response::new(Incoming::nothing());
     *response.headers_mut() = status;
     let kind = http::HeaderValue::from_static("application/grpc");

@@ -32,21 +32,23 @@ pub(super) fn drive(shared: &Arc<Shared>, session: &Arc<ClientSession>) {
 
 async fn run(shared: Weak<Shared>, session: Weak<ClientSession>) {
     loop {
-        let due = match session.upgrade() {
+        let (due, hurry) = match session.upgrade() {
             None => return,
-            Some(session) => session.sender().poll_timeout(),
+            Some(session) => (session.sender().poll_timeout(), Arc::clone(&session.hurry)),
         };
-        let wait = match due {
-            Some(due) => due.since(now()),
+        match due {
+            Some(due) => tokio::select! {
+                () = sleep(due.since(now())) => {}
+                () = hurry.on() => {}
+            },
             None => match wait_for_receipts(&session).await {
                 Some(()) => continue,
                 None => return,
             },
-        };
-        sleep(wait).await;
+        }
         let mut flushed = Flushed::Nothing;
         if let (Some(shared), Some(session)) = (shared.upgrade(), session.upgrade()) {
-            if session.sender().poll_timeout().is_some_and(|due| due <= now()) {
+            if session.sender().poll_timeout().is_some_and(|due| hurry.is_on() || due <= now()) {
                 flushed = flush(&shared, &session).await;
             }
         } else {

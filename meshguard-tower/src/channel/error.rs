@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use meshguard_core::delivery::{Failure, Outcome};
 
-use crate::error::{BoxError, DeliveryError, Said};
+use crate::error::{BoxError, DeliveryError, Said, SharedError, Status, status};
 use crate::pool::ConnectError;
 use crate::session::SessionError;
 use crate::tls::{Alert, HandshakeErrorKind};
@@ -19,7 +19,8 @@ pub struct CallError(Arc<Inner>);
 struct Inner {
     kind: CallErrorKind,
     outcome: Outcome,
-    source: Option<BoxError>,
+    source: Option<SharedError>,
+    status: Option<Status>,
 }
 
 /// What went wrong.
@@ -103,11 +104,46 @@ impl CallErrorKind {
             Self::Restricted => "restricted",
         }
     }
+
+    /// The code of gRPC that says it (<https://grpc.io/docs/guides/status-codes/>).
+    #[must_use]
+    pub fn grpc_code(&self) -> i32 {
+        match self {
+            Self::Connect
+            | Self::HandshakeRefused(_)
+            | Self::Session(_)
+            | Self::Downgrade
+            | Self::NoAnswer
+            | Self::NotAdmitted
+            | Self::Restricted => 14, // UNAVAILABLE
+            Self::Request(_) => 13,                              // INTERNAL
+            Self::Deadline => 4,                                 // DEADLINE_EXCEEDED
+            Self::Duplicate => 10,                               // ABORTED
+            Self::BadProof(_) | Self::NotConfirmed { .. } => 15, // DATA_LOSS
+            Self::Refused(status) | Self::Unproven(status) => code_of(*status),
+            Self::Body(error) | Self::Answer(error) => error.kind().grpc_code(),
+        }
+    }
+}
+
+/// The code of an answer that was not made by gRPC (gRPC's "HTTP to gRPC Status Code Mapping").
+fn code_of(status: StatusCode) -> i32 {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => 13, // INTERNAL
+        StatusCode::UNAUTHORIZED => 16, // UNAUTHENTICATED
+        StatusCode::FORBIDDEN => 7,     // PERMISSION_DENIED
+        StatusCode::NOT_FOUND => 12,    // UNIMPLEMENTED
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => 14, // UNAVAILABLE
+        _ => 2,                         // UNKNOWN
+    }
 }
 
 impl CallError {
     pub(crate) fn new(kind: CallErrorKind, outcome: Outcome) -> Self {
-        Self(Arc::new(Inner { kind, outcome, source: None }))
+        Self(Arc::new(Inner { kind, outcome, source: None, status: None }))
     }
 
     pub(crate) fn caused(
@@ -115,7 +151,8 @@ impl CallError {
         outcome: Outcome,
         source: impl Into<BoxError>,
     ) -> Self {
-        Self(Arc::new(Inner { kind, outcome, source: Some(source.into()) }))
+        let source = Some(source.into().into());
+        Self(Arc::new(Inner { kind, outcome, source, status: None }))
     }
 
     /// The far end refused this side before it said anything else.
@@ -127,6 +164,21 @@ impl CallError {
     #[must_use]
     pub fn kind(&self) -> &CallErrorKind {
         &self.0.kind
+    }
+
+    /// The same with the status of gRPC that says it, for who looks for one among the sources.
+    pub(crate) fn with_status(self) -> Self {
+        let Inner { kind, outcome, source, .. } = &*self.0;
+        let behind = match kind {
+            CallErrorKind::Answer(error) | CallErrorKind::Body(error) => {
+                Some(Arc::new(error.clone()) as SharedError)
+            }
+            CallErrorKind::Session(error) => Some(Arc::new(error.clone()) as SharedError),
+            _ => source.clone(),
+        };
+        let status = status(kind.grpc_code(), self.to_string(), behind);
+        let (kind, outcome, source) = (kind.clone(), *outcome, source.clone());
+        Self(Arc::new(Inner { kind, outcome, source, status }))
     }
 
     /// Whether a limit of the callee's stands in the way of the request's own body.
@@ -204,6 +256,9 @@ impl fmt::Debug for CallError {
 
 impl StdError for CallError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if let Some(status) = &self.0.status {
+            return Some(status);
+        }
         match (&self.0.kind, &self.0.source) {
             (CallErrorKind::Answer(error) | CallErrorKind::Body(error), _) => Some(error),
             (CallErrorKind::Session(error), _) => Some(error),

@@ -17,7 +17,7 @@ use super::exchange::{Open, unknown};
 use super::open::Opening;
 use super::request::{Source, prove};
 use super::{CallError, Lease, Shared, answer, driver, unverified};
-use crate::pool::{Asked, Binding, Failed};
+use crate::pool::{Asked, Binding, Failed, Unbound};
 use crate::session::{AFFINITY, ClientSession, MAX_HANDSHAKE, SessionError};
 use crate::tls::now;
 
@@ -150,9 +150,12 @@ impl Shared {
 
     /// The far end of this connection does not know this session, or says so.
     pub(super) fn disown(&self, binding: &Binding, session: &Arc<ClientSession>) {
-        let known_here = binding.unbind(session.number);
-        let misses = session.missed();
-        if self.config.via.is_some() || known_here || misses >= MAX_SESSIONS as u32 {
+        let ended = match binding.unbind(session.number) {
+            Unbound::NoLonger => true,
+            Unbound::Here => session.missed() >= MAX_SESSIONS as u32,
+            Unbound::Still => false,
+        };
+        if ended || self.config.via.is_some() {
             self.forget(session);
         }
     }

@@ -61,6 +61,11 @@ pub(super) fn renews(parts: &Parts) -> bool {
     parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
 }
 
+/// Whether an answer says that its callee drains, and can be told soon only what arrived.
+pub(super) fn drains(parts: &Parts) -> bool {
+    parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"drain")
+}
+
 /// Whether an answer without proof says that the callee did not act on the request. On a direct
 /// connection it is the callee's own, and what it answers to a request whose proof held has proof:
 /// so it comes from its layer before that, which names its decision, or from its HTTP parser,

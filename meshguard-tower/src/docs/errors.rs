@@ -131,6 +131,33 @@ fn every_kind_of_a_failed_body_says_what_to_do() {
 }
 
 #[test]
+fn every_code_of_grpc_is_the_one_in_the_code() {
+    let own =
+        |kind: &CallErrorKind| !matches!(kind, CallErrorKind::Answer(_) | CallErrorKind::Body(_));
+    let of_calls = calls().into_iter().filter(own).map(|kind| {
+        let by_status = matches!(kind, CallErrorKind::Refused(_) | CallErrorKind::Unproven(_));
+        let code = if by_status { "as its status".into() } else { kind.grpc_code().to_string() };
+        ("## A call failed", kind.as_str(), code)
+    });
+    let records = RecordErrorKind::ALL.iter().map(|kind| DeliveryErrorKind::Records(*kind));
+    let of_bodies = DeliveryErrorKind::OTHERS.into_iter().chain(records);
+    let of_bodies =
+        of_bodies.map(|kind| ("## A body failed", kind.as_str(), kind.grpc_code().to_string()));
+    for (section, name, code) in of_calls.chain(of_bodies) {
+        let rows = rows(PAGE, section);
+        let row = rows.iter().find(|row| row[0] == format!("`{name}`")).unwrap();
+        assert_eq!(row[1], code, "{name}");
+    }
+    for (status, code) in
+        [(400, 13), (431, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (504, 14)]
+    {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(CallErrorKind::Unproven(status).grpc_code(), code, "{status}");
+    }
+    assert_eq!(CallErrorKind::Unproven(StatusCode::IM_A_TEAPOT).grpc_code(), 2);
+}
+
+#[test]
 fn every_reason_for_no_connection_and_no_session_says_what_to_do() {
     let mut connections: Vec<_> = connections().iter().map(|e| variant(e)).collect();
     connections.push("Http".to_owned());

@@ -2,6 +2,14 @@
 
 use meshguard_core::delivery::{Fault, ReceiptStatus, RecordErrorKind, Verdict};
 
+const DEADLINE_EXCEEDED: i32 = 4;
+const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
+const ABORTED: i32 = 10;
+const INTERNAL: i32 = 13;
+const UNAVAILABLE: i32 = 14;
+const DATA_LOSS: i32 = 15;
+
 /// What was wrong with a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -86,6 +94,35 @@ impl DeliveryErrorKind {
             Self::OwnBody => (Fault::Nobody, 500),
         };
         Verdict::new(fault, status)
+    }
+
+    /// The code of gRPC that says it (<https://grpc.io/docs/guides/status-codes/>).
+    #[must_use]
+    pub const fn grpc_code(self) -> i32 {
+        match self {
+            Self::Records(kind) => match kind {
+                RecordErrorKind::Truncated => UNAVAILABLE,
+                RecordErrorKind::TooLarge | RecordErrorKind::TooLong => RESOURCE_EXHAUSTED,
+                RecordErrorKind::Aborted => ABORTED,
+                RecordErrorKind::Message | RecordErrorKind::Provider => INTERNAL,
+                _ => DATA_LOSS,
+            },
+            Self::Short | Self::Transport => UNAVAILABLE,
+            Self::Digest | Self::ContentDigest | Self::Long | Self::Trailers | Self::NoReceipt => {
+                DATA_LOSS
+            }
+            Self::Timeout => DEADLINE_EXCEEDED,
+            Self::NoRoom => RESOURCE_EXHAUSTED,
+            Self::Withdrawn => PERMISSION_DENIED,
+            Self::OwnBody => INTERNAL,
+        }
+    }
+
+    /// Whether its source is shown. Never the transport's error: code that looks for one would
+    /// judge by it, and tonic takes a stream that fails with h2's CANCEL for complete. It stands
+    /// in the text.
+    pub(super) const fn shows_source(self) -> bool {
+        !matches!(self, Self::Records(_) | Self::Transport)
     }
 
     /// How the receipt of a body that failed so states it: what was not taken, for want of room

@@ -23,6 +23,7 @@ use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark
 use crate::connection::Protocol;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::{keep_answer, settle_answer, take_length};
+use crate::probe::HealthState;
 use crate::session::{SESSION, ServerSession};
 use crate::sink::Direction;
 use crate::tls::now;
@@ -143,8 +144,13 @@ pub(super) fn prove(
         keep_answer(response.extensions_mut(), &s.base, cover, &proven.proof);
         (HeaderValue::from_bytes(&s.field), context)
     });
-    if proven.session.is_retiring() {
-        response.headers_mut().insert(SESSION, HeaderValue::from_static("renew"));
+    let hint = match exchange.mesh.health().state() {
+        _ if proven.session.is_retiring() => Some("renew"),
+        HealthState::Draining => Some("drain"),
+        _ => None,
+    };
+    if let Some(hint) = hint {
+        response.headers_mut().insert(SESSION, HeaderValue::from_static(hint));
     }
     // The field's text is ASCII throughout.
     let mut value = value.ok()?;

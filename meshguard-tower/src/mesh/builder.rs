@@ -80,8 +80,7 @@ impl Source {
     }
 }
 
-/// Why a mesh was not built.
-#[derive(Debug)]
+/// Why a mesh was not built. `Debug` says it as `Display` does: `main` prints that of what it returns.
 #[non_exhaustive]
 pub enum BuildError {
     /// There are no credentials.
@@ -336,6 +335,7 @@ impl MeshBuilder {
             message_limit: self.message_limit,
             handshakes: HandshakeStats::default(),
             health: Health::new(),
+            findings: Default::default(),
             sink: self.sink,
             ledger: self.ledger,
             explanations: Explanations::default(),
@@ -391,6 +391,12 @@ impl fmt::Display for BuildError {
             Self::Dev(error) => write!(f, "no credentials for development: {error}"),
             Self::Key => f.write_str("no key could be made"),
         }
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildError: {self}")
     }
 }
 

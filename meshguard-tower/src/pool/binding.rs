@@ -20,6 +20,17 @@ const MAX_UNKNOWN: usize = 16;
 /// read: it is waited for so long.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
+/// What it means that a connection's far end does not know a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unbound {
+    /// It did know it, over this very connection: the session has ended.
+    NoLonger,
+    /// This connection ends at an instance of another session.
+    Here,
+    /// Another call over this connection has learnt the same.
+    Still,
+}
+
 /// What is known of one connection. Sessions are known by their numbers.
 #[derive(Default)]
 pub(crate) struct Binding {
@@ -58,17 +69,22 @@ impl Binding {
         self.unknown().retain(|number| *number != session);
     }
 
-    /// The far end does not know this session. Returns whether it did before, over this very
-    /// connection.
-    pub(crate) fn unbind(&self, session: u64) -> bool {
+    /// The far end does not know this session. Of calls that went out together, the first to
+    /// return learns what that means.
+    pub(crate) fn unbind(&self, session: u64) -> Unbound {
         let mut unknown = self.unknown();
-        if !unknown.contains(&session) {
+        let again = unknown.contains(&session);
+        if !again {
             if unknown.len() >= MAX_UNKNOWN {
                 unknown.remove(0);
             }
             unknown.push(session);
         }
-        self.session.compare_exchange(session, 0, Relaxed, Relaxed).is_ok()
+        match self.session.compare_exchange(session, 0, Relaxed, Relaxed) {
+            Ok(_) => Unbound::NoLonger,
+            Err(_) if again => Unbound::Still,
+            Err(_) => Unbound::Here,
+        }
     }
 
     /// Whether the far end has said that it does not know this session.
@@ -233,11 +249,13 @@ mod tests {
     #[test]
     fn a_connection_forgets_a_session_that_its_far_end_does_not_know() {
         let binding = Binding::default();
-        assert!(!binding.unbind(1) && binding.is_unknown(1));
+        assert_eq!(binding.unbind(1), Unbound::Here);
+        assert!(binding.is_unknown(1));
         binding.bind(2);
-        assert!(!binding.unbind(1), "it was never proven here");
+        assert_eq!(binding.unbind(1), Unbound::Still, "it was never proven here");
         assert_eq!(binding.session(), Some(2));
-        assert!(binding.unbind(2) && binding.session().is_none());
+        assert_eq!(binding.unbind(2), Unbound::NoLonger);
+        assert_eq!(binding.session(), None);
         binding.bind(1);
         assert!(!binding.is_unknown(1));
     }

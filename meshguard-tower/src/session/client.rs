@@ -13,7 +13,7 @@ use meshguard_core::delivery::{
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::handshake::InMemory;
@@ -26,6 +26,9 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(300);
 
 /// Numbers the sessions of this process, from 1.
 static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// What is owed to a callee that drains goes out at once for so long.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// A session that this service sends on.
 pub(crate) struct ClientSession {
@@ -44,6 +47,8 @@ pub(crate) struct ClientSession {
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
+    /// The callee drains: receipts do not wait.
+    pub(crate) hurry: Arc<Hurry>,
     /// Held while receipts are posted.
     pub(crate) posting: tokio::sync::Mutex<()>,
     /// Where the callee's instance is measured.
@@ -58,6 +63,34 @@ pub(crate) struct ClientSession {
     misses: AtomicU32,
     sender: Mutex<Sender>,
     ended: Arc<Mutex<Counts>>,
+}
+
+/// Whether receipts go out at once.
+#[derive(Debug)]
+pub(crate) struct Hurry(watch::Sender<Option<Instant>>);
+
+impl Default for Hurry {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Hurry {
+    /// They do for a second.
+    pub(crate) fn begin(&self) {
+        self.0.send_replace(Some(Instant::now() + HURRY));
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Waits until they do.
+    pub(crate) async fn on(&self) {
+        let mut told = self.0.subscribe();
+        // The sender is this one.
+        let _ = told.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await;
+    }
 }
 
 impl ClientSession {
@@ -213,6 +246,7 @@ impl Opening {
             opened: Instant::now(),
             affinity: self.affinity,
             owes: Arc::default(),
+            hurry: Arc::default(),
             posting: tokio::sync::Mutex::default(),
             sender: Mutex::new(sender),
             ended,

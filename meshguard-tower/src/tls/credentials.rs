@@ -121,8 +121,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// Why credentials cannot be used: which input, from which file, and what is wrong with it.
-#[derive(Debug)]
+/// Why credentials cannot be used: which input, from which file, and what is wrong with it. `Debug`
+/// says it as `Display` does: `main` prints that of what it returns.
 pub struct CredentialsError {
     source: Source,
     path: Option<PathBuf>,
@@ -184,6 +184,12 @@ impl fmt::Display for CredentialsError {
             Some(path) => write!(f, "{} ({}): {}", self.source, path.display(), self.fault),
             None => write!(f, "{}: {}", self.source, self.fault),
         }
+    }
+}
+
+impl fmt::Debug for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CredentialsError: {self}")
     }
 }
 

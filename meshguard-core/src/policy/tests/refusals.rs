@@ -163,6 +163,7 @@ fn http_entries_are_checked() {
     for (entry, kind, hint) in [
         ("GET", BadTemplate, "write `METHOD /path`"),
         ("", BadTemplate, "write `METHOD /path`"),
+        ("GET big", BadTemplate, "write it as `/big`"),
         ("/orders", BadMethod, "write `* /orders`"),
         (" /orders", BadMethod, "one space"),
         ("get /orders", BadMethod, "write `GET`"),

@@ -20,6 +20,34 @@ const SHAPES: [Shape; 7] = [
     Shape::ClientStream,
 ];
 
+/// A caller confirms within 100 ms where no other request takes the receipts along; the callee's
+/// connections go on until then.
+#[tokio::test]
+async fn the_last_answers_before_a_drain_are_confirmed() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let (policy, app, told) = (rig::policy(""), App::default(), Told::default());
+        let callee = rig::mesh(CALLEE, &policy, &told);
+        let listener = callee.listen("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async move { stopped.await.unwrap() };
+        let serve = meshguard_axum::serve(listener, app.router());
+        let serve = serve.with_graceful_shutdown(stopped, Duration::from_secs(15));
+        let draining = tokio::spawn(async move { serve.await.unwrap() });
+        let caller = rig::mesh(CALLER, &policy, &Told::default());
+        let channel = caller.channel(&format!("https://{addr}"), CALLEE).unwrap();
+        let channel = channel.protocols(alpn);
+        let calls = (0..20).map(|_| Shape::Get.call(&channel));
+        for got in futures_util::future::join_all(calls).await {
+            got.unwrap();
+        }
+        stop.send(()).unwrap();
+        let drained = soon(draining).await.unwrap();
+        assert_eq!(drained.cut, 0, "{drained:?}");
+        assert_eq!(callee.answers_confirmed(), 20, "{:?}", callee.answers());
+    }
+}
+
 #[tokio::test]
 async fn a_callee_that_drains_costs_no_call_over_http2() {
     const TASKS: usize = 8;
