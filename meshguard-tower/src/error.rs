@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use meshguard_core::delivery::{Exceeded, RecordError};
+use meshguard_core::delivery::{Exceeded, RecordError, RecordErrorKind};
 
 pub(crate) use cut::Said;
 pub use kind::DeliveryErrorKind;
@@ -98,6 +98,14 @@ impl DeliveryError {
             next = cause.source();
         }
         None
+    }
+
+    /// Whether the stream or its connection ended with an error under it. What ends cleanly and is
+    /// not whole is something else: somebody made it look whole.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        use DeliveryErrorKind::{Records, Transport};
+        let of_transport = matches!(self.0.kind, Records(RecordErrorKind::Truncated) | Transport);
+        of_transport && self.0.source.is_some()
     }
 
     /// Which limit was exceeded, and by what.

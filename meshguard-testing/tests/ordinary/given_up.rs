@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Request, StatusCode};
-use axum::routing::get;
+use axum::routing::{get, post};
+use futures_util::StreamExt as _;
 use meshguard_axum::core::baseline::EdgeKey;
 use meshguard_axum::core::control::Cadence;
 use meshguard_axum::limits::Limits;
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{Channel, Mesh, Outcome, Policy};
+use meshguard_axum::{BoxError, Channel, EdgeStatus, Mesh, Outcome, Policy};
 use meshguard_testing::{FaultHop, Protocol};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -25,6 +26,10 @@ const QUICK: Cadence =
     Cadence { busy: Duration::from_millis(20), quiet: Duration::from_millis(200), calls: 10 };
 
 const STREAMS: u32 = 16;
+
+/// Tells of whatever is unusual.
+const ALERT: &str = "[[reflex]]\nname = \"unusual\"\ndo = [\"alert\"]\n\
+    on = { signal = \"errors\", false_alarms = \"1 in 1 day\" }\n";
 
 /// A callee whose `/slow` answers when it is let.
 struct World {
@@ -44,13 +49,22 @@ fn router(let_go: &Arc<Semaphore>) -> Router {
             "at last"
         }
     };
-    Router::new().route("/slow", get(slow)).route("/known", get(|| async { "known" }))
+    let take = |body: axum::body::Bytes| async move { body.len().to_string() };
+    Router::new()
+        .route("/slow", get(slow))
+        .route("/known", get(|| async { "known" }))
+        .route("/take", post(take))
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with(MAC).await
+    }
+
+    /// What `more` says beside the rule that allows all.
+    async fn with(more: &str) -> Self {
         let (told, let_go) = (Told::default(), Arc::new(Semaphore::new(0)));
-        let policy: Policy = rig::policy(MAC).parse().unwrap();
+        let policy: Policy = rig::policy(more).parse().unwrap();
         let callee = Mesh::dev(CALLEE).unwrap().policy(policy).sink(told.clone()).cadence(QUICK);
         let callee = callee.limits(Limits::default().with_concurrent_streams(STREAMS));
         let callee = callee.build().unwrap();
@@ -69,6 +83,16 @@ impl World {
 
     /// Calls until two windows have closed that began later; whether nobody was blamed.
     async fn check_unblamed(&self, channel: &Channel, trust: f32) {
+        self.two_windows(channel).await;
+        let found: Vec<_> = self.told.all().into_iter().filter(|f| f.name != "void-seen").collect();
+        assert!(found.is_empty(), "{found:?}");
+        assert!(self.callee.trust(&CALLER) >= trust, "{} < {trust}", self.callee.trust(&CALLER));
+        assert!(self.callee.incidents().is_empty(), "{:?}", self.callee.incidents());
+        let counts = self.caller.counts();
+        assert!(counts.balances() && counts.open == 0, "{counts:?}");
+    }
+
+    async fn two_windows(&self, channel: &Channel) {
         let key = EdgeKey::Caller(CALLER);
         let began = || {
             let edges = self.callee.edges();
@@ -83,12 +107,6 @@ impl World {
             })
             .await;
         }
-        let found: Vec<_> = self.told.all().into_iter().filter(|f| f.name != "void-seen").collect();
-        assert!(found.is_empty(), "{found:?}");
-        assert!(self.callee.trust(&CALLER) >= trust, "{} < {trust}", self.callee.trust(&CALLER));
-        assert!(self.callee.incidents().is_empty(), "{:?}", self.callee.incidents());
-        let counts = self.caller.counts();
-        assert!(counts.balances() && counts.open == 0, "{counts:?}");
     }
 }
 
@@ -136,6 +154,55 @@ async fn calls_that_are_given_up_before_they_are_sent_or_answered_cost_nobody_an
         // At once, not one of them polled twice.
         drop_all(slow_calls(&channel, 200)).await;
         world.check_unblamed(&channel, trust).await;
+    }
+}
+
+/// The hop breaks off what its caller gives up: nobody there can tell whose doing it was.
+#[tokio::test]
+async fn uploads_that_are_given_up_through_a_hop_cost_nobody_anything() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let world = World::with(ALERT).await;
+        let through = FaultHop::builder(world.addr).tls(&rig::ca(), &HOP).unwrap();
+        let through = through.start().await.unwrap();
+        let channel = rig::through(&world.caller, &through, alpn);
+        world.two_windows(&channel).await;
+        let before = world.callee.edges();
+        let trust = |edges: &[EdgeStatus], key: &EdgeKey| {
+            edges.iter().find(|e| e.edge == *key).map(|e| e.trust)
+        };
+        for _ in 0..10 {
+            let upload = |_| {
+                let channel = channel.clone();
+                let first = futures_util::stream::once(async { Ok::<_, BoxError>("the half") });
+                let pieces = first.chain(futures_util::stream::pending());
+                let request = http::post("/take", axum::body::Body::from_stream(pieces));
+                tokio::spawn(async move { drop(channel.oneshot(request).await) })
+            };
+            let accepted = world.callee.accepted().accepted;
+            let uploads: Vec<_> = (0..STREAMS - 1).map(upload).collect();
+            soon(async {
+                while world.callee.accepted().accepted < accepted + u64::from(STREAMS - 1) {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            drop_all(uploads).await;
+            soon(async {
+                while world.callee.accepted().open > 0 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        }
+        world.two_windows(&channel).await;
+        assert!(world.told.all().iter().any(|f| f.name == "truncated"), "{:?}", world.told.all());
+        let after = world.callee.edges();
+        for edge in &before {
+            let (was, is) = (Some(edge.trust), trust(&after, &edge.edge));
+            assert!(is >= was, "{:?}: {is:?}, and was {was:?}", edge.edge);
+        }
+        assert!(before.iter().any(|e| e.edge == EdgeKey::HopIn(HOP)), "{before:?}");
+        assert!(world.callee.incidents().is_empty(), "{:?}", world.callee.incidents());
     }
 }
 

@@ -46,7 +46,11 @@ impl Exchange {
         };
         caller.call(&call);
         if !direct {
-            let astray = matches!(fault, Some(Fault::Path | Fault::Mistake | Fault::Tampered));
+            // A caller that gives a request up has its hop break it off: the caller alone can tell
+            // that from what the hop does by itself, and measures that.
+            let given_up = self.failure.get().is_some_and(DeliveryError::is_broken_off);
+            let astray =
+                !given_up && matches!(fault, Some(Fault::Path | Fault::Mistake | Fault::Tampered));
             self.connection.hop(&self.mesh.0.gate.edges).call(&Measured { failed: astray, ..call });
         }
     }

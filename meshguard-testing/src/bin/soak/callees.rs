@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::{HeaderMap, Response};
 use meshguard_axum::Mesh;
 use meshguard_testing::{DevCa, SvidFiles, svid_files};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tower::Layer as _;
@@ -89,8 +89,8 @@ impl Restarting {
         Ok(self.instance.mesh.reload()?)
     }
 
-    /// The next instance takes its place.
-    pub(crate) async fn restart(&mut self, how: How) -> Result<(), SoakError> {
+    /// The next instance takes its place. Returns what tells when the former one has ended.
+    pub(crate) async fn restart(&mut self, how: How) -> Result<oneshot::Receiver<()>, SoakError> {
         let next = mesh(&self.files, self.version, &self.told)?;
         match how {
             // The connections go with the task.
@@ -101,22 +101,24 @@ impl Restarting {
         let listener = rebind(|| next.listen(addr)).await?;
         let next = serve(next, listener, self.app.clone(), self.renewal);
         let former = std::mem::replace(&mut self.instance, next);
-        self.closing.spawn(close(former, self.told.clone()));
-        Ok(())
+        let (ended, gone) = oneshot::channel();
+        self.closing.spawn(close(former, self.told.clone(), ended));
+        Ok(gone)
     }
 
     /// Ends the last instance, and gives what all of them have told.
     pub(crate) async fn finish(mut self) -> Told {
         _ = self.instance.stop.send(true);
-        self.closing.spawn(close(self.instance, self.told.clone()));
+        self.closing.spawn(close(self.instance, self.told.clone(), oneshot::channel().0));
         while self.closing.join_next().await.is_some() {}
         self.told
     }
 }
 
 /// Waits until what an instance had under way is dealt with, and looks at it.
-async fn close(instance: Instance, told: Told) {
+async fn close(instance: Instance, told: Told, ended: oneshot::Sender<()>) {
     drop(instance.serving.await);
+    let _ = ended.send(()); // at the end of a run nobody listens
     let until = Instant::now() + SETTLE;
     while instance.mesh.accepted().open > 0 && Instant::now() < until {
         sleep(Duration::from_millis(10)).await;

@@ -60,6 +60,8 @@ pub(crate) struct Restart {
     pub(crate) callee: Callee,
     pub(crate) from: Instant,
     pub(crate) to: Instant,
+    /// When the instance that it replaced had ended, its last connection included.
+    pub(crate) gone: Option<Instant>,
 }
 
 /// A call that handlers saw more than once.

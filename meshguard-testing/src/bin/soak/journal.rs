@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::evidence::{Evidence, Failed, Repeated, Restart, Tally};
-use crate::shape::{Lane, Shape, Side};
+use crate::shape::{Callee, Lane, Shape, Side};
 
 /// Failed calls that are kept.
 const MAX_FAILED: usize = 4096;
@@ -127,6 +127,15 @@ impl Journal {
         lock(&self.restarts).push(restart);
     }
 
+    /// The instance that was replaced by this restart has ended.
+    pub(crate) fn gone(&self, side: Side, callee: Callee, from: Instant) {
+        let mut restarts = lock(&self.restarts);
+        let of = |r: &&mut Restart| (r.side, r.callee, r.from) == (side, callee, from);
+        if let Some(restart) = restarts.iter_mut().find(of) {
+            restart.gone = Some(Instant::now());
+        }
+    }
+
     /// What it shows in the end.
     pub(crate) fn evidence(&self) -> Evidence {
         let repeated = [Side::Mesh, Side::Stock].into_iter().flat_map(|side| {
@@ -167,13 +176,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::{Callee, Http};
+    use crate::shape::Http;
 
     const LANE: Lane = Lane { side: Side::Mesh, callee: Callee::Mac, via: true, http: Http::Two };
 
     fn restart(journal: &Journal) {
         let now = Instant::now();
-        journal.restarted(Restart { side: Side::Mesh, callee: Callee::Mac, from: now, to: now });
+        let (side, callee) = (Side::Mesh, Callee::Mac);
+        journal.restarted(Restart { side, callee, from: now, to: now, gone: None });
         while Instant::now() == now {}
     }
 

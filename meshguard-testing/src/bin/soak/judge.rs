@@ -87,15 +87,10 @@ fn once(evidence: &Evidence) -> Verdict {
     )
 }
 
-/// How the edge of a hop through which calls come is named.
-const OF_HOP: &str = "calls through ";
-
 fn trust(evidence: &Evidence) -> Verdict {
     let mut against = Vec::new();
     for edge in &evidence.edges {
-        // What a caller cancels through a hop looks to the callee as if the hop had cut it.
-        let of_hop = edge.edge.starts_with(OF_HOP);
-        if !of_hop && edge.trust + TRUST_SLACK < edge.start {
+        if edge.trust + TRUST_SLACK < edge.start {
             against.push(format!(
                 "{}: trust in {} is {:.3}, and began at {:.3}",
                 edge.at, edge.edge, edge.trust, edge.start
@@ -138,7 +133,10 @@ fn rates(evidence: &Evidence) -> Verdict {
         let hinted = evidence.failed.iter().filter(|failed| {
             failed.shape == shape
                 && failed.lane.side == Side::Mesh
-                && excuse(failed, &evidence.restarts) == Some(Excuse::First)
+                && matches!(
+                    excuse(failed, &evidence.restarts),
+                    Some(Excuse::First | Excuse::Beside)
+                )
         });
         let failed = here.failed.saturating_sub(hinted.count() as u64);
         let rate = stock.failed as f64 / stock.all().max(1) as f64;

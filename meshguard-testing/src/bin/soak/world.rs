@@ -87,10 +87,19 @@ impl World {
         let at = callee as usize;
         let (mesh, stock, journal) = (&mut self.mesh[at], &mut self.stock[at], &self.journal);
         let from = Instant::now();
-        let done = |side| journal.restarted(Restart { side, callee, from, to: Instant::now() });
-        tokio::try_join!(async { mesh.restart(how).await.map(|()| done(Side::Mesh)) }, async {
-            stock.restart(how).await.map(|()| done(Side::Stock))
-        },)?;
+        let done = |side| {
+            journal.restarted(Restart { side, callee, from, to: Instant::now(), gone: None });
+        };
+        let (gone, ()) = tokio::try_join!(
+            async { mesh.restart(how).await.inspect(|_| done(Side::Mesh)) },
+            async { stock.restart(how).await.map(|()| done(Side::Stock)) },
+        )?;
+        let journal = Arc::clone(journal);
+        tokio::spawn(async move {
+            if gone.await.is_ok() {
+                journal.gone(Side::Mesh, callee, from);
+            }
+        });
         Ok(())
     }
 

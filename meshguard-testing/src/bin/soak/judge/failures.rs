@@ -13,6 +13,9 @@ pub(crate) enum Excuse {
     UnderWay,
     /// Through a hop, and not to be repeated: among the first ones after its callee's restart.
     First,
+    /// Through a hop, and not to be repeated: answered *renew* while its callee drained beside its
+    /// successor, with connections of the hop to both.
+    Beside,
     /// The hop says itself (502) that it has lost its own connection to the callee, right after
     /// the restart that ended that connection. So does a proxy before the stock stack.
     Hop,
@@ -32,6 +35,12 @@ pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
     if may {
         return Some(Excuse::First);
     }
+    let beside =
+        |r: &Restart| r.to <= failed.begun && r.gone.is_none_or(|gone| failed.begun <= gone);
+    let may = failed.lane.via && !failed.shape.is_idempotent();
+    if may && failed.why.contains("401 Unauthorized") && of_callee(failed, restarts).any(beside) {
+        return Some(Excuse::Beside);
+    }
     let just = |restart: &Restart| {
         failed.begun.checked_duration_since(restart.to).is_some_and(|since| since < NOTICED)
     };
@@ -40,11 +49,12 @@ pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
 }
 
 pub(super) fn verdict(evidence: &Evidence) -> Verdict {
-    let (mut against, mut under_way, mut first, mut hop) = (Vec::new(), 0, 0, 0);
+    let (mut against, mut under_way, mut first, mut beside, mut hop) = (Vec::new(), 0, 0, 0, 0);
     for failed in evidence.failed.iter().filter(|failed| failed.lane.side == Side::Mesh) {
         match excuse(failed, &evidence.restarts) {
             Some(Excuse::UnderWay) => under_way += 1,
             Some(Excuse::First) => first += 1,
+            Some(Excuse::Beside) => beside += 1,
             Some(Excuse::Hop) => hop += 1,
             None => against.push(tell(failed, &evidence.restarts)),
         }
@@ -54,7 +64,7 @@ pub(super) fn verdict(evidence: &Evidence) -> Verdict {
     }
     let note = format!(
         "{under_way} under way at a restart, {first} first after it through a hop, \
-         {hop} on a connection that the hop lost with it"
+         {beside} through a hop while it drained, {hop} on a connection that the hop lost with it"
     );
     super::verdict("no call failed without a restart's excuse", against, note)
 }
