@@ -47,11 +47,13 @@ fn has_grpc_type(headers: &HeaderMap) -> bool {
 }
 
 /// The trailers that end a gRPC stream in place of what may not or cannot be sent: as tonic says
-/// it, RESOURCE_EXHAUSTED of what is too large, INTERNAL of what is not gRPC.
+/// it, RESOURCE_EXHAUSTED of what is too large, INTERNAL of what is not gRPC, PERMISSION_DENIED of
+/// what is cut off.
 pub(crate) fn status_trailers(error: &DeliveryError) -> Option<HeaderMap> {
     let code = match error.kind() {
         DeliveryErrorKind::Records(RecordErrorKind::TooLarge | RecordErrorKind::TooLong) => "8",
         DeliveryErrorKind::Records(RecordErrorKind::Message) => "13",
+        DeliveryErrorKind::Withdrawn => "7",
         _ => return None,
     };
     let mut trailers = HeaderMap::new();

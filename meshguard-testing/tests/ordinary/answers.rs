@@ -112,6 +112,31 @@ async fn an_upload_that_nobody_reads_is_answered_whatever_the_status() {
     }
 }
 
+/// The stock stack over HTTP/1.1 closes the connection under what is still to come, and its caller
+/// hears the answer where it is quick.
+#[tokio::test]
+async fn a_large_upload_that_nobody_reads_is_answered() {
+    let stream = || {
+        let piece = pattern(64 * 1024);
+        let pieces = (0..80).map(move |_| Ok::<_, std::io::Error>(piece.clone()));
+        Body::from_stream(futures_util::stream::iter(pieces))
+    };
+    for way in Way::all(app).await {
+        if way.name() == "stock over HTTP/1.1" {
+            continue;
+        }
+        for status in STATUSES {
+            for body in [stream(), Body::from(pattern(5 << 20))] {
+                let mut sender = way.another().await;
+                let request = request(Method::POST, &format!("/early/{status}"), body);
+                let answer = soon(sender.send(request)).await;
+                let answer = answer.unwrap_or_else(|e| panic!("{} {status}: {e}", way.name()));
+                assert_eq!(answer.status().as_u16(), status, "{}", way.name());
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_small_body_that_nobody_reads_costs_its_caller_nothing() {
     for ours in ours(app).await {

@@ -242,7 +242,7 @@ where
     /// As `poll_chunk`, but not beyond the deadline or the time when the body is to be cut off.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.hook.is_ended() {
-            self.abort(withdrawn().into());
+            self.stop(withdrawn());
             return Poll::Ready(());
         }
         if self.hook.poll_expired(cx) {
@@ -251,7 +251,7 @@ where
         }
         let polled = self.poll_chunk(cx);
         if polled.is_pending() && self.hook.poll_ended(cx) {
-            self.abort(withdrawn().into());
+            self.stop(withdrawn());
             return Poll::Ready(());
         }
         match ready!(polled) {
@@ -382,9 +382,13 @@ where
         }
     }
 
-    /// What the application sends cannot be: it breaks off here, or ends in words.
+    /// What the application sends cannot be.
     fn refuse(&mut self, error: RecordError) {
-        let error = DeliveryError::from(error);
+        self.stop(error.into());
+    }
+
+    /// Sends no more of the body: it breaks off here, or ends in words.
+    fn stop(&mut self, error: DeliveryError) {
         let in_words = self.hook.is_answer() && matches!(self.framing, Framing::Grpc(_));
         match status_trailers(&error).filter(|_| in_words) {
             Some(trailers) => {

@@ -157,7 +157,7 @@ impl DeliveryErrorKind {
             Self::Timeout => "the body did not come in the 10 s that it has",
             Self::NoRoom => "too many bodies are held already",
             Self::NoReceipt => "the callee did not confirm the request",
-            Self::Withdrawn => "its far end has no right to be here any more",
+            Self::Withdrawn => "it was cut off, since its caller may not make this call any more",
             Self::OwnBody => "the application's own body broke off",
             Self::Transport => "the body failed on its way",
         }
