@@ -7,6 +7,8 @@ pub mod app;
 pub mod grpc;
 pub mod http;
 pub mod net;
+pub mod restarting;
+pub mod revoking;
 pub mod stock;
 pub mod tell;
 

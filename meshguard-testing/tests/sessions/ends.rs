@@ -1,69 +1,16 @@
 //! Certificates that hold no longer end sessions, and open none.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use meshguard_axum::core::control::Event;
 use meshguard_axum::core::reflex::Signal;
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{CallErrorKind, Channel, Mesh, Policy, SessionError};
-use meshguard_testing::{
-    DevCa, DevSvid, FaultHop, LeafSpec, SvidFiles, svid_files, write_svid_files,
-};
+use meshguard_axum::{CallErrorKind, Channel, SessionError};
+use meshguard_testing::{FaultHop, LeafSpec};
 
-use crate::rig::app::App;
-use crate::rig::tell::Told;
-use crate::rig::{self, CALLEE, CALLER, HOP, grpc, http};
-
-/// A callee whose authority may revoke.
-struct Callee {
-    ca: DevCa,
-    files: SvidFiles,
-    mesh: Mesh,
-    told: Told,
-    app: App,
-    addr: SocketAddr,
-}
-
-impl Callee {
-    async fn new(more: &str) -> Self {
-        let ca = DevCa::new(CALLEE.trust_domain()).unwrap();
-        let mut files = svid_files(&ca, &CALLEE).unwrap();
-        files.write_crl(&ca, &[]).unwrap();
-        let (told, app) = (Told::default(), App::default());
-        let policy: Policy = rig::policy(more).parse().unwrap();
-        let mesh = Mesh::builder()
-            .svid_files(&files.svid, &files.key, &files.bundle)
-            .unwrap()
-            .crl_file(files.crl.as_ref().unwrap())
-            .unwrap()
-            .policy(policy)
-            .sink(told.clone())
-            // Only when the test says so.
-            .reload_every(Duration::from_secs(3600))
-            .build()
-            .unwrap();
-        let addr = rig::serve(&mesh, &app).await;
-        Self { ca, files, mesh, told, app, addr }
-    }
-
-    fn caller(&self, svid: &DevSvid, more: &str) -> Mesh {
-        let files = write_svid_files(&self.ca, svid).unwrap();
-        let policy: Policy = rig::policy(more).parse().unwrap();
-        let builder = Mesh::builder().svid_files(&files.svid, &files.key, &files.bundle);
-        builder.unwrap().policy(policy).build().unwrap()
-    }
-
-    fn revoke(&mut self, svid: &DevSvid) {
-        self.files.write_crl(&self.ca, &[svid]).unwrap();
-        self.mesh.reload().unwrap();
-    }
-
-    fn channel(&self, caller: &Mesh, alpn: Alpn) -> Channel {
-        caller.channel(&format!("https://{}", self.addr), CALLEE).unwrap().protocols(alpn)
-    }
-}
+use crate::rig::revoking::Revoking;
+use crate::rig::{self, CALLER, HOP, grpc, http};
 
 async fn hello(channel: &Channel) -> Result<StatusCode, meshguard_axum::CallError> {
     match http::call(channel, http::get("/known/10")).await {
@@ -76,14 +23,14 @@ async fn hello(channel: &Channel) -> Result<StatusCode, meshguard_axum::CallErro
 #[tokio::test]
 async fn a_revoked_peer_loses_its_session_and_opens_no_other_over_its_live_connection() {
     for alpn in [Alpn::H2, Alpn::Http11] {
-        let mut callee = Callee::new("").await;
+        let mut callee = Revoking::new("").await;
         let svid = callee.ca.svid(&CALLER).unwrap();
         let caller = callee.caller(&svid, "");
         let channel = callee.channel(&caller, alpn);
         assert_eq!(hello(&channel).await.unwrap(), StatusCode::OK);
         assert_eq!(callee.mesh.sessions_open(), 1);
 
-        callee.revoke(&svid);
+        callee.revoke(&[&svid]);
         assert_eq!(callee.mesh.sessions_open(), 0);
         let error = hello(&channel).await.unwrap_err();
         // The callee may also have ended the connection under the call.
@@ -97,7 +44,7 @@ async fn a_revoked_peer_loses_its_session_and_opens_no_other_over_its_live_conne
 
 #[tokio::test]
 async fn a_revoked_peers_stream_through_a_hop_is_ended_without_another_word_from_it() {
-    let mut callee = Callee::new("").await;
+    let mut callee = Revoking::new("").await;
     let svid = callee.ca.svid(&CALLER).unwrap();
     let caller = callee.caller(&svid, "");
     let hop = FaultHop::builder(callee.addr).tls(&callee.ca, &HOP).unwrap().start().await.unwrap();
@@ -109,7 +56,7 @@ async fn a_revoked_peers_stream_through_a_hop_is_ended_without_another_word_from
     let back = tokio::spawn(grpc::bidi(channel, Box::pin(items)));
     open.send(grpc::Item { number: 1 }).unwrap();
     rig::soon(callee.app.called()).await;
-    callee.revoke(&svid);
+    callee.revoke(&[&svid]);
     let (_, end) = rig::soon(back).await.unwrap();
     assert!(end.is_err());
     let revoked = |event: &Event| matches!(event, Event::Opened(i) if i.signal == Signal::Revoked);
@@ -118,13 +65,13 @@ async fn a_revoked_peers_stream_through_a_hop_is_ended_without_another_word_from
 
 #[tokio::test]
 async fn a_revoked_peer_opens_no_session_with_a_ticket_of_better_days() {
-    let mut callee = Callee::new("").await;
+    let mut callee = Revoking::new("").await;
     let svid = callee.ca.svid(&CALLER).unwrap();
     let caller = callee.caller(&svid, "");
     for alpn in [Alpn::H2, Alpn::Http11] {
         assert_eq!(hello(&callee.channel(&caller, alpn)).await.unwrap(), StatusCode::OK);
     }
-    callee.revoke(&svid);
+    callee.revoke(&[&svid]);
     for alpn in [Alpn::H2, Alpn::Http11] {
         // Another connection: it has tickets of the first ones.
         let error = hello(&callee.channel(&caller, alpn)).await.unwrap_err();
@@ -136,13 +83,13 @@ async fn a_revoked_peer_opens_no_session_with_a_ticket_of_better_days() {
 
 #[tokio::test]
 async fn a_revoked_peer_opens_no_session_behind_a_hop_that_holds() {
-    let mut callee = Callee::new("").await;
+    let mut callee = Revoking::new("").await;
     let svid = callee.ca.svid(&CALLER).unwrap();
     let caller = callee.caller(&svid, "");
     let hop = FaultHop::builder(callee.addr).tls(&callee.ca, &HOP).unwrap().start().await.unwrap();
     let channel = rig::through(&caller, &hop, Alpn::H2);
     assert_eq!(hello(&channel).await.unwrap(), StatusCode::OK);
-    callee.revoke(&svid);
+    callee.revoke(&[&svid]);
     let error = hello(&channel).await.unwrap_err();
     assert!(
         matches!(error.kind(), CallErrorKind::Session(SessionError::Handshake(_))),
@@ -158,7 +105,7 @@ async fn a_revoked_peer_opens_no_session_behind_a_hop_that_holds() {
 
 #[tokio::test]
 async fn an_expired_peer_loses_its_session_and_opens_no_other() {
-    let callee = Callee::new("").await;
+    let callee = Revoking::new("").await;
     let mut spec = LeafSpec::of(&CALLER);
     spec.not_after = SystemTime::now() + Duration::from_secs(3);
     let caller = callee.caller(&callee.ca.issue(&spec).unwrap(), "");

@@ -3,52 +3,10 @@
 use axum::http::StatusCode;
 use meshguard_axum::core::delivery::{Outcome, Unknown};
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{CallErrorKind, Channel, Mesh};
-use meshguard_testing::FaultHop;
-use tokio::task::JoinHandle;
+use meshguard_axum::CallErrorKind;
 
-use crate::rig::app::App;
-use crate::rig::net::Balancer;
-use crate::rig::tell::Told;
-use crate::rig::{self, CALLEE, CALLER, HOP, MAC, http};
-
-/// A callee that can restart, in one place as its callers see it.
-struct Restarting {
-    policy: String,
-    callee: Mesh,
-    app: App,
-    serving: JoinHandle<()>,
-    place: Balancer,
-}
-
-impl Restarting {
-    async fn new(more: &str) -> Self {
-        let (policy, app) = (rig::policy(more), App::default());
-        let callee = rig::mesh(CALLEE, &policy, &Told::default());
-        let (addr, serving) = rig::serving(&callee, &app).await;
-        let place = Balancer::new(vec![addr]).await;
-        Self { policy, callee, app, serving, place }
-    }
-
-    async fn restart(&mut self) {
-        self.callee = rig::mesh(CALLEE, &self.policy, &Told::default());
-        let (addr, serving) = rig::serving(&self.callee, &self.app).await;
-        let before = std::mem::replace(&mut self.serving, serving);
-        self.place.move_to(addr);
-        before.abort();
-        let _ = before.await;
-        self.place.deserted().await;
-    }
-
-    fn caller(&self) -> Mesh {
-        rig::mesh(CALLER, &self.policy, &Told::default())
-    }
-
-    fn direct(&self, caller: &Mesh, alpn: Alpn) -> Channel {
-        let channel = caller.channel(&format!("https://{}", self.place.addr), CALLEE);
-        channel.unwrap().protocols(alpn)
-    }
-}
+use crate::rig::restarting::Restarting;
+use crate::rig::{self, MAC, http};
 
 #[tokio::test]
 async fn a_direct_channel_renews_its_session_and_sends_again() {
@@ -90,8 +48,7 @@ async fn a_body_that_is_streamed_is_sent_once_and_in_a_session_that_lives() {
 async fn behind_a_hop_only_what_is_safe_is_sent_again() {
     for more in ["", MAC] {
         let mut callee = Restarting::new(more).await;
-        let place = callee.place.addr;
-        let hop = FaultHop::builder(place).tls(&rig::ca(), &HOP).unwrap().start().await.unwrap();
+        let hop = callee.hop().await;
         let caller = callee.caller();
         let channel = rig::through(&caller, &hop, Alpn::H2);
         http::call(&channel, http::get("/known/10")).await.answer();
@@ -147,8 +104,7 @@ async fn calls_that_meet_a_session_under_renewal_wait_for_it_and_share_it() {
 async fn behind_a_hop_what_its_route_declares_idempotent_is_sent_again() {
     let route = "[[route]]\nhttp = [\"POST /take\"]\nidempotent = true\n";
     let mut callee = Restarting::new(route).await;
-    let place = callee.place.addr;
-    let hop = FaultHop::builder(place).tls(&rig::ca(), &HOP).unwrap().start().await.unwrap();
+    let hop = callee.hop().await;
     let channel = rig::through(&callee.caller(), &hop, Alpn::H2);
     http::call(&channel, http::get("/known/10")).await.answer();
     callee.restart().await;

@@ -1,63 +1,14 @@
 //! A caller that the callee refuses in the TLS handshake is told why.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::{CallError, CallErrorKind, Channel, Mesh, Policy};
-use meshguard_testing::{DevCa, DevSvid, LeafSpec, SvidFiles, svid_files, write_svid_files};
+use meshguard_axum::{CallError, CallErrorKind, Channel};
+use meshguard_testing::{DevCa, LeafSpec};
 
 use super::shapes::Shape;
-use crate::rig::app::App;
+use crate::rig::revoking::Revoking;
 use crate::rig::{self, CALLEE, CALLER};
 
 const OFF: &str = "[[delivery]]\nmode = \"off\"\n";
-
-/// A callee whose authority may revoke.
-struct Callee {
-    ca: DevCa,
-    files: SvidFiles,
-    mesh: Mesh,
-    addr: SocketAddr,
-}
-
-impl Callee {
-    async fn new(more: &str) -> Self {
-        let ca = DevCa::new(CALLEE.trust_domain()).unwrap();
-        let mut files = svid_files(&ca, &CALLEE).unwrap();
-        files.write_crl(&ca, &[]).unwrap();
-        let policy: Policy = rig::policy(more).parse().unwrap();
-        let mesh = Mesh::builder()
-            .svid_files(&files.svid, &files.key, &files.bundle)
-            .unwrap()
-            .crl_file(files.crl.as_ref().unwrap())
-            .unwrap()
-            .policy(policy)
-            // Only when the test says so.
-            .reload_every(Duration::from_secs(3600))
-            .build()
-            .unwrap();
-        let addr = rig::serve(&mesh, &App::default()).await;
-        Self { ca, files, mesh, addr }
-    }
-
-    /// A caller that trusts this callee's authority, whoever signed its own certificate.
-    fn caller(&self, svid: &DevSvid, more: &str) -> Mesh {
-        let files = write_svid_files(&self.ca, svid).unwrap();
-        let policy: Policy = rig::policy(more).parse().unwrap();
-        let builder = Mesh::builder().svid_files(&files.svid, &files.key, &files.bundle);
-        builder.unwrap().policy(policy).build().unwrap()
-    }
-
-    fn channel(&self, caller: &Mesh, alpn: Alpn) -> Channel {
-        caller.channel(&format!("https://{}", self.addr), CALLEE).unwrap().protocols(alpn)
-    }
-
-    fn revoke(&mut self, svids: &[&DevSvid]) {
-        self.files.write_crl(&self.ca, svids).unwrap();
-        self.mesh.reload().unwrap();
-    }
-}
 
 async fn refused(channel: &Channel, shape: Shape, alert: &str) {
     for _ in 0..3 {
@@ -74,7 +25,7 @@ async fn refused(channel: &Channel, shape: Shape, alert: &str) {
 #[tokio::test]
 async fn every_call_says_which_alert_refused_it() {
     for more in ["", OFF] {
-        let mut callee = Callee::new(more).await;
+        let mut callee = Revoking::new(more).await;
         let stranger = DevCa::new(CALLEE.trust_domain()).unwrap().svid(&CALLER).unwrap();
         let revoked = callee.ca.svid(&CALLER).unwrap();
         let expired = callee.ca.issue(&LeafSpec::expired(&CALLER)).unwrap();
@@ -98,7 +49,7 @@ async fn every_call_says_which_alert_refused_it() {
 #[tokio::test]
 async fn a_caller_that_is_revoked_is_told_so_and_calls_again_once_it_is_allowed() {
     for alpn in [Alpn::H2, Alpn::Http11] {
-        let mut callee = Callee::new("").await;
+        let mut callee = Revoking::new("").await;
         let svid = callee.ca.svid(&CALLER).unwrap();
         let caller = callee.caller(&svid, "");
         let channel = callee.channel(&caller, alpn);

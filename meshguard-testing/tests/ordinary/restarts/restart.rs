@@ -6,10 +6,10 @@ use meshguard_axum::core::delivery::{Outcome, Unknown};
 use meshguard_axum::tls::Alpn;
 use meshguard_testing::Protocol;
 
-use super::Restarting;
 use super::shapes::{self, Shape};
 use crate::rig::app::App;
 use crate::rig::net::Balancer;
+use crate::rig::restarting::Restarting;
 use crate::rig::{MAC, grpc, http, soon, stock};
 
 #[tokio::test]
