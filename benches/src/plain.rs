@@ -55,8 +55,8 @@ pub(crate) async fn connect(addr: std::net::SocketAddr) -> Result<SendRequest<Bo
     let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .adaptive_window(false)
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(2 * 1024 * 1024)
+        .initial_stream_window_size(2 * 1024 * 1024)
+        .initial_connection_window_size(16 * 1024 * 1024)
         .handshake(TokioIo::new(stream))
         .await?;
     tokio::spawn(connection);
