@@ -2,6 +2,7 @@
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use bytes::{Bytes, BytesMut};
+use meshguard_core::delivery::grpc::{Splitter, prefix};
 use meshguard_core::delivery::{
     Aead, AeadError, AeadKey, Decoder, Encoder, Item, SessionKeys, Suite,
 };
@@ -22,18 +23,40 @@ pub fn records(data: &[u8]) {
     assert!(out.is_empty() && !sound, "what nobody proved was passed on");
 
     let pieces: Vec<&[u8]> = rest.chunks(1 + usize::from(change) * 8).collect();
-    let sent = encode(&keys, &pieces);
-    let (out, sound) = decode(&keys, &sent, chunk);
-    assert!(sound && out.iter().eq(&pieces), "what was proved was not passed on");
+    for sent in [encode(&keys, &pieces), encode_batches(&keys, &pieces, usize::from(at) * 64)] {
+        let (out, sound) = decode(&keys, &sent, chunk);
+        assert!(sound && out.iter().eq(&pieces), "what was proved was not passed on");
 
-    let at = usize::from(at) * sent.len() / 256;
-    let mut changed = sent.to_vec();
-    changed[at] ^= change.max(1);
-    for forged in [&changed[..], &sent[..at]] {
-        let (out, sound) = decode(&keys, forged, chunk);
-        assert!(!sound, "a clean end of what was tampered with");
-        assert!(out.len() <= pieces.len() && out.iter().zip(&pieces).all(|(a, b)| a == b));
+        let at = usize::from(at) * sent.len() / 256;
+        let mut changed = sent.to_vec();
+        changed[at] ^= change.max(1);
+        for forged in [&changed[..], &sent[..at]] {
+            let (out, sound) = decode(&keys, forged, chunk);
+            assert!(!sound, "a clean end of what was tampered with");
+            assert!(out.len() <= pieces.len() && out.iter().zip(&pieces).all(|(a, b)| a == b));
+        }
     }
+}
+
+/// The same as messages of gRPC, as many in a record as fit into `most` bytes.
+fn encode_batches(keys: &SessionKeys, pieces: &[&[u8]], most: usize) -> BytesMut {
+    let mut encoder = Encoder::new(keys.suite(), &keys.request_body, &CONTEXT, &AwsLc);
+    let framed = pieces.iter().map(|m| [&prefix(0, m.len())[..], m].concat());
+    let mut splitter = Splitter::new(LIMIT);
+    splitter.push(framed.collect::<Vec<_>>().concat().into());
+    let mut out = BytesMut::new();
+    while splitter.end().is_err() {
+        let run = splitter.run(most);
+        if run.is_several() {
+            encoder.batch(run, &mut out).expect("a short body");
+            splitter.skip_run(most);
+        } else {
+            let (flag, message) = splitter.poll().expect("framed").expect("whole");
+            encoder.data(flag, &message, &mut out).expect("a short body");
+        }
+    }
+    out.extend_from_slice(&encoder.fin(false, None, None).expect("the first FIN"));
+    out
 }
 
 /// A body's records, with FIN.
@@ -49,7 +72,8 @@ pub(crate) fn encode(keys: &SessionKeys, pieces: &[&[u8]]) -> BytesMut {
 
 /// What comes out of the transport's bytes, and whether it ended cleanly.
 fn decode(keys: &SessionKeys, bytes: &[u8], chunk: usize) -> (Vec<Bytes>, bool) {
-    let mut decoder = Decoder::new(keys.suite(), &keys.request_body, &CONTEXT, &AwsLc, LIMIT);
+    let decoder = Decoder::new(keys.suite(), &keys.request_body, &CONTEXT, &AwsLc, LIMIT);
+    let mut decoder = decoder.of_messages();
     let mut out = Vec::new();
     for piece in bytes.chunks(chunk) {
         decoder.push(Bytes::copy_from_slice(piece));

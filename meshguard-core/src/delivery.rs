@@ -42,8 +42,8 @@ pub use outcome::{Accepted, Answers, Counts, Failure, Outcome, Unknown};
 pub use receipt::{RECEIPT_LEN, Receipt, ReceiptStatus};
 pub use receiver::{Claim, Finding, GRACE, MAX_AWAITING, Receiver, Refusal};
 pub use record::{
-    Decoder, Encoder, Exceeded, Fin, Item, MAX_SEALED_BYTES, MAX_SEALED_RECORDS, OVERHEAD,
-    RecordError, RecordErrorKind, RecordHead,
+    Decoder, Encoder, Exceeded, Fin, Item, MAX_BATCH, MAX_SEALED_BYTES, MAX_SEALED_RECORDS,
+    OVERHEAD, RecordError, RecordErrorKind, RecordHead,
 };
 pub use sender::{Admission, FLUSH, Sender, Ticket, WindowFull};
 pub use settings::{Settings, SettingsError};

@@ -6,7 +6,10 @@
 mod support;
 
 use bytes::{Bytes, BytesMut};
-use meshguard_core::delivery::{Decoder, Encoder, Item, RecordError, SessionKeys, Suite};
+use meshguard_core::delivery::grpc::{Splitter, prefix};
+use meshguard_core::delivery::{
+    Decoder, Encoder, Item, MAX_BATCH, RecordError, RecordErrorKind, SessionKeys, Suite,
+};
 use support::{AwsLc, Rng};
 
 const LIMIT: usize = 4096;
@@ -17,6 +20,7 @@ struct Sent {
     records: Vec<Vec<u8>>,
 }
 
+/// A body of gRPC messages: some alone in a record, others together.
 fn send(rng: &mut Rng, keys: &SessionKeys) -> Sent {
     let mut encoder = Encoder::new(keys.suite(), &keys.request_body, &CONTEXT, &AwsLc);
     let payloads: Vec<Vec<u8>> = (0..rng.below(8))
@@ -26,9 +30,20 @@ fn send(rng: &mut Rng, keys: &SessionKeys) -> Sent {
         })
         .collect();
     let mut records: Vec<Vec<u8>> = Vec::new();
-    for payload in &payloads {
+    let framed = payloads.iter().map(|m| [&prefix(0, m.len())[..], m].concat());
+    let mut splitter = Splitter::new(LIMIT);
+    splitter.push(framed.collect::<Vec<_>>().concat().into());
+    while splitter.end().is_err() {
         let mut out = BytesMut::new();
-        encoder.data(0, payload, &mut out).unwrap();
+        let most = rng.below(MAX_BATCH);
+        let run = splitter.run(most);
+        if run.is_several() && rng.below(2) == 0 {
+            encoder.batch(run, &mut out).unwrap();
+            splitter.skip_run(most);
+        } else {
+            let (flag, message) = splitter.poll().unwrap().unwrap();
+            encoder.data(flag, &message, &mut out).unwrap();
+        }
         records.push(out.to_vec());
     }
     records.push(encoder.fin(false, None, None).unwrap().to_vec());
@@ -55,7 +70,8 @@ fn receive(
     keys: &SessionKeys,
     bytes: &[u8],
 ) -> (Vec<Vec<u8>>, Result<(), RecordError>) {
-    let mut decoder = Decoder::new(keys.suite(), &keys.request_body, &CONTEXT, &AwsLc, LIMIT);
+    let decoder = Decoder::new(keys.suite(), &keys.request_body, &CONTEXT, &AwsLc, LIMIT);
+    let mut decoder = decoder.of_messages();
     let mut out = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -165,7 +181,8 @@ fn a_stream_of_one_body_is_none_of_another() {
             (SessionKeys::derive(suite, &mut [3; 32]).request_body, [8; 32]),
         ];
         for (key, context) in &others {
-            let mut decoder = Decoder::new(suite, key, context, &AwsLc, LIMIT);
+            let decoder = Decoder::new(suite, key, context, &AwsLc, LIMIT);
+            let mut decoder = decoder.of_messages();
             decoder.push(whole.clone());
             assert!(decoder.poll().is_err());
         }
@@ -179,4 +196,28 @@ fn no_buffer_grows_beyond_what_came() {
     let above = (LIMIT as u32 + 18).to_be_bytes();
     decoder.push(Bytes::copy_from_slice(&[&[0][..], &above].concat()));
     assert!(decoder.poll().is_err(), "refused at its five-byte header");
+}
+
+#[test]
+fn a_batch_outside_of_grpc_is_no_record() {
+    for suite in Suite::ALL {
+        let keys = keys(suite);
+        let mut encoder = Encoder::new(suite, &keys.request_body, &CONTEXT, &AwsLc);
+        let mut splitter = Splitter::new(LIMIT);
+        splitter.push(Bytes::from_static(b"\0\0\0\0\x01a\0\0\0\0\x01b"));
+        let mut out = BytesMut::new();
+        encoder.batch(splitter.run(MAX_BATCH), &mut out).unwrap();
+        assert_eq!(encoder.totals(), (2, 2));
+        let decoder = || Decoder::new(suite, &keys.request_body, &CONTEXT, &AwsLc, LIMIT);
+        let mut http = decoder();
+        http.push(out.clone().freeze());
+        assert_eq!(http.poll().unwrap_err().kind(), RecordErrorKind::NotARecord);
+        let mut grpc = decoder().of_messages();
+        grpc.push(out.freeze());
+        let item = |payload| Item::Data { flag: 0, payload: Bytes::from_static(payload) };
+        assert_eq!(grpc.poll().unwrap(), Some(item(b"a")));
+        assert_eq!(grpc.totals(), (2, 2), "what is verified counts");
+        assert_eq!(grpc.poll().unwrap(), Some(item(b"b")));
+        assert_eq!(grpc.poll().unwrap(), None);
+    }
 }

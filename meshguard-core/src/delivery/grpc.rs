@@ -1,5 +1,5 @@
-//! gRPC's framing of messages (gRPC over HTTP/2, "Length-Prefixed-Message"): one record
-//! carries exactly one message, so that message boundaries are verified.
+//! gRPC's framing of messages (gRPC over HTTP/2, "Length-Prefixed-Message"): records carry whole
+//! messages, so that message boundaries are verified.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -26,6 +26,51 @@ pub fn is_grpc(content_type: &[u8]) -> bool {
 pub fn prefix(flag: u8, length: usize) -> [u8; HEADER] {
     let l = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     [flag, l[0], l[1], l[2], l[3]]
+}
+
+/// Whole messages that lie one behind the other, each behind its prefix.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    pub(super) frames: &'a [u8],
+    pub(super) count: u64,
+}
+
+impl<'a> Run<'a> {
+    /// The messages at the beginning of `bytes` that are whole, none above `limit`, in at most
+    /// `most` bytes with their prefixes.
+    pub(super) fn of(bytes: &'a [u8], limit: usize, most: usize) -> Self {
+        let (mut end, mut count) = (0, 0);
+        while let Some(length) = message(&bytes[end..], limit) {
+            if end + length > most {
+                break;
+            }
+            end += length;
+            count += 1;
+        }
+        Self { frames: &bytes[..end], count }
+    }
+
+    /// Whether there are two messages at least.
+    #[must_use]
+    pub fn is_several(&self) -> bool {
+        self.count > 1
+    }
+
+    /// Bytes of the messages themselves.
+    pub(super) fn len(&self) -> u64 {
+        self.frames.len() as u64 - HEADER as u64 * self.count
+    }
+}
+
+/// The length of the message at the beginning, with its prefix, where it is whole and allowed.
+fn message(bytes: &[u8], limit: usize) -> Option<usize> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+    let length = message_length(header);
+    (header[0] <= 1 && length <= limit && length <= rest.len()).then_some(HEADER + length)
+}
+
+fn message_length(header: &[u8; HEADER]) -> usize {
+    header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x))
 }
 
 /// Cuts a gRPC body into its messages, however the application chunked it.
@@ -78,8 +123,24 @@ impl Splitter {
         self.count = (self.count.0 + 1, self.count.1 + length as u64);
     }
 
+    /// The messages that lie whole in what was pushed last, in at most `most` bytes with their
+    /// prefixes: to be looked at there, and taken with [`skip_run`](Self::skip_run).
+    #[must_use]
+    pub fn run(&self, most: usize) -> Run<'_> {
+        let bytes = if self.parts.is_empty() { &self.whole[..] } else { &[] };
+        Run::of(bytes, self.limit, most)
+    }
+
+    /// Takes the messages that [`run`](Self::run) shows for the same `most`.
+    pub fn skip_run(&mut self, most: usize) {
+        let Run { frames, count } = self.run(most);
+        let (taken, len) = (frames.len(), Run { frames, count }.len());
+        self.whole.advance(taken);
+        self.count = (self.count.0 + count, self.count.1 + len);
+    }
+
     fn length(&self, header: &[u8; HEADER]) -> Result<usize, RecordError> {
-        let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+        let length = message_length(header);
         if header[0] > 1 {
             return Err(self.error());
         }

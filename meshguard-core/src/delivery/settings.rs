@@ -27,6 +27,9 @@ pub struct Settings {
     pub message: usize,
     /// Further header fields that heads to this side must cover.
     pub cover: Cover,
+    /// Whether this side takes records of several gRPC messages, of at most
+    /// [`MAX_BATCH`](super::MAX_BATCH) bytes.
+    pub batch: bool,
     /// Whether this side wants bodies sealed.
     pub seal: bool,
     /// The suite, which the receiver decides; absent in the sender's settings.
@@ -64,8 +67,18 @@ impl Settings {
     /// This side's settings with the protocol's own sizes.
     #[must_use]
     pub fn new(sid: Sid, instance: String, ledger_key: [u8; 32], cover: Cover, seal: bool) -> Self {
-        let (window, record, message, suite) = (WINDOW, RECORD, MESSAGE, None);
-        Self { sid, instance, ledger_key, window, record, message, cover, seal, suite }
+        Self {
+            sid,
+            instance,
+            ledger_key,
+            window: WINDOW,
+            record: RECORD,
+            message: MESSAGE,
+            batch: true,
+            cover,
+            seal,
+            suite: None,
+        }
     }
 
     /// The JSON text.
@@ -79,6 +92,7 @@ impl Settings {
             window: self.window,
             record: self.record as u64,
             message: self.message as u64,
+            batch: self.batch,
             cover: self.cover.names().iter().map(|n| n.as_str().to_owned()).collect(),
             seal: self.seal,
             suite: self.suite.map(Suite::number),
@@ -126,6 +140,7 @@ impl Settings {
             window: wire.window,
             record,
             message,
+            batch: wire.batch,
             seal: wire.seal,
             suite,
         })
@@ -142,6 +157,8 @@ struct Wire {
     window: u64,
     record: u64,
     message: u64,
+    #[serde(default)]
+    batch: bool,
     cover: Vec<String>,
     seal: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,6 +212,7 @@ mod tests {
         let mut sent = settings();
         for suite in [None, Some(Suite::SealBlake3)] {
             sent.suite = suite;
+            sent.batch = suite.is_some();
             assert_eq!(
                 Settings::parse(sent.to_json().as_bytes(), &sent.sid, "b"),
                 Ok(sent.clone())

@@ -1,9 +1,9 @@
 //! The callee restarts: its sessions are gone, and nobody can prove that they are.
 
 use axum::http::StatusCode;
+use meshguard_axum::CallErrorKind;
 use meshguard_axum::core::delivery::{Outcome, Unknown};
 use meshguard_axum::tls::Alpn;
-use meshguard_axum::CallErrorKind;
 
 use crate::rig::restarting::Restarting;
 use crate::rig::{self, MAC, http};

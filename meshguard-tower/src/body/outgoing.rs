@@ -23,6 +23,11 @@ const SHARED: usize = MAX_FRAME as usize;
 /// one copy costs less than the two small HTTP/2 frames that it saves, at both ends.
 const COPY_BELOW: usize = 64 * 1024;
 
+/// A gRPC body's first messages go one a record, so that a short stream that is cut shows each
+/// of them. Of those behind them, the ones that are ready share a record, too: what sealing and
+/// hashing cost is mostly a record's, not a byte's.
+const ONE_BY_ONE: u64 = 64;
+
 /// Wants to know how an outgoing body ended.
 pub(crate) trait OutHook: Unpin {
     /// The receipt to put into FIN, where one is due: what is known by now, FIN does not wait.
@@ -106,8 +111,8 @@ enum Stage {
 pub(crate) enum Framing {
     /// As the application chunked them, cut at this many bytes.
     Http(usize),
-    /// One record for each message.
-    Grpc(grpc::Splitter),
+    /// In whole messages; several in a record, where the receiver takes that.
+    Grpc { splitter: grpc::Splitter, batch: bool },
 }
 
 impl<B, H> Outgoing<B, H> {
@@ -273,7 +278,7 @@ where
         }
         match &mut self.framing {
             Framing::Http(_) => self.chunk = chunk,
-            Framing::Grpc(splitter) => splitter.push(chunk),
+            Framing::Grpc { splitter, .. } => splitter.push(chunk),
         }
     }
 
@@ -295,9 +300,18 @@ where
         Poll::Ready(None)
     }
 
-    /// Makes the next record of a gRPC message where it lies, if it is to be copied anyway.
+    /// Makes the next record of gRPC messages where they lie, if they are to be copied anyway.
     fn small_message(&mut self) -> Option<Result<(), RecordError>> {
-        let Framing::Grpc(splitter) = &mut self.framing else { return None };
+        let Framing::Grpc { splitter, batch } = &mut self.framing else { return None };
+        if *batch && self.encoder.totals().0 >= ONE_BY_ONE {
+            let most = (SHARED - OVERHEAD).saturating_sub(self.out.len());
+            let run = splitter.run(most);
+            if run.is_several() {
+                let made = self.encoder.batch(run, &mut self.out);
+                splitter.skip_run(most);
+                return Some(made);
+            }
+        }
         let (flag, message) = splitter.peek()?;
         let length = message.len();
         let copied = self.encoder.seals() || length < COPY_BELOW;
@@ -312,7 +326,7 @@ where
     /// The payload of the next record, where all of it is there.
     fn payload(&mut self) -> Result<Option<(u8, Bytes)>, RecordError> {
         match &mut self.framing {
-            Framing::Grpc(splitter) => splitter.poll(),
+            Framing::Grpc { splitter, .. } => splitter.poll(),
             Framing::Http(_) if self.chunk.is_empty() => Ok(None),
             Framing::Http(most) => {
                 let length = self.chunk.len().min(*most);
@@ -367,8 +381,8 @@ where
     /// Whether a gRPC body ended behind a whole message.
     fn messages_end(&self) -> Result<(), RecordError> {
         match &self.framing {
-            Framing::Grpc(splitter) if self.error.is_none() => splitter.end(),
-            Framing::Grpc(_) | Framing::Http(_) => Ok(()),
+            Framing::Grpc { splitter, .. } if self.error.is_none() => splitter.end(),
+            Framing::Grpc { .. } | Framing::Http(_) => Ok(()),
         }
     }
 
@@ -389,7 +403,7 @@ where
 
     /// Sends no more of the body: it breaks off here, or ends in words.
     fn stop(&mut self, error: DeliveryError) {
-        let in_words = self.hook.is_answer() && matches!(self.framing, Framing::Grpc(_));
+        let in_words = self.hook.is_answer() && matches!(self.framing, Framing::Grpc { .. });
         match status_trailers(&error).filter(|_| in_words) {
             Some(trailers) => {
                 self.hook.broken(&error);
@@ -416,7 +430,7 @@ where
         self.inner = None;
         self.first.clear();
         self.chunk.clear();
-        if let Framing::Grpc(splitter) = &mut self.framing {
+        if let Framing::Grpc { splitter, .. } = &mut self.framing {
             splitter.clear();
         }
         self.stage = Stage::Fin;

@@ -319,7 +319,7 @@ fn encode(
     let key = &session.keys.request_body;
     let encoder = Encoder::new(session.keys.suite(), key, &context, &AWS_LC);
     let framing = if grpc {
-        Framing::Grpc(Splitter::new(session.message))
+        Framing::Grpc { splitter: Splitter::new(session.message), batch: session.batch }
     } else {
         Framing::Http(session.record)
     };

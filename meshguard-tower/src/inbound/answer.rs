@@ -167,7 +167,7 @@ fn bodyless(status: StatusCode) -> bool {
 
 fn framing(session: &ServerSession, grpc: bool) -> Framing {
     if grpc {
-        Framing::Grpc(grpc::Splitter::new(session.message))
+        Framing::Grpc { splitter: grpc::Splitter::new(session.message), batch: session.batch }
     } else {
         Framing::Http(session.record.min(MAX_RECORD))
     }

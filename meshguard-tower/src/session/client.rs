@@ -44,6 +44,8 @@ pub(crate) struct ClientSession {
     pub(crate) record: usize,
     /// The longest gRPC message that the callee takes.
     pub(crate) message: usize,
+    /// Whether the callee takes records of several gRPC messages.
+    pub(crate) batch: bool,
     pub(crate) affinity: Option<HeaderValue>,
     /// Wakes the driver: receipts wait.
     pub(crate) owes: Arc<Notify>,
@@ -243,6 +245,7 @@ impl Opening {
             cover: theirs.cover,
             record: theirs.record,
             message: theirs.message,
+            batch: theirs.batch,
             opened: Instant::now(),
             affinity: self.affinity,
             owes: Arc::default(),

@@ -33,6 +33,8 @@ pub(crate) struct ServerSession {
     pub(crate) record: usize,
     /// The longest gRPC message that the caller takes.
     pub(crate) message: usize,
+    /// Whether the caller takes records of several gRPC messages.
+    pub(crate) batch: bool,
     pub(crate) expires: Timestamp,
     /// Bytes of known bodies that are held for it.
     pub(crate) held: Arc<AtomicUsize>,

@@ -326,6 +326,7 @@ impl Sessions {
             answer_cover: theirs.cover,
             record: theirs.record,
             message: theirs.message,
+            batch: theirs.batch,
             held: Arc::default(),
             ended: AtomicBool::new(false),
             retires: OnceLock::new(),

@@ -7,8 +7,11 @@ use subtle::ConstantTimeEq;
 
 use super::cipher::Cipher;
 use super::fin::MAX_FIN;
-use super::{DATA, Exceeded, FIN, Fin, HEADER, RecordError, RecordErrorKind, TAG};
+use super::{
+    BATCH, DATA, Exceeded, FIN, Fin, HEADER, MAX_BATCH, RecordError, RecordErrorKind, TAG,
+};
 use crate::delivery::crypto::Aead;
+use crate::delivery::grpc::Run;
 use crate::delivery::keys::BodyKey;
 use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript, grpc};
 
@@ -25,8 +28,17 @@ pub struct Decoder {
     limit_name: &'static str,
     /// The length that was above it.
     exceeded: Option<u64>,
+    /// Records.
     index: u64,
+    /// Bytes of their payloads.
+    bytes: u64,
+    /// Messages; of HTTP, records.
+    count: u64,
     len: u64,
+    /// Whether the body is gRPC messages.
+    messages: bool,
+    /// Verified messages of a batch that are not handed out yet.
+    batch: Bytes,
     whole: Bytes,
     parts: BytesMut,
     state: State,
@@ -72,7 +84,11 @@ impl Decoder {
             limit_name: "record",
             exceeded: None,
             index: 0,
+            bytes: 0,
+            count: 0,
             len: 0,
+            messages: false,
+            batch: Bytes::new(),
             whole: Bytes::new(),
             parts: BytesMut::new(),
             state: State::Open,
@@ -83,6 +99,7 @@ impl Decoder {
     #[must_use]
     pub fn of_messages(mut self) -> Self {
         self.limit_name = "message_limit";
+        self.messages = true;
         self
     }
 
@@ -103,6 +120,9 @@ impl Decoder {
     /// # Errors
     /// What was wrong, and how much was verified before it. Every later call fails alike.
     pub fn poll(&mut self) -> Result<Option<Item>, RecordError> {
+        if let Some(item) = self.next_of_batch() {
+            return Ok(Some(item));
+        }
         match self.state {
             State::Failed(kind) => Err(self.error(kind)),
             State::Finished if self.buffered() > 0 => self.fail(RecordErrorKind::BytesAfterFin),
@@ -116,10 +136,13 @@ impl Decoder {
     }
 
     /// Appends messages to `out`, each behind its gRPC prefix, as [`poll`](Self::poll) would have
-    /// them next: those that lie whole in what was pushed last, until `out` has `most` bytes.
-    /// Stops before anything else, a failure included, which `poll` then returns; and before a
+    /// them next: those that lie whole in what was pushed last, until `out` has `most` bytes or
+    /// more. Stops before anything else, a failure included, which `poll` then returns; and before a
     /// payload of `around` bytes or more that need not be copied.
     pub fn append(&mut self, most: usize, around: usize, out: &mut BytesMut) {
+        if out.len() < most {
+            out.extend_from_slice(&mem::take(&mut self.batch));
+        }
         while out.len() < most && self.state == State::Open && self.parts.is_empty() {
             let at = out.len();
             match self.message(around, out) {
@@ -129,7 +152,7 @@ impl Decoder {
         }
     }
 
-    /// Appends the message that lies at the beginning of `whole`; its length as a record.
+    /// Appends the messages of the record that lies at the beginning of `whole`; its length.
     fn message(&mut self, around: usize, out: &mut BytesMut) -> Option<usize> {
         let (header, rest) = self.whole.split_first_chunk::<HEADER>()?;
         let length = frame_length(*header).ok()?;
@@ -137,11 +160,15 @@ impl Decoder {
         let (payload, tag) = rest.split_last_chunk::<TAG>()?;
         let (kind, flag, sealed) = (*kind, kind >> 4, self.cipher.seals());
         let is_message = kind & 0xf == DATA && flag <= 1 && payload.len() <= self.limit;
-        let lies_well = !sealed && payload.len() >= around;
-        if !is_message || lies_well || !self.cipher.allows(self.index, self.len, payload.len()) {
+        let is_batch = self.is_batch(kind, payload.len());
+        let lies_well = !sealed && !is_batch && payload.len() >= around;
+        let allowed = self.cipher.allows(self.index, self.bytes, payload.len());
+        if !(is_message || is_batch) || lies_well || !allowed {
             return None;
         }
-        out.extend_from_slice(&grpc::prefix(flag, payload.len()));
+        if is_message {
+            out.extend_from_slice(&grpc::prefix(flag, payload.len()));
+        }
         let at = out.len();
         if sealed {
             out.resize(at + payload.len(), 0);
@@ -154,10 +181,36 @@ impl Decoder {
             return None;
         }
         let length = payload.len();
+        let (count, len) =
+            if is_batch { self.messages_of(&out[at..])? } else { (1, length as u64) };
         self.transcript.data(kind, length as u32, &digest);
-        self.index += 1;
-        self.len += length as u64;
+        self.advance(length, count, len);
         Some(HEADER + 1 + length + TAG)
+    }
+
+    fn is_batch(&self, kind: u8, payload: usize) -> bool {
+        self.messages && kind == BATCH && payload <= MAX_BATCH
+    }
+
+    /// How many messages, and of how many bytes, a batch is; `None` where it is something else.
+    fn messages_of(&self, batch: &[u8]) -> Option<(u64, u64)> {
+        let run = Run::of(batch, self.limit, batch.len());
+        (run.frames.len() == batch.len() && run.count > 0).then(|| (run.count, run.len()))
+    }
+
+    fn next_of_batch(&mut self) -> Option<Item> {
+        // Only whole messages are put there.
+        let header = self.batch.first_chunk::<HEADER>().copied()?;
+        let mut payload = self.batch.split_to(HEADER + payload_length(header));
+        payload.advance(HEADER);
+        Some(Item::Data { flag: header[0], payload })
+    }
+
+    fn advance(&mut self, payload: usize, count: u64, len: u64) {
+        self.index += 1;
+        self.bytes += payload as u64;
+        self.count += count;
+        self.len += len;
     }
 
     /// To be called when the transport ends, however it ends.
@@ -182,14 +235,14 @@ impl Decoder {
     /// Records (gRPC: messages) and payload bytes verified so far.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        (self.index, self.len)
+        (self.count, self.len)
     }
 
     /// What this receiver states of what it verified.
     #[must_use]
     pub fn receipt(&self, status: ReceiptStatus, att: u8) -> Receipt {
         let digest = self.transcript.value();
-        Receipt { status, att, n: self.index, len: self.len, digest }
+        Receipt { status, att, n: self.count, len: self.len, digest }
     }
 
     fn buffered(&self) -> usize {
@@ -233,7 +286,8 @@ impl Decoder {
     fn length(&mut self, header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
         let length = frame_length(header)?;
         let payload = length - 1 - TAG;
-        if payload > self.limit.max(MAX_FIN) { Err(self.too_large(payload)) } else { Ok(length) }
+        let most = if self.messages { MAX_BATCH } else { MAX_FIN };
+        if payload > self.limit.max(most) { Err(self.too_large(payload)) } else { Ok(length) }
     }
 
     fn too_large(&mut self, payload: usize) -> RecordErrorKind {
@@ -250,6 +304,7 @@ impl Decoder {
             }
             (DATA, 0 | 1) => Err(self.too_large(payload.len())),
             (FIN, 0) => return self.fin(&payload, &tag),
+            _ if self.is_batch(kind, payload.len()) => self.batch(payload, &tag),
             _ => Err(RecordErrorKind::NotARecord),
         };
         result.map(Some).or_else(|kind| self.fail(kind))
@@ -262,7 +317,27 @@ impl Decoder {
         payload: Bytes,
         tag: &[u8; TAG],
     ) -> Result<Item, RecordErrorKind> {
-        if !self.cipher.allows(self.index, self.len, payload.len()) {
+        let payload = self.verified(kind, payload, tag)?;
+        self.advance(payload.len(), 1, payload.len() as u64);
+        Ok(Item::Data { flag, payload })
+    }
+
+    fn batch(&mut self, payload: Bytes, tag: &[u8; TAG]) -> Result<Item, RecordErrorKind> {
+        let payload = self.verified(BATCH, payload, tag)?;
+        let (count, len) = self.messages_of(&payload).ok_or(RecordErrorKind::Message)?;
+        self.advance(payload.len(), count, len);
+        self.batch = payload;
+        self.next_of_batch().ok_or(RecordErrorKind::Message)
+    }
+
+    /// The payload in clear, once its tag holds.
+    fn verified(
+        &mut self,
+        kind: u8,
+        payload: Bytes,
+        tag: &[u8; TAG],
+    ) -> Result<Bytes, RecordErrorKind> {
+        if !self.cipher.allows(self.index, self.bytes, payload.len()) {
             return Err(RecordErrorKind::TooLong);
         }
         let payload = if self.cipher.seals() { self.unseal(kind, &payload, tag)? } else { payload };
@@ -272,9 +347,7 @@ impl Decoder {
         }
         // The limit keeps a payload's length far below 2^32.
         self.transcript.data(kind, payload.len() as u32, &digest);
-        self.index += 1;
-        self.len += payload.len() as u64;
-        Ok(Item::Data { flag, payload })
+        Ok(payload)
     }
 
     fn fin(&mut self, payload: &Bytes, tag: &[u8; TAG]) -> Result<Option<Item>, RecordError> {
@@ -328,11 +401,16 @@ impl Decoder {
     }
 }
 
+/// What five bytes of framing say of the length behind them.
+fn payload_length(header: [u8; HEADER]) -> usize {
+    header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x))
+}
+
 /// What a frame's first five bytes say of its length: a type and a tag at least.
 fn frame_length(header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
     if header[0] != 0 {
         return Err(RecordErrorKind::NotARecord);
     }
-    let length = header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x));
+    let length = payload_length(header);
     if length > TAG { Ok(length) } else { Err(RecordErrorKind::Length) }
 }

@@ -4,8 +4,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::cipher::Cipher;
 use super::fin::MAX_FIN;
-use super::{DATA, FIN, Fin, HEADER, OVERHEAD, RecordError, RecordErrorKind, TAG};
+use super::{BATCH, DATA, FIN, Fin, HEADER, OVERHEAD, RecordError, RecordErrorKind, TAG};
 use crate::delivery::crypto::Aead;
+use crate::delivery::grpc::Run;
 use crate::delivery::keys::BodyKey;
 use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript};
 
@@ -14,7 +15,12 @@ pub struct Encoder {
     cipher: Cipher,
     suite: Suite,
     transcript: Transcript,
+    /// Records.
     index: u64,
+    /// Bytes of their payloads.
+    bytes: u64,
+    /// Messages; of HTTP, records.
+    count: u64,
     len: u64,
     done: bool,
 }
@@ -38,6 +44,8 @@ impl Encoder {
             suite,
             transcript: Transcript::new(suite.hash(), context),
             index: 0,
+            bytes: 0,
+            count: 0,
             len: 0,
             done: false,
         }
@@ -46,7 +54,7 @@ impl Encoder {
     /// Records (gRPC: messages) and payload bytes so far.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        (self.index, self.len)
+        (self.count, self.len)
     }
 
     /// Whether payloads are encrypted, and so must be copied.
@@ -65,7 +73,24 @@ impl Encoder {
         payload: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), RecordError> {
-        let (kind, digest) = self.next(flag, payload)?;
+        self.write(flag << 4 | DATA, payload, out)?;
+        self.advance(payload.len(), 1, payload.len() as u64);
+        Ok(())
+    }
+
+    /// Appends one record of several gRPC messages to `out`: of all in `run`. Only to a receiver
+    /// that [takes such](crate::delivery::Settings::batch).
+    ///
+    /// # Errors
+    /// As [`data`](Self::data).
+    pub fn batch(&mut self, run: Run<'_>, out: &mut BytesMut) -> Result<(), RecordError> {
+        self.write(BATCH, run.frames, out)?;
+        self.advance(run.frames.len(), run.count, run.len());
+        Ok(())
+    }
+
+    fn write(&mut self, kind: u8, payload: &[u8], out: &mut BytesMut) -> Result<(), RecordError> {
+        let digest = self.next(kind, payload)?;
         out.reserve(payload.len() + OVERHEAD);
         out.extend_from_slice(&header(kind, payload.len()));
         let at = out.len();
@@ -73,7 +98,6 @@ impl Encoder {
         let tag = self.cipher.protect(kind, self.index, &digest, &mut out[at..]);
         let tag = tag.map_err(|_| self.error(RecordErrorKind::Provider))?;
         out.extend_from_slice(&tag);
-        self.advance(payload.len());
         Ok(())
     }
 
@@ -86,9 +110,10 @@ impl Encoder {
         if self.seals() {
             return Err(self.error(RecordErrorKind::Provider));
         }
-        let (kind, digest) = self.next(flag, payload)?;
+        let kind = flag << 4 | DATA;
+        let digest = self.next(kind, payload)?;
         let tag = self.cipher.mac(kind, self.index, &digest);
-        self.advance(payload.len());
+        self.advance(payload.len(), 1, payload.len() as u64);
         Ok(RecordHead { header: header(kind, payload.len()), tag })
     }
 
@@ -107,7 +132,7 @@ impl Encoder {
         }
         self.done = true;
         let transcript = self.transcript.value();
-        let fin = Fin { aborted, n: self.index, len: self.len, transcript, trailers, receipt };
+        let fin = Fin { aborted, n: self.count, len: self.len, transcript, trailers, receipt };
         let mut payload = Vec::with_capacity(MAX_FIN);
         fin.write(&mut payload);
         let bound = if self.seals() { Vec::new() } else { payload.clone() };
@@ -124,27 +149,28 @@ impl Encoder {
     #[must_use]
     pub fn receipt(&self, status: ReceiptStatus, att: u8) -> Receipt {
         let digest = self.transcript.value();
-        Receipt { status, att, n: self.index, len: self.len, digest }
+        Receipt { status, att, n: self.count, len: self.len, digest }
     }
 
-    fn next(&mut self, flag: u8, payload: &[u8]) -> Result<(u8, [u8; 32]), RecordError> {
+    fn next(&mut self, kind: u8, payload: &[u8]) -> Result<[u8; 32], RecordError> {
         if self.done {
             return Err(self.error(RecordErrorKind::BytesAfterFin));
         }
-        if !self.cipher.allows(self.index, self.len, payload.len())
+        if !self.cipher.allows(self.index, self.bytes, payload.len())
             || u32::try_from(payload.len() + 1 + TAG).is_err()
         {
             return Err(self.error(RecordErrorKind::TooLong));
         }
-        let kind = flag << 4 | DATA;
         let digest = Transcript::digest(self.suite.hash(), payload);
         self.transcript.data(kind, payload.len() as u32, &digest);
-        Ok((kind, digest))
+        Ok(digest)
     }
 
-    fn advance(&mut self, payload: usize) {
+    fn advance(&mut self, payload: usize, count: u64, len: u64) {
         self.index += 1;
-        self.len += payload as u64;
+        self.bytes += payload as u64;
+        self.count += count;
+        self.len += len;
     }
 
     fn error(&self, kind: RecordErrorKind) -> RecordError {
