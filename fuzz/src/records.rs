@@ -48,8 +48,9 @@ fn encode_batches(keys: &SessionKeys, pieces: &[&[u8]], most: usize) -> BytesMut
     while splitter.end().is_err() {
         let run = splitter.run(most);
         if run.is_several() {
+            let taken = run.taken();
             encoder.batch(run, &mut out).expect("a short body");
-            splitter.skip_run(most);
+            splitter.skip_run(taken);
         } else {
             let (flag, message) = splitter.poll().expect("framed").expect("whole");
             encoder.data(flag, &message, &mut out).expect("a short body");

@@ -38,8 +38,9 @@ fn send(rng: &mut Rng, keys: &SessionKeys) -> Sent {
         let most = rng.below(MAX_BATCH);
         let run = splitter.run(most);
         if run.is_several() && rng.below(2) == 0 {
+            let taken = run.taken();
             encoder.batch(run, &mut out).unwrap();
-            splitter.skip_run(most);
+            splitter.skip_run(taken);
         } else {
             let (flag, message) = splitter.poll().unwrap().unwrap();
             encoder.data(flag, &message, &mut out).unwrap();

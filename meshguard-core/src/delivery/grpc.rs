@@ -56,9 +56,28 @@ impl<'a> Run<'a> {
         self.count > 1
     }
 
+    /// What is to be taken from the splitter.
+    #[must_use]
+    pub fn taken(&self) -> Taken {
+        Taken { bytes: self.frames.len(), count: self.count }
+    }
+
     /// Bytes of the messages themselves.
     pub(super) fn len(&self) -> u64 {
-        self.frames.len() as u64 - HEADER as u64 * self.count
+        self.taken().len()
+    }
+}
+
+/// The size of a [`Run`].
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    bytes: usize,
+    count: u64,
+}
+
+impl Taken {
+    fn len(self) -> u64 {
+        self.bytes as u64 - HEADER as u64 * self.count
     }
 }
 
@@ -131,12 +150,10 @@ impl Splitter {
         Run::of(bytes, self.limit, most)
     }
 
-    /// Takes the messages that [`run`](Self::run) shows for the same `most`.
-    pub fn skip_run(&mut self, most: usize) {
-        let Run { frames, count } = self.run(most);
-        let (taken, len) = (frames.len(), Run { frames, count }.len());
-        self.whole.advance(taken);
-        self.count = (self.count.0 + count, self.count.1 + len);
+    /// Takes the messages that [`run`](Self::run) has shown just now.
+    pub fn skip_run(&mut self, taken: Taken) {
+        self.whole.advance(taken.bytes);
+        self.count = (self.count.0 + taken.count, self.count.1 + taken.len());
     }
 
     fn length(&self, header: &[u8; HEADER]) -> Result<usize, RecordError> {

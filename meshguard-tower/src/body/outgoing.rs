@@ -304,11 +304,17 @@ where
     fn small_message(&mut self) -> Option<Result<(), RecordError>> {
         let Framing::Grpc { splitter, batch } = &mut self.framing else { return None };
         if *batch && self.encoder.totals().0 >= ONE_BY_ONE {
-            let most = (SHARED - OVERHEAD).saturating_sub(self.out.len());
-            let run = splitter.run(most);
+            let mut run = splitter.run((SHARED - OVERHEAD).saturating_sub(self.out.len()));
+            if !run.is_several() && !self.out.is_empty() {
+                run = splitter.run(SHARED - OVERHEAD);
+                if run.is_several() {
+                    self.ready.push_back(self.out.split().freeze());
+                }
+            }
             if run.is_several() {
+                let taken = run.taken();
                 let made = self.encoder.batch(run, &mut self.out);
-                splitter.skip_run(most);
+                splitter.skip_run(taken);
                 return Some(made);
             }
         }
@@ -550,4 +556,68 @@ fn withdrawn() -> DeliveryError {
 
 fn failed(error: BoxError) -> DeliveryError {
     DeliveryError::caused(DeliveryErrorKind::Transport, 0, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+    use meshguard_core::delivery::{Decoder, Item, SessionKeys, Suite};
+
+    use super::*;
+    use crate::aead::AWS_LC;
+
+    struct Unheard;
+
+    impl OutHook for Unheard {
+        fn receipt(&mut self) -> Option<Receipt> {
+            None
+        }
+
+        fn finished(&mut self, _: &Encoder, _: Option<&HeaderMap>) {}
+
+        fn aborted(&mut self, _: &Encoder) {}
+    }
+
+    const MESSAGES: usize = 1000;
+    const MESSAGE: &[u8] = &[7; 100];
+
+    /// The records of these messages, and what they are opened to.
+    async fn records(suite: Suite, batch: bool) -> usize {
+        let keys = SessionKeys::derive(suite, &mut [3; 32]);
+        let message = [&grpc::prefix(0, MESSAGE.len())[..], MESSAGE].concat();
+        let body = Full::new(Bytes::from(message.repeat(MESSAGES)));
+        let encoder = Encoder::new(suite, &keys.request_body, &[9; 32], &AWS_LC);
+        let framing = Framing::Grpc { splitter: grpc::Splitter::new(1 << 20), batch };
+        let body = Outgoing::records(encoder, framing, VecDeque::new(), Some(body), None, Unheard);
+        let wire = body.collect().await.unwrap().to_bytes();
+
+        let decoder = Decoder::new(suite, &keys.request_body, &[9; 32], &AWS_LC, 1 << 20);
+        let mut decoder = decoder.of_messages();
+        decoder.push(wire.clone());
+        let mut got = 0;
+        while let Some(Item::Data { flag: 0, payload }) = decoder.poll().unwrap() {
+            assert_eq!(payload, MESSAGE);
+            got += 1;
+        }
+        decoder.end().unwrap();
+        assert_eq!((got, decoder.totals().0), (MESSAGES, MESSAGES as u64));
+
+        // Each is a frame of gRPC's.
+        let mut splitter = grpc::Splitter::new(1 << 20);
+        splitter.push(wire);
+        std::iter::from_fn(|| splitter.poll().unwrap()).count()
+    }
+
+    #[tokio::test]
+    async fn messages_share_records_behind_the_first_ones_where_the_receiver_takes_that() {
+        for suite in Suite::ALL {
+            assert_eq!(records(suite, false).await, MESSAGES + 1);
+            let each = (SHARED - OVERHEAD) / (MESSAGE.len() + 5);
+            let first = usize::try_from(ONE_BY_ONE).unwrap();
+            let together = (MESSAGES - first).div_ceil(each);
+            let got = records(suite, true).await;
+            // The first one is what the frame of the last single ones has room for.
+            assert!((first + together + 1..=first + together + 2).contains(&got), "{got}");
+        }
+    }
 }

@@ -146,6 +146,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         answer_cover: Cover::default(),
         record: MAX_RECORD,
         message: MESSAGE,
+        batch: true,
         expires: now() + LIFETIME,
         held: Arc::default(),
         ended: AtomicBool::new(false),
