@@ -158,8 +158,11 @@ fn is_declared(shared: &Shared, parts: &Parts) -> bool {
     policy.route_options(&access).idempotent
 }
 
-/// In a session; once more in another where the first is not known, and once more over another
-/// connection where the first took nothing.
+/// A call is moved to another connection so often, where those before took nothing of it.
+const MOVES: usize = 3;
+
+/// In a session; once more in another where the first is not known, and over other connections
+/// where the ones before took nothing.
 async fn proven(
     shared: &Arc<Shared>,
     mut joined: Joined,
@@ -168,7 +171,7 @@ async fn proven(
     Outbound { mut parts, mut source, limit, rule }: Outbound,
 ) -> Result<Response<ChannelBody>, CallError> {
     let again = shared.may_repeat(&parts);
-    let (mut moved, mut renewed) = (false, false);
+    let (mut moves, mut renewed) = (0, false);
     loop {
         let spare = (parts.clone(), source.again());
         let (lease, open) = begin(shared, joined, permit.take(), intent, rule).await?;
@@ -176,7 +179,8 @@ async fn proven(
             Ok(response) => return Ok(response),
             Err(Failed::Call(error)) => return Err(error),
             Err(Failed::Unsent(seen, error)) => {
-                (seen, CallError::from(error), again && !mem::replace(&mut moved, true))
+                moves += 1;
+                (seen, CallError::from(error), again && moves <= MOVES)
             }
             Err(Failed::Renew(seen, status)) => {
                 (seen, shared.hinted(status), again && !mem::replace(&mut renewed, true))
@@ -192,7 +196,7 @@ async fn proven(
         let spare = spare.and_then(|(parts, source)| Some((parts, source.claim()?)));
         let Some(spare) = spare else { return Err(intent.fail(error)) };
         (parts, source) = spare;
-        joined = match shared.join(rule, renewed || source.is_stream(), moved).await {
+        joined = match shared.join(rule, renewed || source.is_stream(), moves > 0).await {
             Ok(joined) => joined,
             Err(error) => return Err(intent.fail(error)),
         };
