@@ -46,6 +46,12 @@ fn has_grpc_type(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|v| grpc::is_grpc(v.as_bytes()))
 }
 
+/// Whether a known gRPC body may have a message above `limit` bytes. It goes as records, which hold
+/// each to it.
+pub(crate) fn may_exceed(data: &[u8], limit: usize) -> bool {
+    data.len() > limit.saturating_add(grpc::prefix(0, 0).len())
+}
+
 /// The trailers that end a gRPC stream in place of what may not or cannot be sent: as tonic says
 /// it, RESOURCE_EXHAUSTED of what is too large, INTERNAL of what is not gRPC, PERMISSION_DENIED of
 /// what is cut off.

@@ -18,7 +18,9 @@ use meshguard_core::delivery::{
 use super::untouched::Untouched;
 use super::{CallError, CallErrorKind, WireBody};
 use crate::aead::AWS_LC;
-use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_call, mark_records};
+use crate::body::{
+    Eager, Framing, OutHook, Outgoing, eager, is_grpc_call, mark_records, may_exceed,
+};
 use crate::error::{BoxError, DeliveryError};
 use crate::head::{keep_request, take_length};
 use crate::inbound::with_scratch;
@@ -262,7 +264,9 @@ pub(super) fn prove(
             known(data, known::empty());
             Body::None
         }
-        Source::Known(data, trailers) if !suite.is_sealed() => {
+        Source::Known(data, trailers)
+            if !suite.is_sealed() && !(grpc && may_exceed(data, session.message)) =>
+        {
             let digest = known::digest(data, trailers.as_ref());
             known(data, digest);
             Body::Known(digest)

@@ -19,7 +19,9 @@ use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
 use super::{ResponseBody, strip, with_scratch};
 use crate::aead::AWS_LC;
-use crate::body::{Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark_records};
+use crate::body::{
+    Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark_records, may_exceed,
+};
 use crate::connection::Protocol;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::{keep_answer, settle_answer, take_length};
@@ -74,6 +76,7 @@ where
         return Protected::Wrong(WRONG_LENGTH);
     }
     let sealed = proven.session.keys.suite().is_sealed();
+    let grpc = is_grpc_answer(asks.grpc, &parts.headers);
     let (first, end, inner) = match (now, sealed) {
         (Some(rcpt), _) if body.is_end_stream() => {
             return Protected::Ready(without_body(exchange, parts, &rcpt));
@@ -81,6 +84,9 @@ where
         (Some(rcpt), false) => match eager(&mut body, cx) {
             Eager::All(data, _) if differs(Some(data.len() as u64)) => {
                 return Protected::Wrong(WRONG_LENGTH);
+            }
+            Eager::All(data, trailers) if grpc && may_exceed(&data, proven.session.message) => {
+                ([data].into(), trailers.map(Ok), None)
             }
             Eager::All(data, None) if data.is_empty() => {
                 return Protected::Ready(without_body(exchange, parts, &rcpt));
@@ -93,7 +99,6 @@ where
         _ => (Default::default(), None, Some(body)),
     };
     let rcpt = now.unwrap_or(Rcpt::Later);
-    let grpc = is_grpc_answer(asks.grpc, &parts.headers);
     mark_records(&mut parts.headers, sealed, grpc);
     let size = stated.or(exact).filter(|_| !grpc);
     let framing = framing(&proven.session, grpc);

@@ -196,6 +196,34 @@ async fn an_answer_above_the_callers_limit_fails_at_its_sender_with_both_sizes()
     }
 }
 
+/// A body that is there as a whole is held to a limit as one that comes in pieces.
+#[tokio::test]
+async fn a_small_limit_holds_for_bodies_that_are_there_as_a_whole() {
+    const LONG: usize = 2_000 - 3;
+    for more in SUITES {
+        for (callee, caller) in [(1_000, LIMIT), (LIMIT, 1_000)] {
+            let world = World::new(more, callee, caller).await;
+            let trust = world.callee.trust(&CALLER);
+            let long = match callee {
+                LIMIT => Blob { answer: LONG as u32, data: Bytes::new() },
+                _ => blob(LONG),
+            };
+            both_sizes(&unary(world.direct(), long).await.unwrap_err(), "2,000", "1,000");
+            assert_eq!(unary(world.direct(), blob(900)).await.unwrap(), 900);
+            world.check_trusted(trust);
+        }
+    }
+}
+
+/// Sends one message, all of it there at once; the length of the one that came back.
+async fn unary(channel: meshguard_axum::Channel, message: Blob) -> Result<usize, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.map_err(|e| Status::from_error(e.into()))?;
+    let (path, codec) = (PathAndQuery::from_static(PATH), ProstCodec::<Blob, Blob>::default());
+    let answer = soon(grpc.unary(tonic::Request::new(message), path, codec)).await;
+    answer.map(|answer: Response<Blob>| answer.into_inner().data.len())
+}
+
 /// The control: stock tonic, whose server takes 4 MiB, says both sizes.
 #[tokio::test]
 async fn stock_says_both_sizes_of_a_message_above_the_limit() {
