@@ -177,6 +177,18 @@ where
         drop(left); // without the lock
     }
 
+    /// A new connection that nobody shares, whatever there is.
+    pub(crate) async fn lease_apart(&self) -> Result<Lease<B>, ConnectError> {
+        self.apart().await
+    }
+
+    /// Shares this connection no more: it has taken nothing of a request, and may take a while to
+    /// be known as closed.
+    pub(crate) fn discard(&self, binding: &Arc<Binding>) {
+        let shared = self.0.state().discard(binding);
+        drop(shared); // without the lock
+    }
+
     /// Keeps a connection that was not used after all.
     pub(crate) fn give_back(&self, lease: Lease<B>) {
         if let Lease::H1(conn) = lease {

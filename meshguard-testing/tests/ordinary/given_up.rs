@@ -157,6 +157,36 @@ async fn calls_that_are_given_up_before_they_are_sent_or_answered_cost_nobody_an
     }
 }
 
+/// Calls hold all streams of a connection; what its caller owes does not wait for them.
+#[tokio::test]
+async fn a_caller_whose_connection_is_full_still_confirms() {
+    let world = World::new().await;
+    let trust = world.callee.trust(&CALLER);
+    let channel = world.direct(Alpn::H2);
+    let slow = slow_calls(&channel, STREAMS as usize - 1);
+    soon(async {
+        while world.callee.accepted().accepted < u64::from(STREAMS) - 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for _ in 0..10 {
+        http::call(&channel, http::get("/known")).await.answer();
+    }
+    let last = slow_calls(&channel, 2);
+    let confirmed = soon(async {
+        while world.callee.answers_confirmed() < 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    confirmed.await;
+    world.let_go.add_permits(1_000);
+    for call in slow.into_iter().chain(last) {
+        soon(call).await.unwrap();
+    }
+    world.check_unblamed(&channel, trust).await;
+}
+
 /// The hop breaks off what its caller gives up: nobody there can tell whose doing it was.
 #[tokio::test]
 async fn uploads_that_are_given_up_through_a_hop_cost_nobody_anything() {

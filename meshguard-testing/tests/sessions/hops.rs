@@ -88,15 +88,32 @@ async fn a_hop_that_policy_names_may_not_call_in_its_own_name() {
     assert_eq!((status, rig.app.calls()), (StatusCode::FORBIDDEN, 0));
 }
 
+/// Has another instance answer the second post of each of the next handshakes.
+fn split(rig: &Rig, handshakes: u32) {
+    for n in 0..handshakes {
+        // It knows nothing of the first.
+        let refused = HeaderValue::from_static("refused");
+        let other = Forged::status(StatusCode::CONFLICT);
+        let other = other.header(HeaderName::from_static("meshguard-session"), refused);
+        let (fault, on) = (Fault::AnswerItself(other), Match::path(SESSION).skip(n + 1));
+        rig.hop.inject(Injection { fault, on });
+    }
+}
+
+/// As while one instance drains beside the next one, and a hop has connections to both.
 #[tokio::test]
-async fn a_handshake_that_meets_two_instances_says_so() {
+async fn a_handshake_that_meets_two_instances_for_a_moment_begins_again() {
     let rig = Rig::new("", Alpn::H2).await;
-    // As another instance answers the second post: it knows nothing of the first.
-    let refused = HeaderValue::from_static("refused");
-    let other = Forged::status(StatusCode::CONFLICT);
-    let other = other.header(HeaderName::from_static("meshguard-session"), refused);
-    let (fault, on) = (Fault::AnswerItself(other), Match::path(SESSION).skip(1));
-    rig.hop.inject(Injection { fault, on });
+    split(&rig, 3);
+    let (status, _) = http::call(&rig.channel, http::get("/known/10")).await.answer();
+    assert_eq!((status, rig.app.calls()), (StatusCode::OK, 1));
+    rig.injected(3).await;
+}
+
+#[tokio::test]
+async fn handshakes_that_keep_meeting_two_instances_say_so() {
+    let rig = Rig::new("", Alpn::H2).await;
+    split(&rig, 6);
     let error = http::call(&rig.channel, http::get("/known/10")).await.failed();
     assert_eq!(*error.kind(), CallErrorKind::Session(SessionError::Split), "{error}");
     assert!(error.to_string().contains("meshguard-affinity"), "{error}");

@@ -1,6 +1,5 @@
 //! One call: from a request to an answer whose head is verified.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Verified};
 use super::exchange::{Open, unknown};
 use super::intent::Intent;
-use super::join::Joined;
+use super::join::{Joined, MAX_SESSIONS};
 use super::reply::ReplyHook;
 use super::request::{Source, prove};
 use super::seen::Seen;
@@ -161,6 +160,10 @@ fn is_declared(shared: &Shared, parts: &Parts) -> bool {
 /// A call is moved to another connection so often, where those before took nothing of it.
 const MOVES: usize = 3;
 
+/// A call is begun again so often in another session, on a direct channel: each that it has kept
+/// may be of an instance that is gone. Through a hop, which may hint as often as it likes, once.
+const RENEWALS: usize = MAX_SESSIONS;
+
 /// In a session; once more in another where the first is not known, and over other connections
 /// where the ones before took nothing.
 async fn proven(
@@ -171,7 +174,8 @@ async fn proven(
     Outbound { mut parts, mut source, limit, rule }: Outbound,
 ) -> Result<Response<ChannelBody>, CallError> {
     let again = shared.may_repeat(&parts);
-    let (mut moves, mut renewed) = (0, false);
+    let most = if shared.config.via.is_none() { RENEWALS } else { 1 };
+    let (mut moves, mut renewals) = (0, 0);
     loop {
         let spare = (parts.clone(), source.again());
         let (lease, open) = begin(shared, joined, permit.take(), intent, rule).await?;
@@ -183,12 +187,14 @@ async fn proven(
                 (seen, CallError::from(error), again && moves <= MOVES)
             }
             Err(Failed::Renew(seen, status)) => {
-                (seen, shared.hinted(status), again && !mem::replace(&mut renewed, true))
+                renewals += 1;
+                (seen, shared.hinted(status), again && renewals <= most)
             }
             Err(Failed::Refused(seen, status)) => {
                 let kind = CallErrorKind::Refused(status);
                 let error = CallError::new(kind, Outcome::NotDelivered);
-                (seen, error, !mem::replace(&mut renewed, true))
+                renewals += 1;
+                (seen, error, renewals <= most)
             }
         };
         intent = Intent::again(shared, seen, error.outcome());
@@ -196,7 +202,7 @@ async fn proven(
         let spare = spare.and_then(|(parts, source)| Some((parts, source.claim()?)));
         let Some(spare) = spare else { return Err(intent.fail(error)) };
         (parts, source) = spare;
-        joined = match shared.join(rule, renewed || source.is_stream(), moves > 0).await {
+        joined = match shared.join(rule, renewals > 0 || source.is_stream(), moves > 0).await {
             Ok(joined) => joined,
             Err(error) => return Err(intent.fail(error)),
         };
@@ -263,12 +269,14 @@ pub(super) async fn attempt(
             answer::take(open, verified, response).await
         }
         Err(SendError::NotSent { error, .. }) if open.shared.config.via.is_none() => {
+            open.shared.pool.discard(&binding);
             Err(Failed::Unsent(open.take_back(), error))
         }
         Err(SendError::NotSent { error, .. }) => Err(open.fail(CallError::from(error)).into()),
         Err(SendError::Refused { kind }) => Err(open.fail(CallError::refused(kind)).into()),
         // On a direct connection that is the callee's own word.
         Err(SendError::Unprocessed { error }) if open.shared.config.via.is_none() => {
+            open.shared.pool.discard(&binding);
             Err(Failed::Unsent(open.take_back(), ConnectError::Http(Arc::new(error))))
         }
         Err(SendError::Unprocessed { error } | SendError::Lost { error }) => {

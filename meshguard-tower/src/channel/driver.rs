@@ -20,6 +20,9 @@ use crate::tls::now;
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// A request with receipts is given up after so long.
 const POST_TIME: Duration = Duration::from_secs(5);
+/// A request with receipts that is not answered within so long goes over a connection of its own:
+/// what is proven otherwise may be full.
+const ROOM_TIME: Duration = Duration::from_secs(1);
 /// What a session or a channel owes that is gone is given up after so long.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 /// Or after so many requests that failed.
@@ -162,6 +165,17 @@ async fn flush(shared: &Arc<Shared>, session: &Arc<ClientSession>) -> Flushed {
     }
 }
 
+/// Which connection a request with receipts goes over.
+#[derive(Clone, Copy)]
+enum Way {
+    /// One where the session was proven, else any.
+    Bound,
+    /// One where the session was proven, else a new one.
+    New,
+    /// A new one.
+    Apart,
+}
+
 enum Posted {
     /// With proof.
     Taken,
@@ -178,8 +192,13 @@ async fn deliver(
     receipts: &[(u64, Receipt)],
 ) -> Posted {
     let had = shared.has(session);
-    for apart in [false, true, true] {
-        match post(shared, session, receipts, apart).await {
+    for way in [Way::Bound, Way::New, Way::New] {
+        let posted = match timeout(ROOM_TIME, post(shared, session, receipts, way)).await {
+            Ok(posted) => posted,
+            // Calls that go over the same connection may hold it up for as long as they like.
+            Err(_) => return post(shared, session, receipts, Way::Apart).await,
+        };
+        match posted {
             Posted::Unknown if shared.config.via.is_none() && had == shared.has(session) => {}
             posted => return posted,
         }
@@ -191,12 +210,15 @@ async fn post(
     shared: &Arc<Shared>,
     session: &Arc<ClientSession>,
     receipts: &[(u64, Receipt)],
-    apart: bool,
+    way: Way,
 ) -> Posted {
     let Ok(request) = request(shared) else { return Posted::Failed };
-    let Ok(lease) = shared.pool.lease_for(session.number, apart).await else {
-        return Posted::Failed;
+    let lease = match way {
+        Way::Bound => shared.pool.lease_for(session.number, false).await,
+        Way::New => shared.pool.lease_for(session.number, true).await,
+        Way::Apart => shared.pool.lease_apart().await,
     };
+    let Ok(lease) = lease else { return Posted::Failed };
     let Ok(open) = Open::begin(shared, session, None, None) else {
         shared.pool.give_back(lease);
         return Posted::Failed;

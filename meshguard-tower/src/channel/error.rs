@@ -115,7 +115,7 @@ impl CallErrorKind {
             | Self::Downgrade
             | Self::NoAnswer
             | Self::NotAdmitted
-            | Self::Restricted => 14, // UNAVAILABLE
+            | Self::Restricted => UNAVAILABLE,
             Self::Request(_) => 13,                              // INTERNAL
             Self::Deadline => 4,                                 // DEADLINE_EXCEEDED
             Self::Duplicate => 10,                               // ABORTED
@@ -125,6 +125,8 @@ impl CallErrorKind {
         }
     }
 }
+
+const UNAVAILABLE: i32 = 14;
 
 /// The code of an answer that was not made by gRPC (gRPC's "HTTP to gRPC Status Code Mapping").
 fn code_of(status: StatusCode) -> i32 {
@@ -136,8 +138,8 @@ fn code_of(status: StatusCode) -> i32 {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => 14, // UNAVAILABLE
-        _ => 2,                         // UNKNOWN
+        | StatusCode::GATEWAY_TIMEOUT => UNAVAILABLE,
+        _ => 2, // UNKNOWN
     }
 }
 
@@ -176,7 +178,7 @@ impl CallError {
             CallErrorKind::Session(error) => Some(Arc::new(error.clone()) as SharedError),
             _ => source.clone(),
         };
-        let status = status(kind.grpc_code(), self.to_string(), behind);
+        let status = status(self.grpc_code(), self.to_string(), behind);
         let (kind, outcome, source) = (kind.clone(), *outcome, source.clone());
         Self(Arc::new(Inner { kind, outcome, source, status }))
     }
@@ -184,6 +186,16 @@ impl CallError {
     /// Whether a limit of the callee's stands in the way of the request's own body.
     pub(crate) fn is_limit(&self) -> bool {
         matches!(self.kind(), CallErrorKind::Body(error) if error.exceeded().is_some())
+    }
+
+    /// The code of gRPC that says it: that of its [kind](CallErrorKind::grpc_code); but UNAVAILABLE
+    /// where nothing proved anything and the request was not delivered.
+    #[must_use]
+    pub fn grpc_code(&self) -> i32 {
+        match (self.kind(), self.outcome()) {
+            (CallErrorKind::Unproven(_), Outcome::NotDelivered) => UNAVAILABLE,
+            (kind, _) => kind.grpc_code(),
+        }
     }
 
     /// What is known of the request: only [`Outcome::NotDelivered`] says that sending it again

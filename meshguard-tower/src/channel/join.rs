@@ -71,8 +71,15 @@ impl Shared {
         fresh: bool,
     ) -> Result<Joined, CallError> {
         let (mut sure, mut fresh) = (sure, fresh);
-        for _ in 0..TRIES {
-            let lease = self.pool.lease(fresh).await.map_err(CallError::from)?;
+        for tries in 1..=TRIES {
+            let lease = match self.pool.lease(fresh).await {
+                // What is about to end may still accept connections.
+                Err(error) if error.is_broken_off() && tries < TRIES => {
+                    fresh = true;
+                    continue;
+                }
+                lease => lease.map_err(CallError::from)?,
+            };
             match self.find(lease, rule, sure).await? {
                 Found::Joined(joined) => return Ok(joined),
                 Found::Unsure => sure = false,
@@ -215,7 +222,7 @@ impl Shared {
         session: &Arc<ClientSession>,
     ) -> Result<Probed, CallError> {
         let binding = Arc::clone(lease.binding());
-        let before = binding.probes();
+        let before = binding.asked(session.number);
         let _turn = binding.probe().await;
         if self.is_sure(&binding, session) {
             return Ok(Probed::Known(Some(lease)));
@@ -223,12 +230,12 @@ impl Shared {
         if binding.is_unknown(session.number) || !self.has(session) {
             return Ok(Probed::Unknown(Some(lease)));
         }
-        if binding.probes() != before {
+        if binding.asked(session.number) != before {
             return Ok(Probed::Slow(Some(lease))); // the first to ask had no answer
         }
         let shared = lease.share();
         let probed = timeout(PROBE_TIME, self.probe_over(lease, session)).await;
-        binding.probed();
+        binding.has_asked(session.number);
         probed.unwrap_or(Ok(Probed::Slow(shared)))
     }
 
@@ -272,10 +279,14 @@ impl Shared {
             },
             Err(Failed::Refused(kind)) => Err(CallError::refused(kind)),
             Err(Failed::Unsent(..) | Failed::Unprocessed(_)) => {
+                self.pool.discard(&binding);
                 drop(open.take_back());
                 Ok(Probed::Lost)
             }
-            Err(Failed::Lost(_)) => Ok(Probed::Lost),
+            Err(Failed::Lost(_)) => {
+                self.pool.discard(&binding);
+                Ok(Probed::Lost)
+            }
         }
     }
 }

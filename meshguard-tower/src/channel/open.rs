@@ -9,10 +9,10 @@ use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use meshguard_core::delivery::Sid;
 use meshguard_core::policy::DeliveryRule;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::join::Joined;
-use super::{CallError, Lease, Shared, WireBody};
+use super::{CallError, CallErrorKind, Lease, Shared, WireBody};
 use crate::body::Outgoing;
 use crate::pool::{Asked, Failed};
 use crate::session::{
@@ -33,6 +33,11 @@ const MAX_POSTS: usize = 3;
 /// Through a hop, which may hint as often as it likes, a session is opened at most so often: calls
 /// wait.
 pub(crate) const OPEN_AT_MOST: Duration = Duration::from_secs(1);
+
+/// A handshake whose parts met two instances begins again so often.
+const SPLITS: u32 = 5;
+/// Before the first time; twice as long before each other one.
+const SPLIT_WAIT: Duration = Duration::from_millis(20);
 
 /// What came of opening a session over one connection.
 pub(super) enum Opening {
@@ -117,8 +122,29 @@ impl Shared {
         }
     }
 
-    /// Over this connection, or over a new one where it turns out to be lost.
+    /// Begins again where something has split the handshake: whoever drains one instance beside
+    /// the next one does so for a moment.
     async fn open(
+        self: &Arc<Self>,
+        mut lease: Lease,
+        rule: DeliveryRule,
+    ) -> Result<(Option<Lease>, Arc<ClientSession>), CallError> {
+        let mut wait = SPLIT_WAIT;
+        for _ in 0..SPLITS {
+            match self.open_once(lease, rule).await {
+                Err(error) if *error.kind() == CallErrorKind::Session(SessionError::Split) => {
+                    sleep(wait).await;
+                    wait *= 2;
+                    lease = self.pool.lease(false).await.map_err(CallError::from)?;
+                }
+                opened => return opened,
+            }
+        }
+        self.open_once(lease, rule).await
+    }
+
+    /// Over this connection, or over a new one where it turns out to be lost.
+    async fn open_once(
         self: &Arc<Self>,
         lease: Lease,
         rule: DeliveryRule,
@@ -163,7 +189,12 @@ async fn handshake(
             None => shared.pool.lease(false).await.map_err(CallError::from)?,
         };
         let binding = Arc::clone(over.binding());
-        let (named, answer, kept) = post(shared, over, request, sid.is_some(), &mut tls).await?;
+        let posted = post(shared, over, request, sid.is_some(), &mut tls).await;
+        let (named, answer, kept) = posted.inspect_err(|stopped| {
+            if let Stopped::Lost = stopped {
+                shared.pool.discard(&binding);
+            }
+        })?;
         // What does not know the protocol may answer 200 all the same, as gRPC does.
         let named = named.ok_or(SessionError::NotSpoken(StatusCode::OK))?;
         if sid.is_some_and(|sid| sid != named) {

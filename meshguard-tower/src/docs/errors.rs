@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use http::StatusCode;
-use meshguard_core::delivery::{Failure, RecordErrorKind, SettingsError};
+use meshguard_core::delivery::{Failure, Outcome, RecordErrorKind, SettingsError};
 
 use super::rows;
-use crate::channel::CallErrorKind;
+use crate::channel::{CallError, CallErrorKind};
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::pool::ConnectError;
 use crate::session::SessionError;
@@ -154,7 +154,9 @@ fn every_code_of_grpc_is_the_one_in_the_code() {
         let status = StatusCode::from_u16(status).unwrap();
         assert_eq!(CallErrorKind::Unproven(status).grpc_code(), code, "{status}");
     }
-    assert_eq!(CallErrorKind::Unproven(StatusCode::IM_A_TEAPOT).grpc_code(), 2);
+    let odd = CallErrorKind::Unproven(StatusCode::OK);
+    assert_eq!(odd.grpc_code(), 2);
+    assert_eq!(CallError::new(odd, Outcome::NotDelivered).grpc_code(), 14);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use meshguard_core::delivery::field::Rcpt;
 use meshguard_core::delivery::{
-    Decoder, MAX_ACKS, PREFIX, RECEIPT_LEN, Receipt, ReceiptStatus, known,
+    Decoder, Fault, MAX_ACKS, PREFIX, RECEIPT_LEN, Receipt, ReceiptStatus, known,
 };
 use tokio::time::timeout;
 
@@ -135,6 +135,8 @@ where
     let rcpt = proven.rcpt_now().unwrap_or(Rcpt::short(ReceiptStatus::Bad, 0, 0));
     let answer = if taken {
         Refused::taken()
+    } else if exchange.failure.get().is_some_and(|e| e.kind().verdict().fault == Fault::Path) {
+        Refused::cut()
     } else {
         let denied = Denied::new(StatusCode::BAD_REQUEST, "", "own-request");
         let denied = denied.because(&"receipts that are not understood");

@@ -138,7 +138,8 @@ impl<'a> Asked<'a> {
     fn asking(mut self, access: Option<Access<'_>>) -> Self {
         let trust = |id| self.mesh.0.gate.overlay().trust(id);
         self.question = access.and_then(|access| {
-            let access = match access.principal() {
+            // Only what policy reads is kept up to date.
+            let access = match access.principal().filter(|_| self.policy.reads_trust()) {
                 Some(caller) => access.trust(trust(caller)),
                 None => access,
             };

@@ -55,6 +55,11 @@ impl Refused {
         Self::done(StatusCode::NO_CONTENT, "")
     }
 
+    /// The answer to one of the protocol's own requests that was cut: nobody's fault.
+    pub(super) fn cut() -> Self {
+        Self::done(StatusCode::REQUEST_TIMEOUT, "")
+    }
+
     fn done(status: StatusCode, text: &'static str) -> Self {
         Self {
             status,

@@ -168,8 +168,9 @@ impl Acceptor {
         let ends = Ends { remote, local, server_name: tls.server_name().map(Into::into) };
         let protocol = match tls.alpn_protocol() {
             Some(b"h2") => Protocol::H2,
-            Some(b"http/1.1") => Protocol::H1,
-            _ => return Err(HandshakeErrorKind::NoAlpn),
+            // Who names none speaks HTTP/1.1, as nginx does to what it proxies to.
+            Some(b"http/1.1") | None => Protocol::H1,
+            Some(_) => return Err(HandshakeErrorKind::NoAlpn),
         };
         let chain = Chain::from(tls.peer_certificates().unwrap_or_default());
         let resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);

@@ -44,7 +44,8 @@ pub(crate) struct Binding {
     refusal: OnceLock<HandshakeErrorKind>,
     /// One probe at a time, for all who share the connection.
     probing: tokio::sync::Mutex<()>,
-    probes: AtomicU64,
+    /// How often the far end was asked for which session.
+    asked: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Binding {
@@ -97,14 +98,24 @@ impl Binding {
         self.probing.lock().await
     }
 
-    /// How often it was asked.
-    pub(crate) fn probes(&self) -> u64 {
-        self.probes.load(Relaxed)
+    /// How often it was asked for this session.
+    pub(crate) fn asked(&self, session: u64) -> u64 {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.iter().find(|(number, _)| *number == session).map_or(0, |(_, times)| *times)
     }
 
-    /// It was asked, whatever came of it.
-    pub(crate) fn probed(&self) {
-        self.probes.fetch_add(1, Relaxed);
+    /// It was asked for this session, whatever came of it.
+    pub(crate) fn has_asked(&self, session: u64) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked.iter_mut().find(|(number, _)| *number == session) {
+            Some((_, times)) => *times += 1,
+            None => {
+                if asked.len() >= MAX_UNKNOWN {
+                    asked.remove(0);
+                }
+                asked.push((session, 1));
+            }
+        }
     }
 
     /// Why the far end refused this side, where it did so before it said anything else: then it
@@ -258,6 +269,15 @@ mod tests {
         assert_eq!(binding.session(), None);
         binding.bind(1);
         assert!(!binding.is_unknown(1));
+    }
+
+    #[test]
+    fn who_was_asked_for_one_session_has_said_nothing_of_another() {
+        let binding = Binding::default();
+        binding.has_asked(1);
+        assert_eq!((binding.asked(1), binding.asked(2)), (1, 0));
+        (3..=MAX_UNKNOWN as u64 + 3).for_each(|number| binding.has_asked(number));
+        assert_eq!(binding.asked.lock().unwrap().len(), MAX_UNKNOWN);
     }
 
     #[test]

@@ -63,12 +63,17 @@ impl<B> State<B> {
         binding: &Arc<Binding>,
         session: u64,
     ) -> (Option<h2::Handle<B>>, Vec<h1::Conn<B>>) {
-        let shared = self.h2.take_if(|h2| Arc::ptr_eq(&h2.proof.binding, binding));
+        let shared = self.discard(binding);
         let (left, kept) = std::mem::take(&mut self.idle)
             .into_iter()
             .partition(|conn| conn.proof.binding.session() == Some(session));
         self.idle = kept;
         (shared, left)
+    }
+
+    /// Takes the shared connection, if it is this one.
+    pub(super) fn discard(&mut self, binding: &Arc<Binding>) -> Option<h2::Handle<B>> {
+        self.h2.take_if(|h2| Arc::ptr_eq(&h2.proof.binding, binding))
     }
 
     /// Takes all connections that it keeps.
@@ -148,14 +153,11 @@ where
         found.map(|i| Lease::H1(state.idle.remove(i)))
     }
 
-    /// A new connection that nobody shares.
+    /// A new connection that nobody shares, for one of the protocol's own requests: it needs no
+    /// place, since calls that hold all of them may wait for what it brings.
     pub(super) async fn apart(&self) -> Result<Lease<B>, ConnectError> {
-        let place = match self.0.dialer.target.alpn {
-            Alpn::H2 => None,
-            Alpn::Http11 | Alpn::Both => Some(permit(&self.0.places).await?),
-        };
         let _dial = permit(&self.0.dials).await?;
-        Ok(match dial_with(&self.0.dialer, place).await? {
+        Ok(match dial_with(&self.0.dialer, None).await? {
             Dialed::H1(conn) => Lease::H1(conn),
             Dialed::H2(handle) => Lease::H2(handle),
         })

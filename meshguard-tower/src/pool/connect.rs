@@ -157,8 +157,8 @@ impl Dialer {
         let connection = stream.get_ref().1;
         let version = match connection.alpn_protocol() {
             Some(b"h2") => Version::HTTP_2,
-            Some(b"http/1.1") => Version::HTTP_11,
-            _ => return Err(HandshakeErrorKind::NoAlpn),
+            Some(b"http/1.1") | None => Version::HTTP_11,
+            Some(_) => return Err(HandshakeErrorKind::NoAlpn),
         };
         let peer = self.tls.outer_peer(connection, &self.target.expect)?;
         if generation != self.generation() {

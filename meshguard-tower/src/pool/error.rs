@@ -28,6 +28,14 @@ pub enum ConnectError {
     Interrupted,
 }
 
+impl ConnectError {
+    /// Whether there was a connection, and it ended before anything was decided.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        use HandshakeErrorKind::{Disconnected, Network};
+        matches!(self, Self::Http(_) | Self::Handshake(Disconnected | Network))
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -100,13 +100,15 @@ impl Journal {
         }
     }
 
-    /// Whether no call of its lane that began after the last restart had ended when it began.
+    /// Whether no call of its lane that began after the last restart had ended when it began. A
+    /// hop has moved to the next instance once the former one is gone.
     fn is_first(&self, begun: &Begun, now: Instant) -> bool {
         let Lane { side, callee, .. } = begun.lane;
         let last = lock(&self.restarts)
             .iter()
-            .filter(|r| (r.side, r.callee) == (side, callee) && r.to < begun.at)
-            .map(|r| r.to)
+            .filter(|r| (r.side, r.callee) == (side, callee))
+            .flat_map(|r| [Some(r.to), r.gone].into_iter().flatten())
+            .filter(|at| *at < begun.at)
             .max();
         last.is_some_and(|restart| {
             let mut firsts = lock(&self.firsts);

@@ -56,6 +56,28 @@ async fn the_stock_stack_loses_no_call_in_a_restart_either() {
     }
 }
 
+/// What some ask of one session that is gone tells the others nothing of another one.
+#[tokio::test]
+async fn calls_of_all_kinds_that_meet_restart_after_restart_together_all_pass() {
+    let mut callee = Restarting::new("").await;
+    let caller = callee.caller();
+    let channel = callee.direct(&caller, Alpn::H2);
+    let shapes: Vec<_> = shapes::all().filter(|(alpn, _)| *alpn == Alpn::H2).collect();
+    for restarts in 1..=6 {
+        callee.restart().await;
+        let calls = shapes.iter().cycle().take(4 * shapes.len()).map(|(_, shape)| {
+            let (channel, shape) = (channel.clone(), *shape);
+            tokio::spawn(async move { (shape, shape.call(&channel).await) })
+        });
+        for called in futures_util::future::join_all(calls).await {
+            let (shape, got) = called.unwrap();
+            assert!(got.is_ok(), "{shape:?}, restart {restarts}: {got:?}");
+        }
+    }
+    let counts = caller.counts();
+    assert!(counts.balances() && counts.open == 0, "{counts:?}");
+}
+
 #[tokio::test]
 async fn streams_that_meet_a_restart_together_share_one_session() {
     for alpn in [Alpn::H2, Alpn::Http11] {

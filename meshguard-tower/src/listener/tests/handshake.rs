@@ -113,13 +113,24 @@ async fn a_peer_without_a_certificate_is_refused() {
 
 #[tokio::test]
 async fn a_peer_that_agrees_on_no_protocol_is_refused() {
-    for offered in [Vec::new(), vec![b"spdy/3".to_vec()]] {
-        let rig = Rig::new();
-        let svid = rig.ca.svid(CHECKOUT).unwrap();
-        let mut config = rig.odd_client(Some(&svid));
-        config.alpn_protocols = offered;
-        refused(&rig, config, Kind::NoAlpn).await;
-    }
+    let rig = Rig::new();
+    let svid = rig.ca.svid(CHECKOUT).unwrap();
+    let mut config = rig.odd_client(Some(&svid));
+    config.alpn_protocols = vec![b"spdy/3".to_vec()];
+    refused(&rig, config, Kind::NoAlpn).await;
+}
+
+/// As nginx does to what it proxies to.
+#[tokio::test]
+async fn a_peer_that_names_no_protocol_speaks_http1() {
+    let rig = Rig::new();
+    let mut listener = rig.listen(Limits::default()).await;
+    let svid = rig.ca.svid(CHECKOUT).unwrap();
+    let mut config = rig.odd_client(Some(&svid));
+    config.alpn_protocols = Vec::new();
+    let _client = connect(listener.local_addr(), Arc::new(config)).await.unwrap();
+    let (_, connection) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    assert_eq!(connection.protocol(), Protocol::H1);
 }
 
 #[tokio::test]

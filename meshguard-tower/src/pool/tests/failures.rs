@@ -97,10 +97,10 @@ async fn a_server_that_does_not_shake_hands_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_application_protocol_must_be_agreed() {
+async fn http2_must_be_agreed() {
     let rig = Rig::new();
     let server = Server::start_without_alpn(&rig).await;
-    let caller = Caller::to(&server, rig, Alpn::Both);
+    let caller = Caller::to(&server, rig, Alpn::H2);
     let (error, _) = unsent(patiently(caller.pool.send(get("/"))).await);
     let none = HandshakeErrorKind::NoAlpn;
     assert!(matches!(error, ConnectError::Handshake(kind) if kind == none), "{error}");

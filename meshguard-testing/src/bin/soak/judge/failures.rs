@@ -13,8 +13,8 @@ pub(crate) enum Excuse {
     UnderWay,
     /// Through a hop, and not to be repeated: among the first ones after its callee's restart.
     First,
-    /// Through a hop, and not to be repeated: answered *renew* while its callee drained beside its
-    /// successor, with connections of the hop to both.
+    /// Through a hop, and not to be repeated: begun while its callee drained beside its successor,
+    /// with connections of the hop to both.
     Beside,
     /// The hop says itself (502) that it has lost its own connection to the callee, right after
     /// the restart that ended that connection. So does a proxy before the stock stack.
@@ -38,7 +38,7 @@ pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
     let beside =
         |r: &Restart| r.to <= failed.begun && r.gone.is_none_or(|gone| failed.begun <= gone);
     let may = failed.lane.via && !failed.shape.is_idempotent();
-    if may && failed.why.contains("401 Unauthorized") && of_callee(failed, restarts).any(beside) {
+    if may && of_callee(failed, restarts).any(beside) {
         return Some(Excuse::Beside);
     }
     let just = |restart: &Restart| {

@@ -5,7 +5,9 @@ use crate::evidence::{Evidence, Found};
 
 /// What a callee may find: a caller that cancels, a caller or a connection that is cut, a session
 /// that a restart has ended.
-const INBOUND: [&str; 10] = [
+const INBOUND: [&str; 11] = [
+    // A handshake that a hop has split between two instances: it names nobody.
+    "unknown-sid",
     // A caller that gave up its upload says so.
     "aborted",
     // A connection that was cut under a body, or a stream that was reset.
