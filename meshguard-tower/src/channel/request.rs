@@ -265,7 +265,7 @@ pub(super) fn prove(
             Body::None
         }
         Source::Known(data, trailers)
-            if !suite.is_sealed() && !(grpc && may_exceed(data, session.message)) =>
+            if !(suite.is_sealed() || grpc && may_exceed(data, session.message)) =>
         {
             let digest = known::digest(data, trailers.as_ref());
             known(data, digest);

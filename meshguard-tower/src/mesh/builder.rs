@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use meshguard_core::baseline;
 use meshguard_core::control::Cadence;
 use meshguard_core::delivery::{MAX_MESSAGE, MESSAGE};
-use meshguard_core::{Policy, SpiffeId};
+use meshguard_core::{Policy, SpiffeId, Timestamp};
 use tokio::sync::watch;
 
 use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable};
@@ -301,12 +301,14 @@ impl MeshBuilder {
     /// service cannot do.
     pub fn build(self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
+        let expires = credentials.not_after();
         let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
         let source = self.source.opened(self.files.every);
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
         let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
+        warn(expires, policy.reads_claims() && tokens.is_none());
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
         let ledger_key = ledger_key(self.ledger.as_ref())?;
@@ -375,6 +377,22 @@ fn ledger_key(ledger: Option<&Ledger>) -> Result<[u8; 32], BuildError> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Says what lets the service start and serve nobody.
+fn warn(expires: Timestamp, no_tokens: bool) {
+    if expires <= now() {
+        tracing::error!(
+            target: "meshguard::identity",
+            "this service's own certificate has expired: nobody accepts it"
+        );
+    }
+    if no_tokens {
+        tracing::warn!(
+            target: "meshguard::tokens",
+            "rules for this service ask for claims, and without `tokens()` none of them allows a call"
+        );
+    }
 }
 
 impl fmt::Display for BuildError {
