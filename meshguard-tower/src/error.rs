@@ -147,6 +147,8 @@ impl fmt::Display for DeliveryError {
         } else {
             f.write_str(kind.sentence())?;
             match of {
+                // What this side has given itself is not counted here.
+                _ if *kind == DeliveryErrorKind::OwnBody => {}
                 Some(of) => write!(f, ": got {got} of {of} bytes")?,
                 None => write!(f, ": got {got} bytes")?,
             }

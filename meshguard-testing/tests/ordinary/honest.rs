@@ -1,5 +1,6 @@
 //! Honest mistakes and limits: named as such, and never taken for forgery.
 
+mod checks;
 mod framing;
 mod limits;
 mod statuses;

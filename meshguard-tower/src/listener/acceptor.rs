@@ -121,10 +121,17 @@ impl Acceptor {
         let acceptor = Arc::clone(self);
         let handshake = async move {
             let limit = acceptor.limits.handshake_timeout;
-            let done = timeout(limit, acceptor.handshake(tcp, remote, connection)).await;
+            let handshake = async {
+                if is_left(&tcp).await {
+                    return Ok(None);
+                }
+                acceptor.handshake(tcp, remote, connection).await.map(Some)
+            };
+            let done = timeout(limit, handshake).await;
             drop(pending);
             match done.unwrap_or(Err(HandshakeErrorKind::Timeout)) {
-                Ok(done) => {
+                Ok(None) => acceptor.stats.count_failed(HandshakeErrorKind::Disconnected),
+                Ok(Some(done)) => {
                     acceptor.completed(&done.1);
                     // An error means that the listener is gone, and the connection with it.
                     drop(acceptor.handover.send(done).await);
@@ -214,6 +221,12 @@ impl Acceptor {
             "handshake failed"
         );
     }
+}
+
+/// Whether the peer has closed without a word, as the health checks of balancers do: that is no
+/// handshake. Waits for its first byte.
+async fn is_left(tcp: &TcpStream) -> bool {
+    matches!(tcp.peek(&mut [0]).await, Ok(0))
 }
 
 /// Waits a while where the error is not that of one connection.
