@@ -139,7 +139,7 @@ async fn calls_that_meet_another_instance_together_end_no_session() {
         calls(&channel, &[Shape::Get], 32, 1).await;
         balanced.close_connections().await;
     }
-    assert_eq!(balanced.calls(), [96, 96]);
+    assert!(balanced.calls().iter().all(|calls| *calls >= 32), "{:?}", balanced.calls());
     assert_eq!(balanced.handshakes(), 2);
 }
 
