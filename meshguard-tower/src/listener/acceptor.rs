@@ -223,10 +223,10 @@ impl Acceptor {
     }
 }
 
-/// Whether the peer has closed without a word, as the health checks of balancers do: that is no
-/// handshake. Waits for its first byte.
+/// Whether the peer has closed or reset without a word, as the health checks of balancers do: that
+/// is no handshake. Waits for its first byte.
 async fn is_left(tcp: &TcpStream) -> bool {
-    matches!(tcp.peek(&mut [0]).await, Ok(0))
+    matches!(tcp.peek(&mut [0]).await, Ok(0) | Err(_))
 }
 
 /// Waits a while where the error is not that of one connection.
