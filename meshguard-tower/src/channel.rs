@@ -183,8 +183,9 @@ impl Channel {
         self.reconfigured(|c| c.alpn = alpn)
     }
 
-    /// Declares all requests on this channel idempotent (RFC 9110 §9.2.2): where the outcome of
-    /// one is not known because its session had ended, it is sent again.
+    /// Declares all requests on this channel idempotent (RFC 9110 §9.2.2): one that was answered
+    /// *renew* through a hop, whose word that is, is sent again. A direct channel does that anyway;
+    /// what was lost with its connection is not sent again.
     #[must_use]
     pub fn idempotent(self) -> Self {
         self.reconfigured(|c| c.idempotent = true)

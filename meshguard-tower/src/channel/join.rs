@@ -71,15 +71,8 @@ impl Shared {
         fresh: bool,
     ) -> Result<Joined, CallError> {
         let (mut sure, mut fresh) = (sure, fresh);
-        for tries in 1..=TRIES {
-            let lease = match self.pool.lease(fresh).await {
-                // What is about to end may still accept connections.
-                Err(error) if error.is_broken_off() && tries < TRIES => {
-                    fresh = true;
-                    continue;
-                }
-                lease => lease.map_err(CallError::from)?,
-            };
+        for _ in 0..TRIES {
+            let lease = self.lease(fresh).await?;
             match self.find(lease, rule, sure).await? {
                 Found::Joined(joined) => return Ok(joined),
                 Found::Unsure => sure = false,
@@ -87,6 +80,18 @@ impl Shared {
             }
         }
         Err(SessionError::Protocol("the connection was lost").into())
+    }
+
+    /// A connection. What is about to end may still accept some, and break them off.
+    pub(super) async fn lease(&self, fresh: bool) -> Result<Lease, CallError> {
+        let mut leased = self.pool.lease(fresh).await;
+        for _ in 1..TRIES {
+            match leased {
+                Err(error) if error.is_broken_off() => leased = self.pool.lease(true).await,
+                _ => break,
+            }
+        }
+        leased.map_err(CallError::from)
     }
 
     async fn find(
@@ -115,7 +120,7 @@ impl Shared {
                 Probed::Unknown(Some(kept)) => lease = kept,
                 // What closes a connection after each answer is asked no more than this.
                 Probed::Unknown(None) => {
-                    lease = self.pool.lease(true).await.map_err(CallError::from)?;
+                    lease = self.lease(true).await?;
                     lease.binding().unbind(session.number);
                 }
                 Probed::Known(None) | Probed::Slow(None) => return Ok(Found::Unsure),

@@ -135,7 +135,7 @@ impl Shared {
                 Err(error) if *error.kind() == CallErrorKind::Session(SessionError::Split) => {
                     sleep(wait).await;
                     wait *= 2;
-                    lease = self.pool.lease(false).await.map_err(CallError::from)?;
+                    lease = self.lease(false).await?;
                 }
                 opened => return opened,
             }
@@ -151,7 +151,7 @@ impl Shared {
     ) -> Result<(Option<Lease>, Arc<ClientSession>), CallError> {
         let first = match handshake(self, rule, lease).await {
             Err(Stopped::Lost) => {
-                let lease = self.pool.lease(true).await.map_err(CallError::from)?;
+                let lease = self.lease(true).await?;
                 handshake(self, rule, lease).await
             }
             other => other,
@@ -186,7 +186,7 @@ async fn handshake(
         // Where a connection ends after each answer, only affinity keeps the posts together.
         let over = match lease.take() {
             Some(lease) => lease,
-            None => shared.pool.lease(false).await.map_err(CallError::from)?,
+            None => shared.lease(false).await?,
         };
         let binding = Arc::clone(over.binding());
         let posted = post(shared, over, request, sid.is_some(), &mut tls).await;

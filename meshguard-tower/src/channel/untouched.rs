@@ -12,7 +12,8 @@ use crate::error::DeliveryError;
 
 type Inner = UnsyncBoxBody<Bytes, DeliveryError>;
 
-/// A body that several requests may carry in turn: the first that is read has it, for good.
+/// A body that several requests may carry in turn: the first that something is read of has it, for
+/// good.
 pub(super) struct Untouched {
     here: Option<Inner>,
     shared: Arc<Mutex<Option<Inner>>>,
@@ -28,7 +29,7 @@ impl Untouched {
         Self { here: None, shared: Arc::clone(&self.shared) }
     }
 
-    /// The body alone, if nobody has begun to read it: no other request can have it any more.
+    /// The body alone, if nobody has read anything of it: no other request can have it any more.
     pub(super) fn claim(self) -> Option<Self> {
         let claimed = self.shared().take();
         claimed.map(Self::new)
@@ -47,15 +48,20 @@ impl Body for Untouched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DeliveryError>>> {
-        if self.here.is_none() {
-            let untouched = self.shared().take();
-            self.here = untouched;
+        if let Some(body) = &mut self.here {
+            return Pin::new(body).poll_frame(cx);
         }
-        match &mut self.here {
-            Some(body) => Pin::new(body).poll_frame(cx),
+        let shared = Arc::clone(&self.shared);
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(body) = shared.as_mut() else {
             // Never as if it were whole.
-            None => Poll::Ready(Some(Err(DeliveryError::passed("it is sent elsewhere".into())))),
+            return Poll::Ready(Some(Err(DeliveryError::passed("it is sent elsewhere".into()))));
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        if polled.is_ready() {
+            self.here = shared.take();
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -78,6 +84,26 @@ mod tests {
     use http_body_util::{BodyExt as _, Full};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_had_nothing_to_give_yet_can_go_elsewhere() {
+        let (give, frames) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+        let frames = futures_util::stream::unfold(frames, |mut frames| async {
+            let frame = frames.recv().await?;
+            Some((Ok::<_, DeliveryError>(Frame::data(frame)), frames))
+        });
+        let body = http_body_util::StreamBody::new(frames).boxed_unsync();
+        let mut first = Untouched::new(body);
+        let second = first.again();
+        let noop = &mut Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut first).poll_frame(noop).is_pending());
+        let mut second = second.claim().unwrap();
+        let third = second.again();
+        give.send(Bytes::from("abc")).unwrap();
+        assert!(second.frame().await.unwrap().is_ok());
+        assert!(third.claim().is_none(), "some of it was read");
+        assert!(first.frame().await.unwrap().is_err(), "never as if it were whole");
+    }
 
     #[tokio::test]
     async fn a_body_is_sent_once_whoever_else_has_it() {
