@@ -451,10 +451,10 @@ impl fmt::Display for Finding {
                 write!(f, "requests {first} to {last} were sent and never arrived")
             }
             Self::VoidSeen { first, last } if first == last => {
-                write!(f, "request {first} arrived, and its caller gave it up")
+                write!(f, "request {first} arrived, and its caller has seen no answer")
             }
             Self::VoidSeen { first, last } => {
-                write!(f, "requests {first} to {last} arrived, and their caller gave them up")
+                write!(f, "requests {first} to {last} arrived, and their caller has seen no answer")
             }
             Self::AnswerNotReceived { seq, got, of: (n, len) } => write!(
                 f,
