@@ -1,7 +1,9 @@
 //! An instance that is sick is not called.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -9,9 +11,11 @@ use axum::routing::get;
 use meshguard_axum::core::baseline::EdgeKey;
 use meshguard_axum::core::control::Event;
 use meshguard_axum::core::reflex::ActionKind;
+use meshguard_axum::tls::Alpn;
 use meshguard_axum::{CallErrorKind, Channel, Mesh, Outcome, Policy};
 
 use crate::mall::{HONEST, QUICK, policy};
+use crate::rig::net::Balancer;
 use crate::rig::tell::Told;
 use crate::rig::{CALLEE, http, soon};
 
@@ -28,7 +32,8 @@ const SICK: &str = r#"
 
 /// An instance of the callee.
 struct Instance {
-    _mesh: Mesh,
+    mesh: Mesh,
+    addr: SocketAddr,
     channel: Channel,
     sick: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
@@ -47,14 +52,29 @@ impl Instance {
         let policy: Policy = policy(delivery).parse().unwrap();
         let mesh = Mesh::dev(CALLEE).unwrap().policy(policy).build().unwrap();
         let listener = mesh.listen("127.0.0.1:0").await.unwrap();
-        let uri = format!("https://{}", listener.local_addr());
+        let addr = listener.local_addr();
         tokio::spawn(async move { meshguard_axum::serve(listener, app).await.unwrap() });
-        Self { channel: caller.channel(&uri, CALLEE).unwrap(), _mesh: mesh, sick, calls }
+        let channel = caller.channel(&format!("https://{addr}"), CALLEE).unwrap();
+        Self { mesh, addr, channel, sick, calls }
     }
 
     async fn call(&self) -> http::Got {
         http::call(&self.channel, http::get("/known/1")).await
     }
+}
+
+/// Calls until two instances are known by themselves, beside the addresses that they were first
+/// known by.
+async fn known(caller: &Mesh, channels: &[&Channel]) {
+    let measured = || caller.edges().iter().filter(|e| e.window.calls > 0).count();
+    soon(async {
+        while measured() < 2 {
+            for channel in channels {
+                http::call(channel, http::get("/known/1")).await.answer();
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -74,15 +94,7 @@ async fn the_sick_one_is_not_called(delivery: &str) {
     let caller = builder.cadence(QUICK).build().unwrap();
     let (one, two) =
         (Instance::new(&caller, delivery).await, Instance::new(&caller, delivery).await);
-    // Both are known by their own instances, beside the addresses that they were first known by.
-    let measured = || caller.edges().iter().filter(|e| e.window.calls > 0).count();
-    soon(async {
-        while measured() < 2 {
-            one.call().await.answer();
-            two.call().await.answer();
-        }
-    })
-    .await;
+    known(&caller, &[&one.channel, &two.channel]).await;
     one.sick.store(true, Ordering::Relaxed);
     let calling = async {
         loop {
@@ -120,4 +132,49 @@ async fn the_sick_one_is_not_called(delivery: &str) {
     }
     assert_eq!(two.call().await.answer().0, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(caller.counts().balances());
+}
+
+/// A connection through a balancer ends where it ends: only another one may meet another instance.
+#[tokio::test]
+async fn a_sick_instance_behind_a_balancer_is_left_for_another_at_most_once_a_second() {
+    const CALLS: usize = 50;
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let told = Told::default();
+        let policy: Policy = policy(SICK).parse().unwrap();
+        let builder = Mesh::dev(HONEST).unwrap().policy(policy).sink(told.clone());
+        let caller = builder.cadence(QUICK).build().unwrap();
+        let (one, two) = (Instance::new(&caller, "").await, Instance::new(&caller, "").await);
+        let place = Balancer::new(vec![one.addr]).await;
+        let channel = caller.channel(&format!("https://{}", place.addr), CALLEE).unwrap();
+        let channel = channel.protocols(alpn);
+        let call = || http::call(&channel, http::get("/known/1"));
+        known(&caller, &[&channel, &two.channel]).await;
+        one.sick.store(true, Ordering::Relaxed);
+        let calling = async {
+            loop {
+                let _ = call().await;
+                two.call().await.answer();
+            }
+        };
+        let cut_off =
+            |event: &Event| matches!(event, Event::Applied(a) if a.kind == ActionKind::Quarantine);
+        tokio::select! {
+            () = calling => return,
+            _ = told.wait_event(cut_off) => {}
+        }
+        let (before, since) = (one.mesh.handshakes().completed(), Instant::now());
+        for _ in 0..CALLS {
+            assert_eq!(*call().await.failed().kind(), CallErrorKind::Restricted, "{alpn:?}");
+        }
+        // What is owed may want a connection of its own, besides.
+        let left = one.mesh.handshakes().completed() - before;
+        assert!(left <= 2 * (1 + since.elapsed().as_secs()), "{alpn:?}: {left}");
+        place.move_to(two.addr);
+        soon(async {
+            while !matches!(call().await, http::Got::Answer(StatusCode::OK, _)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }
