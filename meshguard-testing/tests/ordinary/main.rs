@@ -11,6 +11,7 @@ mod heads;
 mod honest;
 mod http1;
 mod interop;
+mod preferred;
 mod reset_content;
 mod restarts;
 #[path = "../rig/mod.rs"]
