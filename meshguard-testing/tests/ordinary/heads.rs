@@ -306,3 +306,31 @@ async fn clients_are_layered_over_a_channel_as_over_any_other() {
         assert_eq!(body.unwrap_or_else(|e| panic!("{e}")).to_bytes(), pattern(5000));
     }
 }
+
+/// hyper's HTTP/1.1 leaves out a body that there should not be; over HTTP/2 it is an error of the
+/// protocol (RFC 9113 §8.1.1).
+#[tokio::test]
+async fn a_head_that_is_refused_has_no_body() {
+    // Before the application, and in the place of the protocol's own requests.
+    const PATHS: [&str; 2] = ["/", "/.well-known/meshguard/session"];
+    for (alpn, protocol) in VERSIONS {
+        let callee = mesh(CALLEE, &policy(""), &Told::default());
+        let listener = callee.listen("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr();
+        tokio::spawn(async { meshguard_axum::serve(listener, Router::new()).await.unwrap() });
+        let mut unproven = stock::Client::connect(addr, protocol).await;
+        for path in PATHS {
+            let told = format!("{path} {alpn:?}");
+            let answer = soon(unproven.send(get(path))).await.unwrap();
+            let status = answer.status();
+            assert!(status.is_client_error(), "{told} {status}");
+            let words = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+            assert!(!words.is_empty(), "{told}");
+            let head = request(Method::HEAD, path, Body::empty());
+            let answer = soon(unproven.send(head)).await.unwrap();
+            assert_eq!(answer.status(), status, "{told}");
+            let body = soon(answer.into_body().collect()).await.unwrap();
+            assert!(body.to_bytes().is_empty(), "{told}");
+        }
+    }
+}
