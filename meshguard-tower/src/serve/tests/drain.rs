@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::*;
 
 #[tokio::test]
@@ -60,4 +62,33 @@ async fn a_revocation_while_draining_still_ends_the_connection() {
     assert!(timeout(PATIENCE, answer).await.unwrap().unwrap().is_err());
     let drained = timeout(PATIENCE, server.running).await.unwrap().unwrap().unwrap();
     assert_eq!(drained, Drained { finished: 1, cut: 0 });
+}
+
+/// Whoever sends a request to an HTTP/1.1 connection while that closes does not know what came of
+/// it: one that rests takes what is on its way, and closes with that answer.
+#[tokio::test]
+async fn a_request_on_its_way_to_a_resting_connection_is_not_lost_when_the_drain_begins() {
+    // Less than such a connection has.
+    const IN_TIME: Duration = Duration::from_millis(200);
+    loop {
+        let server = Server::start(Limits::default(), PATIENCE).await;
+        let mut h1 = server.h1().await;
+        text(h1.send_request(get("/")).await.unwrap()).await;
+        let since = Instant::now();
+        server.stop.notify_one();
+        while connect(server.addr, server.rig.client(Alpn::Http11)).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        // The socket is closed: the server drains.
+        let answer = timeout(PATIENCE, h1.send_request(get("/"))).await.unwrap();
+        if since.elapsed() > IN_TIME {
+            continue; // this says nothing
+        }
+        let answer = answer.unwrap();
+        assert_eq!(answer.headers()["connection"], "close");
+        text(answer).await;
+        let drained = timeout(PATIENCE, server.running).await.unwrap().unwrap().unwrap();
+        assert_eq!(drained.cut, 0);
+        return;
+    }
 }
