@@ -3,6 +3,7 @@
 mod drain;
 mod ends;
 mod hinted;
+mod moved;
 mod probes;
 mod refused;
 mod restart;

@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
@@ -24,6 +25,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{CALLEE, CALLER, ca};
+
+/// What a client of HTTP/2 says first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves `app` over HTTP/2 and HTTP/1.1 with mutual TLS, until the test's runtime ends.
 pub async fn serve(app: Router) -> SocketAddr {
@@ -51,6 +55,41 @@ pub async fn serve_at(addr: SocketAddr, app: Router) -> (SocketAddr, JoinHandle<
         }
     });
     (addr, task)
+}
+
+/// Says goodbye over HTTP/2 to each connection with its first request, of which it takes nothing
+/// (RFC 9113 §6.8), until the test's runtime ends.
+pub async fn leaving() -> SocketAddr {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut config = server_config();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let leave = async |mut stream: tokio_rustls::server::TlsStream<TcpStream>| {
+        stream.write_all(SETTINGS).await?;
+        stream.read_exact(&mut [0; PREFACE.len()]).await?;
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await?;
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            stream.read_exact(&mut vec![0; length]).await?;
+            if head[3] == HEADERS {
+                stream.write_all(GOAWAY).await?;
+                return stream.shutdown().await;
+            }
+        }
+    };
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(tcp).await else { continue };
+            // How the connection ends is for the caller to see.
+            let _ = leave(stream).await;
+        }
+    });
+    addr
 }
 
 /// One connection of hyper's client, of this version.
