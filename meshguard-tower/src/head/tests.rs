@@ -86,3 +86,22 @@ fn a_length_is_one_number_however_often_it_is_stated() {
         assert!(take(wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "an answer changed after its proof")]
+fn an_answer_that_is_not_what_was_proved_does_not_leave() {
+    use meshguard_core::delivery::Proof;
+    use meshguard_core::delivery::base::{Cover, ResponseHead};
+
+    let (cover, proof) = (Cover::default(), Proof([0; 16]));
+    let mut answer = http::Response::new(());
+    answer.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
+    let mut base = Vec::new();
+    let head = ResponseHead { status: answer.status(), headers: answer.headers(), request: &proof };
+    head.write(&cover, b"", &mut base);
+    keep_answer(answer.extensions_mut(), &base, &cover, &proof);
+    check_answer(&answer);
+    answer.headers_mut().insert("content-type", HeaderValue::from_static("text/html"));
+    check_answer(&answer);
+}

@@ -32,6 +32,27 @@ async fn another_workload_is_refused() {
     }
 }
 
+/// A proof over anything else than what leaves would make a forger of an honest caller.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_head_that_is_not_what_was_proved_does_not_leave() {
+    use meshguard_core::delivery::base::Cover;
+
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let rig = Rig::new();
+        let server = Server::start(&rig, alpn).await;
+        let caller = Caller::to(&server, rig, alpn);
+        let mut request = get("/");
+        crate::head::keep_request(request.extensions_mut(), b"another", &Cover::default());
+        let pool = caller.pool.clone();
+        let sent = tokio::spawn(async move { pool.send(request).await.map(drop).map_err(drop) });
+        let panicked = patiently(sent).await.unwrap_err().into_panic();
+        let text = panicked.downcast_ref::<String>().unwrap();
+        assert!(text.contains("a request changed after its proof"), "{text}");
+        assert_eq!(server.requests(), 0);
+    }
+}
+
 /// A server that answers each request with a reset of this reason.
 async fn resetting(rig: &Rig, reason: ::h2::Reason) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
