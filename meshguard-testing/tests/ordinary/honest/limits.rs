@@ -176,6 +176,9 @@ async fn a_message_above_the_callees_limit_fails_at_its_sender_with_both_sizes()
             assert_eq!(back, [LIMIT - 10]);
             world.check_trusted(trust);
             assert_eq!(world.callee.sessions_open(), 1);
+            // Its callee would have said the same, of what it has got and cannot take.
+            let got = world.at_callee.named("message-too-large");
+            assert!(got.is_empty(), "{more} {via}: {got:?}");
         }
     }
 }

@@ -8,10 +8,11 @@ use meshguard_axum::core::reflex::Signal;
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{Channel, Mesh, Policy};
 use meshguard_testing::{Direction, Fault, FaultHop};
+use tonic::Code;
 
 use crate::rig::app::App;
 use crate::rig::tell::Told;
-use crate::rig::{self, CALLEE, CALLER, MAC, http};
+use crate::rig::{self, CALLEE, CALLER, MAC, grpc, http};
 
 const REFLEX: &str = "[[delivery]]\nseal = false\n\
     [[reflex]]\nname = \"forged\"\non = { signal = \"forged\" }\ndo = [\"quarantine\"]\nttl = \"1h\"\n\
@@ -79,4 +80,32 @@ async fn the_first_wrong_tag_ends_its_session_and_the_third_in_three_sessions_is
     // What the governor allows is another matter.
     let forged = |event: &Event| matches!(event, Event::Opened(i) if i.signal == Signal::Forged);
     world.told.wait_event(forged).await;
+}
+
+/// What is too long, and what is no record: another configuration or version may send that.
+#[tokio::test]
+async fn what_can_be_an_honest_mistake_ends_no_session_however_often() {
+    let world = World::new().await;
+    let flip = |offset| Fault::FlipByte { direction: Direction::Request, offset };
+    for n in 1..=4 {
+        // The length of the first message: 16 MiB more.
+        world.itself.inject_next(flip(1));
+        let status = grpc::client(world.channel.clone(), grpc::paced(5)).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        for text in ["16,777,", "4,194,304", "message_limit"] {
+            assert!(status.message().contains(text), "{text}: {status:?}");
+        }
+        world.told.count("message-too-large", 2 * n - 1).await;
+        // The length of the first record.
+        world.itself.inject_next(flip(1));
+        let request = http::post("/take", http::halves(&http::pattern(300)));
+        let (status, _) = http::call(&world.channel, request).await.answer();
+        assert!(status.is_client_error(), "{status}");
+        world.told.count("message-too-large", 2 * n).await;
+    }
+    assert!(world.told.named("session-ended").is_empty(), "{:?}", world.told.all());
+    assert!(world.told.events().is_empty(), "{:?}", world.told.events());
+    assert_eq!(world.callee.sessions_open(), 1);
+    assert!(world.callee.incidents().is_empty());
+    http::call(&world.channel, http::get("/known/10")).await.answer();
 }
