@@ -8,7 +8,8 @@ use tonic::Code;
 use super::pieces::{Client, Piece, Pieces, Service, TICKS};
 use super::ways::{Way, ours_h2};
 use crate::rig::http::post;
-use crate::rig::soon;
+use crate::rig::tell::Told;
+use crate::rig::{self, CALLEE, CALLER, soon, stock};
 
 const LIMIT: Duration = Duration::from_millis(400);
 
@@ -64,6 +65,30 @@ async fn a_callee_ends_its_stream_at_the_deadline() {
         }
         assert_eq!(status.unwrap(), "4", "{}", way.name());
     }
+}
+
+/// The stock stack's router knows no deadlines: it is this side that ends the stream.
+#[tokio::test]
+async fn a_caller_ends_its_stream_at_the_deadline_whatever_its_callee_does() {
+    let service = Service::default();
+    let addr = stock::serve(service.router()).await;
+    let off = rig::policy("[[delivery]]\nmode = \"off\"\n");
+    let caller = rig::mesh(CALLER, &off, &Told::default());
+    let channel = caller.channel(&format!("https://{addr}"), CALLEE).unwrap();
+    let mut request = tonic::Request::new(open());
+    request.set_timeout(LIMIT);
+    let since = Instant::now();
+    let mut stream = soon(Client::new(channel).talk(TICKS, request)).await.unwrap();
+    let ended = async {
+        loop {
+            if let Err(status) = stream.message().await {
+                return status;
+            }
+        }
+    };
+    assert_eq!(soon(ended).await.code(), Code::DeadlineExceeded);
+    assert!(since.elapsed() >= LIMIT, "{:?}", since.elapsed());
+    soon(service.running(0)).await;
 }
 
 #[tokio::test]

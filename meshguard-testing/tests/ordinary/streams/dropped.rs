@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use meshguard_axum::BoxError;
 use tokio::sync::watch;
@@ -101,17 +102,20 @@ async fn a_call_that_is_given_up_ends_at_the_callee_at_once() {
 async fn a_grpc_stream_that_its_caller_drops_ends_at_the_callee_at_once() {
     let service = Service::default();
     let addr = stock::serve(service.router()).await;
-    let took = ticks(stock::channel(addr), &service).await;
-    assert!(took < PROMPT, "stock: {took:?}");
-    for ours in ours_h2(|| service.router()).await {
-        let took = ticks(ours.channel.clone(), &service).await;
-        assert!(took < PROMPT, "{}: {took:?}", ours.name);
-        ours.is_at_peace().await;
+    // Its request ends before its answer begins, or later.
+    for late in [false, true] {
+        let took = ticks(stock::channel(addr), &service, late).await;
+        assert!(took < PROMPT, "stock, {late}: {took:?}");
+        for ours in ours_h2(|| service.router()).await {
+            let took = ticks(ours.channel.clone(), &service, late).await;
+            assert!(took < PROMPT, "{}, {late}: {took:?}", ours.name);
+            ours.is_at_peace().await;
+        }
     }
 }
 
 /// Reads two ticks and drops the stream; how long the callee's goes on.
-async fn ticks<S>(channel: S, service: &Service) -> Duration
+async fn ticks<S>(channel: S, service: &Service, late: bool) -> Duration
 where
     S: tonic::client::GrpcService<tonic::body::Body>,
     S::Error: Into<BoxError>,
@@ -119,11 +123,16 @@ where
     <S::ResponseBody as http_body::Body>::Error: Into<BoxError>,
 {
     let mut client = Client::new(channel);
-    let one: Pieces = Box::pin(futures_util::stream::iter([Piece::default()]));
-    let mut stream = soon(client.talk(TICKS, tonic::Request::new(one))).await.unwrap();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let end = Some(end).filter(|_| late);
+    let none = futures_util::stream::once(ended).filter_map(async |_| None);
+    let one = futures_util::stream::iter([Piece::default()]);
+    let asks: Pieces = Box::pin(one.chain(Box::pin(none)));
+    let mut stream = soon(client.talk(TICKS, tonic::Request::new(asks))).await.unwrap();
     soon(stream.message()).await.unwrap().unwrap();
     soon(stream.message()).await.unwrap().unwrap();
     soon(service.running(1)).await;
+    drop(end);
     let since = Instant::now();
     drop(stream);
     soon(service.running(0)).await;
