@@ -112,6 +112,21 @@ async fn an_upload_that_nobody_reads_is_answered_whatever_the_status() {
     }
 }
 
+/// gRPC has a field of its own for how a call ended, whatever status goes with it.
+#[tokio::test]
+async fn an_early_answer_that_carries_a_grpc_status_was_answered() {
+    let status = |request: Request| async move {
+        drop(request);
+        (StatusCode::SERVICE_UNAVAILABLE, [("grpc-status", "14")])
+    };
+    for ours in ours(|| Router::new().route("/", any(status))).await {
+        let mut way = Way::Ours(Box::new(ours));
+        let got = heard_early(&mut way, Method::POST, "/", open(1000)).await;
+        assert_eq!(got, StatusCode::SERVICE_UNAVAILABLE, "{}", way.name());
+        is_booked(&way, 200, (0, 0)).await;
+    }
+}
+
 /// The stock stack over HTTP/1.1 closes the connection under what is still to come, and its caller
 /// hears the answer where it is quick.
 #[tokio::test]

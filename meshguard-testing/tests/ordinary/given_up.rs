@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use futures_util::StreamExt as _;
 use meshguard_axum::core::baseline::EdgeKey;
 use meshguard_axum::core::control::Cadence;
+use meshguard_axum::core::delivery::WINDOW;
 use meshguard_axum::limits::Limits;
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{BoxError, Channel, EdgeStatus, Mesh, Outcome, Policy};
@@ -288,6 +289,33 @@ async fn calls_under_way_on_a_connection_that_is_cut_cost_nobody_anything() {
         world.let_go.add_permits(1_000);
         world.check_unblamed(&channel, trust).await;
     }
+}
+
+/// One call that is not answered holds up its session's window; the others go on in the next one.
+#[tokio::test]
+async fn a_call_that_hangs_costs_the_many_behind_it_nothing() {
+    let world = World::new().await;
+    let (trust, channel) = (world.callee.trust(&CALLER), world.direct(Alpn::H2));
+    let hanging = slow_calls(&channel, 1);
+    soon(async {
+        while world.callee.accepted().accepted == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let at_once = u64::from(STREAMS) - 1;
+    for _ in 0..=WINDOW / at_once {
+        let calls = (0..at_once).map(|_| http::call(&channel, http::get("/known")));
+        for got in futures_util::future::join_all(calls).await {
+            got.answer();
+        }
+    }
+    assert_eq!(world.callee.sessions_open(), 2);
+    world.let_go.add_permits(1);
+    for call in hanging {
+        soon(call).await.unwrap();
+    }
+    world.check_unblamed(&channel, trust).await;
 }
 
 /// A head that is too long for the callee's parser, and one that its layer does not take.

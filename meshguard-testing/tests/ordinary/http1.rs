@@ -196,3 +196,31 @@ async fn connections_have_an_age_and_no_call_is_lost_by_it() {
         soon(calling).await;
     }
 }
+
+/// What was under way has the grace to end by itself.
+#[tokio::test]
+async fn what_goes_on_beyond_the_grace_is_cut_with_its_connection() {
+    async fn endless() -> Body {
+        let ticks = tokio::time::interval(Duration::from_millis(10));
+        let ticks = futures_util::stream::unfold(ticks, |mut ticks| async move {
+            ticks.tick().await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"tick")), ticks))
+        });
+        Body::from_stream(Box::pin(ticks))
+    }
+    const GRACE: Duration = Duration::from_millis(300);
+    for (alpn, _) in VERSIONS {
+        let limits = Limits::default().with_connection_age(Duration::from_millis(50), GRACE);
+        let policy = policy("");
+        let callee = Mesh::dev(CALLEE).unwrap().policy(policy.parse().unwrap()).limits(limits);
+        let listener = callee.build().unwrap().listen("127.0.0.1:0").await.unwrap();
+        let uri = format!("https://{}", listener.local_addr());
+        tokio::spawn(async { meshguard_axum::serve(listener, route("/", endless)).await.unwrap() });
+        let caller = mesh(CALLER, &policy, &Told::default());
+        let channel = caller.channel(&uri, CALLEE).unwrap().protocols(alpn);
+        let since = std::time::Instant::now();
+        let answer = soon(channel.oneshot(get("/"))).await.unwrap();
+        let error = soon(answer.into_body().collect()).await.unwrap_err();
+        assert!(since.elapsed() >= GRACE, "{alpn:?}: {error} after {:?}", since.elapsed());
+    }
+}
