@@ -87,3 +87,23 @@ async fn both_sides_ledgers_hold_each_exchange_once_with_the_same_digest() {
     ledger.flush().await.unwrap();
     verify_against(dir.path(), ledger.public_key(), &note).unwrap();
 }
+
+/// Nobody flushes here but the shutdown.
+#[tokio::test]
+async fn after_a_shutdown_all_of_the_ledger_is_durable() {
+    const CALLS: u64 = 20;
+    let mall = Mall::new("").await;
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let policy: Policy = policy("").parse().unwrap();
+    let caller = Mesh::dev(HONEST).unwrap().policy(policy).ledger(ledger.clone()).build().unwrap();
+    let channel = mall.through_hop(&caller);
+    for n in 0..CALLS {
+        http::call(&channel, http::get(&format!("/known/{n}"))).await.answer();
+    }
+    let done = soon(caller.shutdown()).await;
+    let stats = ledger.stats();
+    assert!(done.is_complete(), "{done:?}");
+    assert!(stats.entries >= CALLS, "{stats:?}");
+    assert_eq!((stats.durable, stats.signed), (stats.appended, stats.entries), "{stats:?}");
+}

@@ -51,3 +51,12 @@ async fn an_answer_that_is_cut_says_by_whom() {
     assert!(error.to_string().contains("the far end reset the stream with CANCEL"), "{error}");
     assert!(!error.to_string().contains("changed"), "{error}");
 }
+
+#[tokio::test]
+async fn an_answer_whose_connection_is_lost_says_so_over_http1() {
+    let rig = Rig::new(SUITES[0], Alpn::Http11).await;
+    rig.inject(Fault::CutResponse { after: 200, how: Cut::CloseConnection });
+    let (_, error) = soon(http::call(&rig.channel, http::get("/stream/1000"))).await.broken();
+    assert!(error.to_string().contains("the connection was lost"), "{error}");
+    assert!(!error.to_string().contains("changed"), "{error}");
+}
