@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use crate::limits::MAX_HEAD;
+
 /// What the transport says of an error, with who ended it as far as that is known.
 pub(crate) struct Said<'a>(pub(crate) &'a (dyn StdError + 'static));
 
@@ -56,6 +58,11 @@ fn http2(f: &mut fmt::Formatter<'_>, error: &h2::Error) -> fmt::Result {
         _ => return fmt::Display::fmt(error, f),
     };
     match error.reason() {
+        // Of a head that is too long, h2 says no more.
+        Some(h2::Reason::PROTOCOL_ERROR) if error.is_reset() && !error.is_remote() => {
+            let most = MAX_HEAD / 1024;
+            write!(f, "{who} {what}: what came is malformed, or its head is above {most} KiB")
+        }
         Some(reason) => write!(f, "{who} {what} with {reason:?}"),
         None => write!(f, "{who} {what}"),
     }

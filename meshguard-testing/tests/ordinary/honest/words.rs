@@ -1,12 +1,16 @@
 //! A cut says who cut.
 
+use axum::Router;
 use axum::body::Body;
+use axum::response::AppendHeaders;
+use axum::routing::get;
 use bytes::Bytes;
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{CallErrorKind, DeliveryErrorKind, Failure, Outcome};
 use meshguard_testing::{Cut, Fault};
 
-use crate::rig::{Rig, SUITES, http, soon};
+use crate::rig::tell::Told;
+use crate::rig::{self, CALLEE, CALLER, Rig, SUITES, http, soon};
 
 /// A body that breaks off after its first piece.
 fn breaking() -> Body {
@@ -59,4 +63,23 @@ async fn an_answer_whose_connection_is_lost_says_so_over_http1() {
     let (_, error) = soon(http::call(&rig.channel, http::get("/stream/1000"))).await.broken();
     assert!(error.to_string().contains("the connection was lost"), "{error}");
     assert!(!error.to_string().contains("changed"), "{error}");
+}
+
+/// Of a head that is too long, the connection says only that the protocol was broken.
+#[tokio::test]
+async fn an_answer_whose_head_is_too_long_says_how_long_one_may_be() {
+    let long = || async {
+        let fields = (0..40).map(|n| (format!("x-{n}"), "x".repeat(1000)));
+        AppendHeaders(fields.collect::<Vec<_>>())
+    };
+    let policy = rig::policy("");
+    let callee = rig::mesh(CALLEE, &policy, &Told::default());
+    let listener = callee.listen("127.0.0.1:0").await.unwrap();
+    let uri = format!("https://{}", listener.local_addr());
+    let app = Router::new().route("/long", get(long));
+    tokio::spawn(async move { meshguard_axum::serve(listener, app).await });
+    let caller = rig::mesh(CALLER, &policy, &Told::default());
+    let channel = caller.channel(&uri, CALLEE).unwrap().protocols(Alpn::H2);
+    let error = soon(http::call(&channel, http::get("/long"))).await.failed();
+    assert!(error.to_string().contains("its head is above 32 KiB"), "{error}");
 }
