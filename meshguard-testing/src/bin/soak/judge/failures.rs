@@ -24,6 +24,9 @@ pub(crate) enum Excuse {
 /// A hop notices so long after a restart that a connection of its own has ended with it.
 const NOTICED: Duration = Duration::from_secs(1);
 
+/// And so long after that the former instance is gone: it has closed its connections just then.
+const CLOSED: Duration = Duration::from_millis(100);
+
 /// Why this call may have failed. `None`: it may not.
 pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
     let mut own = of_callee(failed, restarts);
@@ -35,8 +38,9 @@ pub(crate) fn excuse(failed: &Failed, restarts: &[Restart]) -> Option<Excuse> {
     if may {
         return Some(Excuse::First);
     }
-    let beside =
-        |r: &Restart| r.to <= failed.begun && r.gone.is_none_or(|gone| failed.begun <= gone);
+    let beside = |r: &Restart| {
+        r.to <= failed.begun && r.gone.is_none_or(|gone| failed.begun <= gone + CLOSED)
+    };
     let may = failed.lane.via && !failed.shape.is_idempotent();
     if may && of_callee(failed, restarts).any(beside) {
         return Some(Excuse::Beside);

@@ -125,7 +125,7 @@ fn a_renewal_through_a_hop_is_excused_while_the_former_instance_drains() {
     for planted in [
         renewed(DIRECT, Shape::Upload, 10.3),
         renewed(VIA, Shape::Get, 10.3),
-        renewed(VIA, Shape::Upload, 10.6),
+        renewed(VIA, Shape::Upload, 10.7),
     ] {
         turns("no call failed", |e, _| e.failed.push(planted));
     }
