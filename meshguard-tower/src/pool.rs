@@ -177,11 +177,6 @@ where
         drop(left); // without the lock
     }
 
-    /// A new connection that nobody shares, whatever there is.
-    pub(crate) async fn lease_apart(&self) -> Result<Lease<B>, ConnectError> {
-        self.apart().await
-    }
-
     /// Shares this connection no more: it has taken nothing of a request, and may take a while to
     /// be known as closed.
     pub(crate) fn discard(&self, binding: &Arc<Binding>) {

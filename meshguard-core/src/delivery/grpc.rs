@@ -88,7 +88,8 @@ fn message(bytes: &[u8], limit: usize) -> Option<usize> {
     (header[0] <= 1 && length <= limit && length <= rest.len()).then_some(HEADER + length)
 }
 
-fn message_length(header: &[u8; HEADER]) -> usize {
+/// The length that a prefix states.
+pub(super) fn message_length(header: &[u8; HEADER]) -> usize {
     header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x))
 }
 

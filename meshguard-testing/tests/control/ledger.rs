@@ -40,13 +40,19 @@ fn received(ledger: &Ledger) -> HashMap<Key, (Option<u16>, Option<[u8; 32]>)> {
         .collect()
 }
 
-#[tokio::test]
-async fn both_sides_ledgers_hold_each_exchange_once_with_the_same_digest() {
-    let mall = Mall::new("").await;
+/// A caller with a ledger in a directory of its own.
+fn caller() -> (tempfile::TempDir, Ledger, Mesh) {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     let policy: Policy = policy("").parse().unwrap();
     let caller = Mesh::dev(HONEST).unwrap().policy(policy).ledger(ledger.clone()).build().unwrap();
+    (dir, ledger, caller)
+}
+
+#[tokio::test]
+async fn both_sides_ledgers_hold_each_exchange_once_with_the_same_digest() {
+    let mall = Mall::new("").await;
+    let (dir, ledger, caller) = caller();
     let channel = mall.through_hop(&caller);
     for n in 0..20 {
         http::call(&channel, http::get(&format!("/known/{n}"))).await.answer();
@@ -93,10 +99,7 @@ async fn both_sides_ledgers_hold_each_exchange_once_with_the_same_digest() {
 async fn after_a_shutdown_all_of_the_ledger_is_durable() {
     const CALLS: u64 = 20;
     let mall = Mall::new("").await;
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
-    let policy: Policy = policy("").parse().unwrap();
-    let caller = Mesh::dev(HONEST).unwrap().policy(policy).ledger(ledger.clone()).build().unwrap();
+    let (_dir, ledger, caller) = caller();
     let channel = mall.through_hop(&caller);
     for n in 0..CALLS {
         http::call(&channel, http::get(&format!("/known/{n}"))).await.answer();

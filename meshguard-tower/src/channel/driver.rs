@@ -216,7 +216,7 @@ async fn post(
     let lease = match way {
         Way::Bound => shared.pool.lease_for(session.number, false).await,
         Way::New => shared.pool.lease_for(session.number, true).await,
-        Way::Apart => shared.pool.lease_apart().await,
+        Way::Apart => shared.pool.apart().await,
     };
     let Ok(lease) = lease else { return Posted::Failed };
     let Ok(open) = Open::begin(shared, session, None, None) else {

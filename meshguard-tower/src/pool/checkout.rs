@@ -155,7 +155,7 @@ where
 
     /// A new connection that nobody shares, for one of the protocol's own requests: it needs no
     /// place, since calls that hold all of them may wait for what it brings.
-    pub(super) async fn apart(&self) -> Result<Lease<B>, ConnectError> {
+    pub(crate) async fn apart(&self) -> Result<Lease<B>, ConnectError> {
         let _dial = permit(&self.0.dials).await?;
         Ok(match dial_with(&self.0.dialer, None).await? {
             Dialed::H1(conn) => Lease::H1(conn),

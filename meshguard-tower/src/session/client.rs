@@ -84,15 +84,19 @@ impl Hurry {
     }
 
     pub(crate) fn is_on(&self) -> bool {
-        self.0.borrow().is_some_and(|until| Instant::now() < until)
+        is_ahead(&self.0.borrow())
     }
 
     /// Waits until they do.
     pub(crate) async fn on(&self) {
         let mut told = self.0.subscribe();
         // The sender is this one.
-        let _ = told.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await;
+        let _ = told.wait_for(is_ahead).await;
     }
+}
+
+fn is_ahead(time: &Option<Instant>) -> bool {
+    time.is_some_and(|time| Instant::now() < time)
 }
 
 impl ClientSession {

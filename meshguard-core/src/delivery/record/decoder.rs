@@ -11,7 +11,7 @@ use super::{
     BATCH, DATA, Exceeded, FIN, Fin, HEADER, MAX_BATCH, RecordError, RecordErrorKind, TAG,
 };
 use crate::delivery::crypto::Aead;
-use crate::delivery::grpc::Run;
+use crate::delivery::grpc::{Run, message_length};
 use crate::delivery::keys::BodyKey;
 use crate::delivery::{Receipt, ReceiptStatus, Suite, Transcript, grpc};
 
@@ -201,7 +201,7 @@ impl Decoder {
     fn next_of_batch(&mut self) -> Option<Item> {
         // Only whole messages are put there.
         let header = self.batch.first_chunk::<HEADER>().copied()?;
-        let mut payload = self.batch.split_to(HEADER + payload_length(header));
+        let mut payload = self.batch.split_to(HEADER + message_length(&header));
         payload.advance(HEADER);
         Some(Item::Data { flag: header[0], payload })
     }
@@ -401,16 +401,11 @@ impl Decoder {
     }
 }
 
-/// What five bytes of framing say of the length behind them.
-fn payload_length(header: [u8; HEADER]) -> usize {
-    header[1..].iter().fold(0, |n, x| n << 8 | usize::from(*x))
-}
-
 /// What a frame's first five bytes say of its length: a type and a tag at least.
 fn frame_length(header: [u8; HEADER]) -> Result<usize, RecordErrorKind> {
     if header[0] != 0 {
         return Err(RecordErrorKind::NotARecord);
     }
-    let length = payload_length(header);
+    let length = message_length(&header);
     if length > TAG { Ok(length) } else { Err(RecordErrorKind::Length) }
 }
