@@ -8,12 +8,13 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{CallErrorKind, Channel};
+use meshguard_testing::Protocol;
 use tower::ServiceExt as _;
 
 use crate::heads::{Pair, route};
 use crate::rig::http::{get, halves, pattern, post, request};
 use crate::rig::tell::Told;
-use crate::rig::{CALLER, HOP, MAC, SUITES, allowing, mesh, soon};
+use crate::rig::{CALLEE, CALLER, HOP, MAC, SUITES, allowing, mesh, policy, soon, stock};
 
 const VERSIONS: [Alpn; 2] = [Alpn::H2, Alpn::Http11];
 const CASES: usize = 150;
@@ -200,6 +201,48 @@ async fn a_reverse_proxy_in_ten_lines_passes_on_what_comes_in_any_version() {
                 (StatusCode::OK, want.as_bytes()),
                 "{front:?} {back:?}"
             );
+        }
+    }
+}
+
+/// The head as its server sees it.
+async fn seen(head: HeaderMap) -> String {
+    head.keys().map(|name| format!("{name}\n")).collect()
+}
+
+/// What a user's request claims of its sender, and what it knows of its own connection, end at the
+/// service that sends it on. Its far end here is a server that strips nothing itself.
+#[tokio::test]
+async fn what_belongs_to_the_users_connection_does_not_leave_with_a_forwarded_request() {
+    const CLAIMS: [&str; 4] =
+        ["x-spiffe-id", "x-forwarded-client-cert", "client-cert", "meshguard-session"];
+    let app = || Router::new().fallback(seen);
+    let forwarded = || {
+        let mut request = get("/");
+        for name in CLAIMS.into_iter().chain(["x-user"]) {
+            request.headers_mut().insert(name, HeaderValue::from_static("renew"));
+        }
+        request
+    };
+    let addr = stock::serve(app()).await;
+    let mut plain = stock::Client::connect(addr, Protocol::Http2).await;
+    let told = plain.send(forwarded()).await.unwrap().into_body().collect().await.unwrap();
+    let told = String::from_utf8(told.to_bytes().to_vec()).unwrap();
+    assert!(CLAIMS.iter().all(|name| told.contains(name)), "the control: {told}");
+
+    let off = policy("[[delivery]]\nmode = \"off\"\n");
+    for alpn in VERSIONS {
+        let caller = mesh(CALLER, &off, &Told::default());
+        let channel = caller.channel(&format!("https://{addr}"), CALLEE).unwrap().protocols(alpn);
+        let mut request = forwarded();
+        // Left in, h2 makes a field of it that no GET may have (RFC 8441 §4).
+        request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+        let answer = soon(channel.oneshot(request)).await.unwrap();
+        let told = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+        let told = std::str::from_utf8(&told).unwrap();
+        assert!(told.contains("x-user"), "{alpn:?}: {told}");
+        for claim in CLAIMS {
+            assert!(!told.contains(claim), "{alpn:?}: {told}");
         }
     }
 }

@@ -70,6 +70,12 @@ fn http2(f: &mut fmt::Formatter<'_>, error: &h2::Error) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::client::conn::http1::handshake;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -83,5 +89,40 @@ mod tests {
         assert!(text.contains("stream no longer needed"), "{text}");
         let carried = io::Error::other(h2);
         assert_eq!(Said(&carried).to_string(), text);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_is_named_by_what_hyper_says() {
+        let request = || http::Request::new(Empty::<Bytes>::new());
+        let connect = async || {
+            let (near, far) = tokio::io::duplex(1024);
+            let (sender, connection) = handshake(TokioIo::new(near)).await.unwrap();
+            (sender, connection, far)
+        };
+        // It had ended before the request was given to it.
+        let (mut sender, connection, _far) = connect().await;
+        drop(connection);
+        let closed = sender.ready().await.unwrap_err();
+        assert!(closed.is_closed(), "{closed:?}");
+        let (mut sender, connection, _far) = connect().await;
+        drop(connection);
+        let canceled = sender.send_request(request()).await.unwrap_err();
+        assert!(canceled.is_canceled(), "{canceled:?}");
+        // It ended under the answer.
+        let (mut sender, connection, mut far) = connect().await;
+        let run = tokio::spawn(connection);
+        let answer = async {
+            far.read_u8().await.unwrap();
+            far.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+            drop(far);
+        };
+        let (incomplete, ()) = tokio::join!(sender.send_request(request()), answer);
+        let incomplete = incomplete.unwrap_err();
+        assert!(incomplete.is_incomplete_message(), "{incomplete:?}");
+        run.abort();
+        for error in [closed, canceled, incomplete] {
+            let text = Said(&error).to_string();
+            assert!(text.starts_with("the connection was closed: "), "{text}");
+        }
     }
 }

@@ -216,3 +216,46 @@ pub(crate) fn grpc_code(status: StatusCode) -> &'static str {
         _ => "2",                                // UNKNOWN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meshguard_core::delivery::RecordErrorKind;
+
+    use super::*;
+    use crate::DeliveryErrorKind;
+
+    const TOO_LARGE: DeliveryErrorKind = DeliveryErrorKind::Records(RecordErrorKind::TooLarge);
+
+    /// What a handler answers on its own account, with this status of gRPC.
+    fn own(code: &str) -> HeaderMap {
+        let fields = [("grpc-status", code), ("grpc-message", "it broke"), ("x-own", "kept")];
+        fields
+            .into_iter()
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_body_above_a_limit_is_the_status_of_a_handler_that_failed() {
+        let large = DeliveryError::new(TOO_LARGE, 3, None);
+        let mut failed = own("13");
+        say_limit(&mut failed, &large);
+        assert_eq!(failed["grpc-status"], "8");
+        assert_eq!(failed["grpc-message"].to_str().unwrap(), large.to_string());
+        assert_eq!(failed["x-own"], "kept");
+        assert_eq!(failed.len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_limit_or_no_failure_stays_the_handlers_own() {
+        let large = DeliveryError::new(TOO_LARGE, 3, None);
+        let cut = DeliveryError::new(DeliveryErrorKind::Short, 3, None);
+        for (code, failure) in [("0", &large), ("13", &cut)] {
+            let mut answer = own(code);
+            say_limit(&mut answer, failure);
+            assert_eq!(answer, own(code), "{code} {failure}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Flow control: what nobody reads does not stop the connection's other calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -8,7 +9,7 @@ use axum::extract::Request;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::ways::{Way, read};
 use crate::rig::http::{get as ask, pattern, post as put};
@@ -91,6 +92,37 @@ async fn uploads_that_pause_and_were_dropped_are_let_go_of() {
     }
 }
 
+/// Longer than a callee reads on what its application has dropped.
+const LET_GO: Duration = Duration::from_millis(1_500);
+
+/// Of what a callee has let go of, no more is read, and it fills no window: not its own
+/// connection's either.
+#[tokio::test]
+async fn uploads_that_go_on_after_they_were_let_go_of_do_not_stop_the_others() {
+    let end = Arc::new(Semaphore::new(0));
+    for mut way in Way::all_h2(|| dropping(&end)).await {
+        let (send, pieces) = mpsc::unbounded_channel::<Bytes>();
+        send.send(pattern(16 * 1024)).unwrap();
+        let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
+            pieces.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), pieces))
+        });
+        let mut sender = way.another().await;
+        let request = put("/drop", Body::from_stream(Box::pin(pieces)));
+        let dropped = tokio::spawn(async move { sender.send(request).await.is_ok() });
+        tokio::time::sleep(LET_GO).await;
+        // More than all windows hold.
+        for _ in 0..8 * MIB / (16 * 1024) {
+            send.send(pattern(16 * 1024)).unwrap();
+        }
+        for _ in 0..3 {
+            let answer = soon(way.send(put("/take", upload(MIB, false)))).await.unwrap();
+            assert_eq!(read(answer.into_body()).await.unwrap(), "1048579", "{}", way.name());
+        }
+        end.add_permits(1);
+        assert!(soon(dropped).await.unwrap(), "{}", way.name());
+    }
+}
+
 fn large() -> Router {
     let answer = || async { upload(4 * MIB, false) };
     Router::new().route("/large", get(answer)).route("/small", get(|| async { "small" }))
@@ -104,7 +136,7 @@ async fn answers_that_nobody_reads_do_not_stop_the_others_sooner() {
             unread.push(soon(way.send(ask("/large"))).await.unwrap());
         }
         // The answers fill what they may.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         for _ in 0..3 {
             let answer = soon(way.send(ask("/small"))).await.unwrap();
             assert_eq!(read(answer.into_body()).await.unwrap(), "small", "{}", way.name());
