@@ -24,6 +24,8 @@ mod keeping;
 mod silence;
 #[path = "baseline/steps.rs"]
 mod steps;
+#[path = "baseline/strangers.rs"]
+mod strangers;
 
 use meshguard_core::baseline::{Baselines, EdgeKey, Settings};
 use traffic::Traffic;

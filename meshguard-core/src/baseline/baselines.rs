@@ -104,10 +104,12 @@ impl Baselines {
         self.learn_due(at);
         let Some(place) = self.places.get_mut(at) else { return Score::blank() };
         let kind = &mut self.kinds[kind_of(edge)];
-        let usual = self.season.at(window.end);
+        // Whoever has an address can have it do anything: what it does says nothing of peers.
+        let mut season = (!matches!(edge, EdgeKey::Address(_))).then_some(&mut self.season);
+        let usual = season.as_ref().and_then(|season| season.at(window.end));
         let reading = place.model.read(window, usual, kind, &self.settings);
         if learn {
-            place.model.learn(window, &reading, kind, &mut self.season, &self.settings);
+            place.model.learn(window, &reading, kind, season.take(), &self.settings);
             if reading.score.bits < HELD_BITS {
                 place.model.learn_marks(&reading.marks, kind, &self.settings);
             } else {
@@ -131,7 +133,8 @@ impl Baselines {
     /// distance of those features of this edge, and nowhere else. Where it was drift, the present
     /// is taken for the week's normal.
     pub fn false_alarm(&mut self, edge: &EdgeKey, score: &Score) {
-        let usual = self.season.at(self.now);
+        let address = matches!(edge, EdgeKey::Address(_));
+        let usual = if address { None } else { self.season.at(self.now) };
         if let Some(place) = self.places.find(edge).and_then(|at| self.places.get_mut(at)) {
             place.model.excuse(score, usual);
         }

@@ -210,7 +210,7 @@ impl Model {
         window: &Window,
         reading: &Reading,
         kind: &mut Kind,
-        season: &mut Season,
+        mut season: Option<&mut Season>,
         settings: &Settings,
     ) {
         let seconds = sample::seconds(window);
@@ -219,7 +219,7 @@ impl Model {
         let alpha = if known { seconds / WEEK } else { seconds / (self.watched + seconds) };
         for (k, sight) in reading.levels.iter().enumerate() {
             let Some(sight) = sight else { continue };
-            if known {
+            if known && let Some(season) = season.as_deref_mut() {
                 season.learn(k, self.levels[k].off_anchor(sight));
             }
             self.levels[k].learn(sight, alpha.min(1.0));

@@ -10,7 +10,7 @@ const LEARN: f32 = 0.3;
 const CLAMP: f32 = 2.0;
 
 /// How far, at each hour of a weekday and of a day of the weekend (UTC), the levels of a
-/// service's edges lie from the week's; shared by its edges.
+/// service's edges lie from the week's; shared by its edges, addresses aside: those are anybody's.
 ///
 /// An hour counts when it is over: a level that climbs all day does not excuse itself.
 #[derive(Clone, Debug)]

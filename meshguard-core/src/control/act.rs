@@ -9,7 +9,7 @@ use super::restriction::{Hold, Restriction, narrowed};
 use super::trust::Verdict;
 use super::{Control, MAX_ACTIONS};
 use crate::baseline::EdgeKey;
-use crate::reflex::{ActionKind, Mode};
+use crate::reflex::{ActionKind, Mode, Signal};
 use crate::time::Timestamp;
 
 /// Why a restriction ends.
@@ -26,7 +26,12 @@ impl Control {
         self.last_action += 1;
         let kind = narrowed(kind, &case.incident.edge).unwrap_or_else(|| kind.clone());
         let mut action = case.action(ActionId(self.last_action), kind, now);
-        let permit = self.permits(case, &action.kind, now);
+        let mut permit = self.permits(case, &action.kind, now);
+        while let Err(why) = permit
+            && self.make_room(case, why, now)
+        {
+            permit = self.permits(case, &action.kind, now);
+        }
         let restricts = permit.is_ok() && action.kind.restricts();
         if restricts {
             let shadow = self.plan.governor.mode == Mode::Shadow;
@@ -53,12 +58,25 @@ impl Control {
             kind: action.kind.clone(),
             expires: action.expires,
             shadow: action.state == ActionState::Shadow,
+            hard: case.is_hard(),
         };
         self.books.take(action.id, hold, now);
         self.merge(&action.edge);
         if action.kind == ActionKind::Quarantine {
             self.charge(case, Verdict::Certain, now);
         }
+    }
+
+    /// Lifts another restriction where a hard signal finds its place taken; whether there was one.
+    fn make_room(&mut self, case: &Case, why: GovernorRefusal, now: Timestamp) -> bool {
+        use GovernorRefusal::{LastInstance, Share, TooFewInstances};
+        let place = matches!(why, Share { .. } | TooFewInstances { .. } | LastInstance);
+        if !place || !case.is_hard() {
+            return false;
+        }
+        let Some(id) = self.books.gives_way(&case.incident.edge) else { return false };
+        self.lift_one(id, Lift::Displaced, now);
+        true
     }
 
     /// Whether an action may be taken now; an alert may always.
@@ -126,6 +144,10 @@ impl Control {
     /// An incident costs trust, but only of `max_share` of the callers at a time, or of one:
     /// else a fault of our own would make everybody untrusted.
     pub(super) fn charge_opening(&mut self, case: &mut Case, now: Timestamp) {
+        // A certificate is not its identity: others that have it may be as honest as ever.
+        if case.incident.signal == Signal::Revoked {
+            return;
+        }
         if case.is_hard() {
             return self.charge(case, Verdict::Certain, now);
         }

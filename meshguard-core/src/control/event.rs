@@ -96,6 +96,8 @@ pub enum Lift {
     Plan,
     /// There are fewer peers or instances than there were, so that it breaks a cap now.
     Governor(GovernorRefusal),
+    /// A hard signal elsewhere needed its place.
+    Displaced,
 }
 
 impl fmt::Display for Lift {
@@ -106,6 +108,7 @@ impl fmt::Display for Lift {
             Self::Frozen => f.write_str("the loop is frozen"),
             Self::Plan => f.write_str("the policy's plan has changed"),
             Self::Governor(why) => write!(f, "{why}"),
+            Self::Displaced => f.write_str("a hard signal elsewhere needed its place"),
         }
     }
 }

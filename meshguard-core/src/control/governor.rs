@@ -100,12 +100,33 @@ impl fmt::Display for GovernorRefusal {
 /// The most actions that are remembered, and so the most that `max_actions` can permit.
 const MAX_TAKEN: usize = 10_000;
 
+/// What has `max_actions` of its own.
+#[derive(Clone, Copy, Debug)]
+enum Budget {
+    /// Restrictions of peers that windows call for.
+    Peers,
+    /// Restrictions of addresses: anybody can have many of those.
+    Addresses,
+    /// Whatever a hard signal calls for.
+    Hard,
+}
+
+impl Budget {
+    fn of(edge: &EdgeKey, hard: bool) -> Self {
+        match edge {
+            EdgeKey::Address(_) => Self::Addresses,
+            _ if hard => Self::Hard,
+            _ => Self::Peers,
+        }
+    }
+}
+
 /// All actions in force, or in shadow, and when they were taken.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub(super) holds: BTreeMap<ActionId, Hold>,
-    /// The last ones; another plan may count them over a longer time.
-    taken: VecDeque<Timestamp>,
+    /// The last ones of each budget; another plan may count them over a longer time.
+    taken: [VecDeque<Timestamp>; Budget::Hard as usize + 1],
     /// A seeded defect: caps are counted before the action.
     #[cfg(test)]
     pub(super) counts_before: bool,
@@ -127,7 +148,8 @@ impl Books {
         }
         self.count(edges, self.extra(edge)).within(caps, edges, edge)?;
         let within = |at: &&Timestamp| now.since(**at) < caps.max_actions.per;
-        let recent = self.taken.iter().rev().take_while(within).count();
+        let taken = &self.taken[Budget::of(edge, hard) as usize];
+        let recent = taken.iter().rev().take_while(within).count();
         if recent >= (caps.max_actions.count as usize).min(MAX_TAKEN) {
             return Err(GovernorRefusal::TooManyActions);
         }
@@ -145,11 +167,24 @@ impl Books {
     }
 
     pub(super) fn take(&mut self, id: ActionId, hold: Hold, now: Timestamp) {
-        self.holds.insert(id, hold);
-        if self.taken.len() >= MAX_TAKEN {
-            self.taken.pop_front();
+        let taken = &mut self.taken[Budget::of(&hold.edge, hold.hard) as usize];
+        if taken.len() >= MAX_TAKEN {
+            taken.pop_front();
         }
-        self.taken.push_back(now);
+        taken.push_back(now);
+        self.holds.insert(id, hold);
+    }
+
+    /// What makes room for a restriction of `edge` that a hard signal calls for: the newest one of
+    /// the same kind that none does.
+    pub(super) fn gives_way(&self, edge: &EdgeKey) -> Option<ActionId> {
+        let alike = |other: &EdgeKey| match (edge, other) {
+            (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
+            (EdgeKey::Callee { .. }, _) | (_, EdgeKey::Callee { .. }) => false,
+            _ => true,
+        };
+        let soft = |(_, hold): &(&ActionId, &Hold)| !hold.hard && alike(&hold.edge);
+        self.holds.iter().rev().find(soft).map(|(id, _)| *id)
     }
 
     /// The newest action that breaks a cap, now that peers or instances have left, or the caps

@@ -30,6 +30,8 @@ pub(super) struct Hold {
     pub(super) kind: ActionKind,
     pub(super) expires: Timestamp,
     pub(super) shadow: bool,
+    /// Whether a hard signal calls for it.
+    pub(super) hard: bool,
 }
 
 impl Restriction {
@@ -98,7 +100,14 @@ mod tests {
     fn hold(kind: ActionKind, expires: u64) -> Hold {
         let edge = EdgeKey::Address([10, 0, 0, 1].into());
         let expires = Timestamp::from_unix_secs(expires);
-        Hold { incident: IncidentId(expires.as_unix_secs()), edge, kind, expires, shadow: false }
+        Hold {
+            incident: IncidentId(expires.as_unix_secs()),
+            edge,
+            kind,
+            expires,
+            shadow: false,
+            hard: false,
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::act::End;
-use super::action::{ActionState, Effect};
+use super::action::{ActionId, ActionState, Effect};
 use super::case::{Case, LONGEST_REPEAT, Phase};
 use super::event::{Event, Lift};
 use super::incident::{Incident, IncidentId, IncidentState};
@@ -273,15 +273,17 @@ impl Control {
     /// Lifts what breaks a cap now.
     pub(super) fn review(&mut self, now: Timestamp) {
         while let Some((id, why)) = self.books.broken(&self.plan.governor, &self.edges) {
-            let incident = self.books.holds.get(&id).map(|hold| hold.incident);
-            let lift = Lift::Governor(why);
-            let found = incident.is_some_and(|incident| {
-                self.with_case(incident, |control, case| control.stand_down(case, lift, now))
-            });
-            if !found {
-                self.books.holds.remove(&id);
-            }
+            self.lift_one(id, Lift::Governor(why), now);
         }
+    }
+
+    /// Lifts a restriction and the others of its incident, which is only watched from now on.
+    pub(super) fn lift_one(&mut self, id: ActionId, why: Lift, now: Timestamp) {
+        let incident = self.books.holds.get(&id).map(|hold| hold.incident);
+        if let Some(incident) = incident {
+            self.with_case(incident, |control, case| control.stand_down(case, why, now));
+        }
+        self.books.holds.remove(&id);
     }
 
     /// Ends an incident that holds nothing any more.

@@ -19,7 +19,8 @@ pub(super) type Audit = Result<(), String>;
 pub(super) struct Auditor {
     incidents: BTreeMap<IncidentId, IncidentState>,
     in_force: BTreeMap<ActionId, Action>,
-    taken: Vec<Timestamp>,
+    /// By what has a count of its own: an address or a peer, and a hard signal or none.
+    taken: BTreeMap<(bool, bool), Vec<Timestamp>>,
     last_action: u64,
     pub(super) scored: BTreeMap<EdgeKey, Timestamp>,
     /// Callers behind an address, as of its last score.
@@ -91,8 +92,10 @@ impl Auditor {
         }
         self.in_force.insert(action.id, action.clone());
         let cap = plan.governor.max_actions;
-        self.taken.push(now);
-        let recent = self.taken.iter().filter(|at| now.since(**at) < cap.per).count();
+        let address = matches!(action.edge, EdgeKey::Address(_));
+        let taken = self.taken.entry((address, !address && action.moves.is_hard())).or_default();
+        taken.push(now);
+        let recent = taken.iter().filter(|at| now.since(**at) < cap.per).count();
         rule(recent <= cap.count as usize, || format!("{recent} actions within {:?}", cap.per))
     }
 

@@ -217,6 +217,79 @@ fn a_hard_signal_needs_no_history_but_keeps_to_the_share() {
     assert_eq!(world.control.restrictions().count(), 1);
 }
 
+/// Errors lead to quarantine, a forgery too; and these caps.
+fn with_forgeries(caps: &str) -> Plan {
+    let mut plan = capped(caps);
+    let mut forged = plan.reflexes[0].clone();
+    forged.name = "forged".into();
+    forged.on =
+        crate::reflex::Trigger { signal: Signal::Forged, one_in: None, lasting: Duration::ZERO };
+    plan.reflexes.push(forged);
+    plan
+}
+
+#[test]
+fn a_hard_signal_takes_the_place_of_a_restriction_that_is_a_matter_of_chance() {
+    let mut world = World::new(with_forgeries("max_share=0.1"));
+    world.callers(20);
+    world.score(&caller(0), &errors(BITS));
+    world.score(&caller(1), &errors(BITS));
+    world.told();
+    world.control.handle_signal(&caller(2), Signal::Forged, "", world.now);
+    world.tells(&[
+        "i-3 opened",
+        "a-2 quarantine lifted: a hard signal elsewhere needed its place",
+        "i-2 open",
+        "a-3 quarantine applied",
+        "i-3 acting",
+    ]);
+    // Among hard ones the cap holds as ever, and what was lifted does not take the place back.
+    world.control.handle_signal(&caller(3), Signal::Forged, "", world.now);
+    world.control.handle_signal(&caller(4), Signal::Forged, "", world.now);
+    world.windows(&caller(1), 3, &errors(BITS));
+    let restricted: Vec<_> = (0..5).filter(|n| world.restricted(&caller(*n))).collect();
+    assert_eq!(restricted, [2, 3]);
+}
+
+#[test]
+fn a_hard_signal_of_one_callee_displaces_nothing_of_another() {
+    let mut world = World::new(with_forgeries("min_healthy=0.5"));
+    for id in ["x", "y"] {
+        for n in 0..2 {
+            world.score(&callee(id, &n.to_string()), &errors(0.0));
+        }
+    }
+    world.score(&callee("x", "0"), &errors(BITS));
+    world.score(&callee("y", "0"), &errors(BITS));
+    world.control.handle_signal(&callee("x", "1"), Signal::Forged, "", world.now);
+    let restricted = |id, n| world.restricted(&callee(id, n));
+    assert!(restricted("x", "1") && !restricted("x", "0") && restricted("y", "0"));
+}
+
+#[test]
+fn neither_addresses_nor_other_restrictions_use_up_the_actions_of_a_hard_signal() {
+    let mut world = World::new(with_forgeries("max_actions='2/min'"));
+    let storm = |n| {
+        let mut score = errors(BITS);
+        score.seen = 10_000 + n as u64;
+        score
+    };
+    for n in 0..20 {
+        world.score(&address(n), &storm(n));
+    }
+    let count = |world: &World| world.control.restrictions().count();
+    assert_eq!(count(&world), 2, "addresses have their own");
+    for n in 0..5 {
+        world.score(&caller(n), &errors(BITS));
+    }
+    assert_eq!(count(&world), 4, "callers theirs");
+    for n in 5..9 {
+        world.control.handle_signal(&caller(n), Signal::Forged, "", world.now);
+    }
+    assert_eq!(count(&world), 6, "and hard signals");
+    assert!(world.restricted(&caller(5)) && world.restricted(&caller(6)));
+}
+
 #[test]
 fn when_peers_leave_what_breaks_a_cap_is_lifted_the_newest_first() {
     let mut world = World::new(capped("max_share=0.1"));

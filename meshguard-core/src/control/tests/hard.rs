@@ -71,3 +71,18 @@ fn a_reflex_that_gave_up_rests_but_not_on_a_hard_signal() {
     world.control.handle_signal(&caller(1), Signal::Revoked, "", world.now);
     assert!(world.restricted(&caller(1)));
 }
+
+/// Its sessions are ended elsewhere: by certificate, not by identity.
+#[test]
+fn a_revoked_certificate_costs_its_identity_nothing_where_no_reflex_says_so() {
+    let mut world = World::new(reflex("do='quarantine'"));
+    let before = world.control.trust(&caller(1));
+    world.control.handle_signal(&caller(1), Signal::Revoked, "serial 7", world.now);
+    world.tells(&["i-1 opened", "a-1 alert applied"]);
+    assert_eq!(world.control.trust(&caller(1)), before);
+    // Where one does, it costs what it always did.
+    let text = "[[reflex]]\nname='r'\non={signal='revoked'}\ndo='quarantine'\nttl='1m'\n";
+    let mut world = World::new(plan(&format!("{text}{FREE}")));
+    world.control.handle_signal(&caller(1), Signal::Revoked, "serial 7", world.now);
+    assert!(world.restricted(&caller(1)) && world.control.trust(&caller(1)) == 0.0);
+}
