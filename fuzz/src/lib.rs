@@ -7,9 +7,11 @@ mod baseline;
 mod dpop;
 mod field;
 mod grpc;
+mod handshake;
 mod istio;
 mod ledger;
 mod policy;
+mod receipts;
 mod records;
 mod rng;
 pub mod seeds;
@@ -19,9 +21,11 @@ pub use baseline::baseline;
 pub use dpop::dpop;
 pub use field::field;
 pub use grpc::grpc_split;
+pub use handshake::handshake;
 pub use istio::istio;
 pub use ledger::ledger;
 pub use policy::policy;
+pub use receipts::receipts;
 pub use records::records;
 pub use rng::Rng;
 pub use settings::settings;
@@ -30,7 +34,7 @@ pub use settings::settings;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("field", field),
     ("records", records),
     ("policy", policy),
@@ -40,6 +44,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("dpop", dpop),
     ("ledger", ledger),
     ("baseline", baseline),
+    ("handshake", handshake),
+    ("receipts", receipts),
 ];
 
 /// Runs a target on the files named on the command line, as a crash that cargo-fuzz has kept.

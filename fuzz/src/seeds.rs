@@ -3,7 +3,11 @@
 use meshguard_core::Timestamp;
 use meshguard_core::baseline::{Baselines, EdgeKey, Settings as Learning, Window};
 use meshguard_core::delivery::base::Cover;
-use meshguard_core::delivery::{Counts, Outcome, SessionKeys, Settings, Sid, Suite};
+use meshguard_core::delivery::field::{Body, RequestField};
+use meshguard_core::delivery::{
+    Claim, Counts, Outcome, Proof, Receipt, ReceiptStatus, Receiver, SessionKeys, Settings, Sid,
+    Suite, known,
+};
 use meshguard_core::ledger::{Entry, Operator, PolicyChange, Stamp, Stop, put_frame};
 
 use crate::records::encode;
@@ -71,8 +75,40 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "dpop" => PROOFS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "ledger" => entries(),
         "baseline" => vec![Baselines::new(Learning::default()).snapshot(), learnt()],
+        // Nothing changed; and each body closed, and cut.
+        "handshake" => vec![
+            Vec::new(),
+            vec![0, 3, 0, 0, 0, 3, 0, 1],
+            vec![1, 4, 0, 0, 2, 3, 0, 0],
+            vec![2, 1, 40, 0, 3, 2, 9, 9],
+        ],
+        "receipts" => vec![receipt(1, 5), [receipt(2, 4), receipt(9, 5)].concat()],
         _ => Vec::new(),
     }
+}
+
+/// Claims the first attempt of a request, as a receiver would be asked to.
+pub(crate) fn claim(receiver: &mut Receiver, seq: u64, now: Timestamp) -> Claim {
+    let keys = SessionKeys::derive(Suite::Mac, &mut [4; 32]);
+    let head = RequestField {
+        sid: SID,
+        seq,
+        att: 0,
+        low: 1,
+        void: None,
+        body: Body::None,
+        acks: None,
+        by: None,
+        proof: Proof([0; 16]),
+        covered: 0,
+    };
+    receiver.claim(&head, &keys.receipt, now).expect("a new seq")
+}
+
+fn receipt(seq: u64, len: u64) -> Vec<u8> {
+    let digest = known::digest(b"hello", None);
+    let receipt = Receipt::known(ReceiptStatus::Consumed, 0, len, digest);
+    [&seq.to_be_bytes()[..], &receipt.to_bytes()].concat()
 }
 
 const FIELDS: [&str; 6] = [

@@ -10,7 +10,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Request, StatusCode};
-use meshguard_axum::{Channel, Mesh, PolicyStatus, ReloadError};
+use meshguard_axum::{
+    CallErrorKind, Channel, Mesh, Outcome, PolicyStatus, ReloadError, SessionError,
+};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -91,5 +93,12 @@ async fn without_a_policy_everything_is_denied() {
     let app = Router::new().fallback(get(|| async { "never" }));
     tokio::spawn(meshguard_axum::serve(listener, app).into_future());
     let channel = caller.channel(&uri, CALLEE).unwrap();
-    assert_eq!(status(&channel, "/a").await, StatusCode::FORBIDDEN);
+    let request = Request::get("/a").body(Body::empty()).unwrap();
+    let error = channel.oneshot(request).await.unwrap_err();
+    let CallErrorKind::Session(SessionError::Denied(Some(number))) = error.kind() else {
+        panic!("{error}")
+    };
+    assert_eq!((error.grpc_code(), error.outcome()), (7, Outcome::NotDelivered));
+    let explained = callee.explain(*number).unwrap().to_string();
+    assert!(explained.contains("policy allows the caller nothing here"), "{explained}");
 }

@@ -40,7 +40,7 @@ pub use forgeries::{Forgeries, MAX_PRINCIPALS, SESSIONS, WITHIN};
 pub use keys::{BodyKey, HeadKey, Proof, ReceiptKey, SessionKeys, context};
 pub use outcome::{Accepted, Answers, Counts, Failure, Outcome, Unknown};
 pub use receipt::{RECEIPT_LEN, Receipt, ReceiptStatus};
-pub use receiver::{Claim, Finding, GRACE, MAX_AWAITING, Receiver, Refusal};
+pub use receiver::{Claim, Finding, GRACE, MAX_AWAITING, MAX_OWED, Owed, Receiver, Refusal};
 pub use record::{
     Decoder, Encoder, Exceeded, Fin, Item, MAX_BATCH, MAX_SEALED_BYTES, MAX_SEALED_RECORDS,
     OVERHEAD, RecordError, RecordErrorKind, RecordHead,

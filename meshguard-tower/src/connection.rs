@@ -10,9 +10,10 @@ use meshguard_core::Peer;
 use meshguard_core::baseline::EdgeKey;
 use tokio_util::sync::CancellationToken;
 
+use crate::io::Activity;
 use crate::observe::{Edges, Tally};
 use crate::rejudge::Change;
-use crate::session::MAX_SESSIONS_PER_PRINCIPAL;
+use crate::session::{MAX_SESSIONS_PER_PRINCIPAL, Principal, Sessions};
 
 /// The live connection that a request came over: in every request's extensions. Cloning is cheap.
 #[derive(Clone)]
@@ -24,13 +25,14 @@ struct Inner {
     ends: Ends,
     protocol: Protocol,
     end: CancellationToken,
+    activity: Arc<Activity>,
     /// Cancelled: it takes no further requests, and closes with the last one.
     leave: CancellationToken,
     /// The change that has doomed it, by its number; 0: none has.
     doomed: AtomicU64,
     closing: Mutex<Closing>,
-    /// Bytes of bodies that are held for requests without proof.
-    held: Arc<AtomicUsize>,
+    /// What its peer takes of this process: looked up with the first body that is held.
+    principal: OnceLock<Arc<Principal>>,
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
@@ -115,10 +117,11 @@ impl Connection {
             ends,
             protocol,
             end,
+            activity: Arc::default(),
             leave: CancellationToken::new(),
             doomed: AtomicU64::new(0),
             closing: Mutex::default(),
-            held: Arc::default(),
+            principal: OnceLock::new(),
             caller: OnceLock::new(),
             hop: OnceLock::new(),
             carried: AtomicU64::new(0),
@@ -151,9 +154,9 @@ impl Connection {
         self.0.ends.server_name.as_deref()
     }
 
-    /// Bytes of bodies that are held for requests without proof.
-    pub(crate) fn held(&self) -> &Arc<AtomicUsize> {
-        &self.0.held
+    /// Bytes of bodies that are held for its peer: those of requests without proof.
+    pub(crate) fn held(&self, sessions: &Sessions) -> &Arc<AtomicUsize> {
+        &self.0.principal.get_or_init(|| sessions.principal(self.peer().id())).held
     }
 
     /// Has `describe` put what a framework wants to know of this connection into the extensions of
@@ -251,6 +254,24 @@ impl Connection {
             closing.change = Some(Arc::clone(change));
         }
         first
+    }
+
+    /// When its last byte came or went.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.0.activity
+    }
+
+    /// Has it take no further requests, and close with the last one: it makes room for another
+    /// connection. `false` where it does so already.
+    pub(crate) fn leave(&self) -> bool {
+        let first = !self.0.leave.is_cancelled();
+        self.0.leave.cancel();
+        first
+    }
+
+    /// Whether it takes no further requests.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leave.is_cancelled()
     }
 
     /// Waits until it is to take no further requests.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +21,24 @@ pub(crate) struct Terms {
     pub(crate) idle: Duration,
     /// So many bytes are to come in within so much time from the start.
     pub(crate) opening: Option<(usize, Duration)>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// When a connection's last byte came or went, in microseconds since the first one of any.
+#[derive(Debug, Default)]
+pub(crate) struct Activity(AtomicU64);
+
+impl Activity {
+    /// Tells the older ones apart from the newer ones.
+    pub(crate) fn last(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn touch(&self, at: Instant) {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        let since = at.saturating_duration_since(*BEGAN.get_or_init(|| at)).as_millis();
+        self.0.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+    }
 }
 
 /// A stream under [`Terms`]; `K` is kept alive as long as the stream.
@@ -36,6 +56,7 @@ pub(crate) struct BoundedIo<T, K> {
     idle: Duration,
     last_byte: Instant,
     opening: Option<Opening>,
+    activity: Arc<Activity>,
     kept: K,
 }
 
@@ -47,11 +68,12 @@ struct Opening {
 impl<T, K> BoundedIo<T, K> {
     pub(crate) fn new(inner: T, terms: Terms, kept: K) -> Self {
         let now = Instant::now();
-        let Terms { end, idle, opening } = terms;
+        let Terms { end, idle, opening, activity } = terms;
+        activity.touch(now);
         let opening = opening.map(|(missing, time)| Opening { missing, until: after(now, time) });
         let first = opening.as_ref().map_or(after(now, idle), |o| o.until.min(after(now, idle)));
         let (ended, timer) = (end.clone().cancelled_owned(), sleep_until(first));
-        Self { inner, end, ended, timer, idle, last_byte: now, opening, kept }
+        Self { inner, end, ended, timer, idle, last_byte: now, opening, activity, kept }
     }
 
     pub(crate) fn get_ref(&self) -> &T {
@@ -86,6 +108,7 @@ impl<T, K> BoundedIo<T, K> {
             return;
         }
         *this.last_byte = Instant::now();
+        this.activity.touch(*this.last_byte);
         if let Some(opening) = this.opening {
             opening.missing = opening.missing.saturating_sub(bytes);
             if opening.missing == 0 {
@@ -96,7 +119,9 @@ impl<T, K> BoundedIo<T, K> {
 
     fn went(self: Pin<&mut Self>, bytes: usize) {
         if bytes > 0 {
-            *self.project().last_byte = Instant::now();
+            let this = self.project();
+            *this.last_byte = Instant::now();
+            this.activity.touch(*this.last_byte);
         }
     }
 }
@@ -195,7 +220,7 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(10);
 
     fn terms() -> Terms {
-        Terms { end: CancellationToken::new(), idle: IDLE, opening: None }
+        Terms { end: CancellationToken::new(), idle: IDLE, opening: None, activity: Arc::default() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,9 @@ mod decision;
 pub mod dev;
 mod error;
 mod expect;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod inbound;
 mod io;

@@ -8,17 +8,25 @@ use meshguard_core::delivery::{OVERHEAD, RECORD};
 /// many are 10 MB and clear within a second on one core.
 pub const MAX_PENDING_HANDSHAKES: usize = 512;
 
-/// Handshakes under way at once from one source: an IPv4 address or an IPv6 /64. A quarter of
-/// them all, so that one host that never finishes its handshakes cannot keep the others out.
-pub const MAX_PENDING_PER_SOURCE: usize = 128;
+/// Handshakes under way at once from one source, an IPv4 address or an IPv6 /64: as many as there
+/// are places. One more takes the place of the oldest one: of its own source at this bound, of the
+/// network with most places (IPv6: /48) where all are taken.
+pub const MAX_PENDING_PER_SOURCE: usize = MAX_PENDING_HANDSHAKES;
+
+/// Connections at once whose first byte has not come. Each is a socket and a task, some 2 KB.
+pub const MAX_SILENT: usize = 4096;
 
 /// Time for one handshake, from accept to the last flight. Two round trips and two signatures
 /// take well under a second on any network a mesh spans.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Live connections of a listener, handshakes included. An HTTP/2 connection with its buffers and
-/// one stream is about 100 KB, so this many are 1 GB at worst.
+/// Live connections of a listener. An HTTP/2 connection with its buffers and one stream is about
+/// 100 KB, so this many are 1 GB at worst.
 pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// Per cent of the live connections that a hop keeps however many others come: it carries the
+/// calls of many.
+pub const HOP_PERCENT: u8 = 50;
 
 /// Time for a request's head over HTTP/1.1, counted from the end of the exchange before it: so
 /// also how long such a connection may rest. Over HTTP/2, time for the connection preface.
@@ -50,11 +58,17 @@ pub const MAX_CONCURRENT_STREAMS: u32 = 256;
 /// size. In a frame of its own, it is read where it lies.
 pub(crate) const MAX_FRAME: u32 = (RECORD + OVERHEAD) as u32;
 
+/// Bytes of answers that an HTTP/2 stream takes before its peer has room for them, at most. With
+/// all streams of a connection full these are 16 MiB; hyper's default of 400 KiB makes it 100 MiB.
+pub(crate) const SEND_BUFFER: usize = 64 * 1024;
+
 /// The limits of one listener; [`Limits::default`] has this module's constants.
 ///
 /// A count of 0 is taken as 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    pub(crate) silent: usize,
+    hop_percent: u8,
     pub(crate) pending_handshakes: usize,
     pub(crate) pending_per_source: usize,
     pub(crate) handshake_timeout: Duration,
@@ -92,6 +106,8 @@ impl Lifetime {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            silent: MAX_SILENT,
+            hop_percent: HOP_PERCENT,
             pending_handshakes: MAX_PENDING_HANDSHAKES,
             pending_per_source: MAX_PENDING_PER_SOURCE,
             handshake_timeout: HANDSHAKE_TIMEOUT,
@@ -122,6 +138,26 @@ impl Limits {
         self
     }
 
+    /// Connections at once whose first byte has not come; see [`MAX_SILENT`].
+    #[must_use]
+    pub fn with_silent(mut self, count: usize) -> Self {
+        self.silent = count.max(1);
+        self
+    }
+
+    /// Per cent of the live connections that a hop keeps, at most 100; see [`HOP_PERCENT`].
+    #[must_use]
+    pub fn with_hop_percent(mut self, percent: u8) -> Self {
+        self.hop_percent = percent.min(100);
+        self
+    }
+
+    /// Live connections that a hop keeps.
+    pub(crate) fn hop_connections(&self) -> usize {
+        self.connections / 100 * usize::from(self.hop_percent)
+            + self.connections % 100 * usize::from(self.hop_percent) / 100
+    }
+
     /// Time for one handshake; see [`HANDSHAKE_TIMEOUT`].
     #[must_use]
     pub fn with_handshake_timeout(mut self, time: Duration) -> Self {
@@ -129,7 +165,7 @@ impl Limits {
         self
     }
 
-    /// Live connections, handshakes included; see [`MAX_CONNECTIONS`].
+    /// Live connections; see [`MAX_CONNECTIONS`].
     #[must_use]
     pub fn with_connections(mut self, count: usize) -> Self {
         self.connections = count.max(1);

@@ -4,8 +4,8 @@
 //! connections come out of [`Listener::accept`]; [`crate::serve::serve`] is the usual reader.
 
 mod acceptor;
+mod doors;
 mod live;
-mod sources;
 mod stats;
 
 use std::fmt;
@@ -28,7 +28,9 @@ use crate::limits::Limits;
 use crate::tls::{Alpn, TlsContext};
 
 use acceptor::{Acceptor, Kept};
-pub(crate) use live::{LiveConnections, WeakConnections};
+#[cfg(test)]
+pub(crate) use live::MAKE_ROOM;
+pub(crate) use live::{IsHop, LiveConnections, WeakConnections};
 pub use stats::HandshakeStats;
 
 /// Finished connections that wait for [`Listener::accept`]; more wait in their handshakes' tasks.
@@ -70,9 +72,10 @@ impl Listener {
         limits: Limits,
         stats: HandshakeStats,
         gate: Arc<Gate>,
+        is_hop: IsHop,
     ) -> io::Result<Self> {
         let local_addr = socket.local_addr()?;
-        let live = LiveConnections::new(stats.clone());
+        let live = LiveConnections::new(stats.clone(), &limits, is_hop);
         let (handover, accepted) = mpsc::channel(HANDOVER);
         let (accepting, watching) = (CancellationToken::new(), CancellationToken::new());
         let watcher = live.clone().watch(tls.clone(), tls.changes());

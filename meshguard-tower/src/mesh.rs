@@ -173,9 +173,13 @@ impl Mesh {
         self.watch();
         let (tls, limits) = (self.0.tls.clone(), self.0.limits.clone());
         let handshakes = self.0.handshakes.clone();
-        let gate = Arc::clone(&self.0.gate);
+        let (gate, weak) = (Arc::clone(&self.0.gate), Arc::downgrade(&self.0));
+        let is_hop = Arc::new(move |id: &SpiffeId| {
+            weak.upgrade().is_some_and(|shared| shared.policy.load().is_hop(id))
+        });
+        let alpn = Alpn::Both;
         let inner =
-            listener::Listener::from_tcp(socket, tls, Alpn::Both, limits, handshakes, gate)?;
+            listener::Listener::from_tcp(socket, tls, alpn, limits, handshakes, gate, is_hop)?;
         let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(WeakConnections::is_live);
         live.push(inner.live().downgrade());

@@ -21,6 +21,8 @@ use crate::tls::{Alpn, Credentials, TlsContext};
 pub(crate) const ORDERS: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/orders");
 pub(crate) const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
 
+pub(crate) const HOP: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/hop");
+
 /// Longer than anything here takes, on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -47,7 +49,8 @@ impl Rig {
     pub(crate) async fn listen_behind(&self, limits: Limits, gate: Arc<Gate>) -> Listener {
         let (tls, stats) = (self.tls.clone(), self.stats.clone());
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Listener::from_tcp(socket, tls, Alpn::Both, limits, stats, gate).unwrap()
+        let is_hop = Arc::new(|id: &SpiffeId| id == HOP);
+        Listener::from_tcp(socket, tls, Alpn::Both, limits, stats, gate, is_hop).unwrap()
     }
 
     /// Makes the server believe that `revoked` is revoked.

@@ -7,6 +7,8 @@ mod client;
 mod ended;
 mod error;
 mod handshake;
+mod pending;
+mod principal;
 mod server;
 mod store;
 
@@ -15,6 +17,7 @@ pub(crate) use client::MARGIN;
 pub(crate) use client::{ClientSession, Opening};
 pub(crate) use ended::NotLive;
 pub use error::{SessionError, SessionRefusal};
+pub(crate) use principal::Principal;
 pub(crate) use server::ServerSession;
 pub(crate) use store::{Sessions, Step};
 
@@ -32,13 +35,24 @@ pub(crate) const MEDIA_TYPE: HeaderValue =
     HeaderValue::from_static("application/vnd.meshguard.handshake");
 /// The header that names a session during its handshake, or asks for another one.
 pub(crate) const SESSION: &str = "meshguard-session";
+/// What [`SESSION`] says where policy or the loop refuses the caller, whatever it asks.
+pub(crate) const DENIED: &str = "denied";
 /// The header that balancers may hash on.
 pub(crate) const AFFINITY: &str = "meshguard-affinity";
 
 /// Handshakes under way in this process, at most.
 pub(crate) const MAX_PENDING: usize = 256;
-/// Handshakes under way from one outer peer, at most.
+/// Handshakes under way from one outer peer, at most. One more takes the place of another one.
 pub(crate) const MAX_PENDING_PER_PEER: usize = 32;
+/// As [`MAX_PENDING_PER_PEER`], from a hop.
+pub(crate) const MAX_PENDING_PER_HOP: usize = MAX_PENDING / 2;
+/// Handshakes that one principal begins at once, at most: each of its sessions anew.
+pub(crate) const HANDSHAKES_AT_ONCE: u32 = MAX_SESSIONS_PER_PRINCIPAL as u32;
+/// Handshakes that one principal begins in a second after that. One costs its callee about 1 ms.
+pub(crate) const HANDSHAKES_PER_SECOND: u32 = 64;
+/// A hop begins as many handshakes as this number of principals: who is behind it is not known
+/// before.
+pub(crate) const HOP_WEIGHT: u32 = 32;
 /// A handshake takes at most so long.
 pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// A handshake's body has at most so many bytes.
@@ -52,8 +66,11 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 /// A session whose proofs do not cover what policy reads by now goes on for so long, while its
 /// caller opens another one. Until then a rule that reads the header does not hold in it.
 pub(crate) const RETIRING: Duration = Duration::from_secs(10);
-/// Bytes of known bodies that one session may have held, at most.
-pub(crate) const MAX_HELD_PER_SESSION: usize = 256 * MAX_KNOWN;
+/// One principal's sessions that are not gone, at most: those that have ended go on while something
+/// runs in them.
+pub(crate) const MAX_LIVE_PER_PRINCIPAL: usize = 2 * MAX_SESSIONS_PER_PRINCIPAL;
+/// Bytes of bodies that one principal may have held, at most, in all its sessions and connections.
+pub(crate) const MAX_HELD_PER_PRINCIPAL: usize = 256 * MAX_KNOWN;
 
 /// The whole path of one of the protocol's own requests.
 pub(crate) fn path(name: &str) -> String {

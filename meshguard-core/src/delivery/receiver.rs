@@ -1,10 +1,14 @@
 //! What the receiver of a session keeps: which seqs it has seen, and which answers are still
 //! to be confirmed.
 
+mod owed;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::owed::{MAX_OWED, Owed};
 use super::field::{Acks, RequestField};
 use super::{Accepted, Answers, RECEIPT_LEN, Receipt, ReceiptKey, WINDOW};
 use crate::time::Timestamp;
@@ -13,7 +17,7 @@ use crate::time::Timestamp;
 pub const GRACE: Duration = Duration::from_secs(30);
 /// A sender that is there so long after an answer has had the time to state its receipt.
 const TIME_TO_CONFIRM: Duration = Duration::from_secs(2);
-/// Answers whose receipt is awaited, at most; a sender that owes more is refused.
+/// Answers whose receipt is awaited in one session, at most; a sender that owes more is refused.
 pub const MAX_AWAITING: usize = 2 * WINDOW as usize;
 /// Findings that wait to be polled, at most; more are counted.
 const MAX_FINDINGS: usize = 256;
@@ -27,6 +31,8 @@ pub struct Receiver {
     /// Two bits for each seq of the window.
     states: Box<[u64; WINDOW as usize * 2 / 64]>,
     awaiting: BTreeMap<u64, Receipt>,
+    /// What all sessions of this sender's principal owe together.
+    owed: Arc<Owed>,
     /// When each answer of `awaiting` went out, oldest first; some are confirmed by now.
     answered: VecDeque<(Timestamp, u64)>,
     /// Of `awaiting`, the answers whose sender has left without a receipt.
@@ -139,6 +145,7 @@ impl Receiver {
             high: 0,
             states: Box::new([0; WINDOW as usize * 2 / 64]),
             awaiting: BTreeMap::new(),
+            owed: Arc::default(),
             answered: VecDeque::new(),
             unconfirmed: BTreeSet::new(),
             heard: Timestamp::EPOCH,
@@ -147,6 +154,14 @@ impl Receiver {
             findings: VecDeque::new(),
             findings_lost: 0,
         }
+    }
+
+    /// Has the answers of several receivers, which are the sessions of one principal, share a
+    /// bound.
+    #[must_use]
+    pub fn sharing(mut self, owed: Arc<Owed>) -> Self {
+        self.owed = owed;
+        self
     }
 
     /// Claims the seq of a request whose proof holds. All checks come before any change.
@@ -159,12 +174,13 @@ impl Receiver {
         key: &ReceiptKey,
         now: Timestamp,
     ) -> Result<Claim, Refusal> {
-        let claim = self.claim_own(field, key, now)?;
+        let claim = self.admit(field, key, false, now)?;
         self.books.accept();
-        Ok(Claim { own: false, ..claim })
+        Ok(claim)
     }
 
-    /// As [`claim`](Self::claim), for one of the protocol's own requests.
+    /// As [`claim`](Self::claim), for one of the protocol's own requests. It is admitted however
+    /// many receipts its sender owes: it may bring them.
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
@@ -172,6 +188,16 @@ impl Receiver {
         &mut self,
         field: &RequestField<'_>,
         key: &ReceiptKey,
+        now: Timestamp,
+    ) -> Result<Claim, Refusal> {
+        self.admit(field, key, true, now)
+    }
+
+    fn admit(
+        &mut self,
+        field: &RequestField<'_>,
+        key: &ReceiptKey,
+        own: bool,
         now: Timestamp,
     ) -> Result<Claim, Refusal> {
         if field.low > self.high + self.window {
@@ -184,7 +210,9 @@ impl Receiver {
         if field.seq >= low + self.window {
             return Err(Refusal::BeyondWindow);
         }
-        match self.state(field.seq) {
+        // One beyond the ring was never seen: its place is that of an earlier one, which `low` passes.
+        let in_ring = field.seq < self.low + WINDOW;
+        match if in_ring { self.state(field.seq) } else { State::Unknown } {
             State::Unknown => {}
             state => return Err(Refusal::Duplicate { settled: state == State::Settled }),
         }
@@ -194,17 +222,20 @@ impl Receiver {
         if field.by.is_some_and(|by| now.since(Timestamp::from_unix_secs(by)) > GRACE) {
             return Err(Refusal::Late);
         }
-        if self.awaiting.len() >= MAX_AWAITING {
+        let acks = field.acks.as_ref();
+        let confirmed = acks.map_or(Ok(0), |acks| self.check_acks(acks, key))?;
+        let full = self.awaiting.len() - confirmed >= MAX_AWAITING || self.owed.is_full(confirmed);
+        if full && !own {
             return Err(Refusal::Unacknowledged);
         }
-        if let Some(acks) = &field.acks {
-            self.acknowledge(acks, key)?;
+        if let Some(acks) = acks {
+            self.acknowledge(acks);
         }
         self.pass(low, field);
         self.heard = self.heard.max(now);
         self.high = self.high.max(field.seq);
         self.set(field.seq, State::Held);
-        Ok(Claim { seq: field.seq, att: field.att, own: true })
+        Ok(Claim { seq: field.seq, att: field.att, own })
     }
 
     /// The application is about to be called.
@@ -232,6 +263,7 @@ impl Receiver {
         }
         if self.awaiting.insert(claim.seq, receipt).is_none() {
             self.answers.sent += 1;
+            self.owed.add(1);
         }
         self.answered.push_back((now, claim.seq));
     }
@@ -269,6 +301,12 @@ impl Receiver {
         ranges(&left).collect()
     }
 
+    /// Whether there are answers whose sender has left without a receipt.
+    #[must_use]
+    pub fn has_unconfirmed(&self) -> bool {
+        !self.unconfirmed.is_empty()
+    }
+
     /// When the last of the sender's requests came.
     #[must_use]
     pub fn heard(&self) -> Timestamp {
@@ -291,8 +329,7 @@ impl Receiver {
         let parsed: Option<Vec<_>> = pairs.iter().map(pair).collect();
         let (Some(parsed), true) = (parsed, rest.is_empty()) else { return Err(Refusal::Acks) };
         for (seq, got) in parsed {
-            let Some(sent) = self.awaiting.remove(&seq) else { continue };
-            self.unconfirmed.remove(&seq);
+            let Some(sent) = self.stated(seq) else { continue };
             if got.status.is_whole() && sent == (Receipt { status: sent.status, ..got }) {
                 self.answers.confirmed += 1;
             } else {
@@ -328,19 +365,30 @@ impl Receiver {
         Answers { unconfirmed, awaited, ..self.answers }
     }
 
-    fn acknowledge(&mut self, acks: &Acks<'_>, key: &ReceiptKey) -> Result<(), Refusal> {
+    /// How many receipts the acknowledgements prove, of answers that await them.
+    fn check_acks(&self, acks: &Acks<'_>, key: &ReceiptKey) -> Result<usize, Refusal> {
         let receipts: Option<Vec<_>> =
             acks.seqs.iter().map(|seq| Some((seq, self.awaiting.get(&seq)?))).collect();
         let receipts = receipts.ok_or(Refusal::Acks)?;
         if key.acks(receipts.iter().copied()) != acks.proof {
             return Err(Refusal::Acks);
         }
+        Ok(receipts.len())
+    }
+
+    fn acknowledge(&mut self, acks: &Acks<'_>) {
         for seq in acks.seqs.iter() {
-            self.awaiting.remove(&seq);
-            self.unconfirmed.remove(&seq);
+            self.stated(seq);
             self.answers.confirmed += 1;
         }
-        Ok(())
+    }
+
+    /// A receipt of this answer has come, or none will: what it had to state.
+    fn stated(&mut self, seq: u64) -> Option<Receipt> {
+        let sent = self.awaiting.remove(&seq)?;
+        self.unconfirmed.remove(&seq);
+        self.owed.remove(1);
+        Some(sent)
     }
 
     /// Moves `low` up. What it passes must have been seen, or be void.
@@ -360,7 +408,7 @@ impl Receiver {
             let found = match (is_seen, is_void) {
                 (false, false) => Some(Finding::Divergence { first: seq, last: seq }),
                 (true, true) => {
-                    if self.awaiting.remove(&seq).is_some() {
+                    if self.stated(seq).is_some() {
                         self.answers.not_received += 1;
                     }
                     Some(Finding::VoidSeen { first: seq, last: seq })
@@ -408,6 +456,12 @@ impl Receiver {
         }
         let (word, shift) = place(seq);
         self.states[word] = self.states[word] & !(3 << shift) | (state as u64) << shift;
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.owed.remove(self.awaiting.len());
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 use meshguard_axum::core::baseline::EdgeKey;
-use meshguard_axum::{CallErrorKind, Channel, Mesh};
+use meshguard_axum::{CallErrorKind, Channel, Mesh, SessionError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -107,22 +107,25 @@ async fn a_caller_that_is_cut_off_loses_its_own_connection_and_learns_why() {
     let (_, end) = soon(goes.back).await.unwrap();
     assert!(end.is_err());
     // It may connect again, to be told.
-    let refused = soon(async {
+    let number = soon(async {
         loop {
             match http::call(&wicked_direct, http::get("/known/10")).await {
-                http::Got::Answer(status, _) => break status,
-                http::Got::Failed(error) => {
-                    let kinds = [CallErrorKind::NoAnswer, CallErrorKind::Connect];
-                    assert!(kinds.contains(error.kind()), "{error}");
-                }
-                broken => panic!("{broken:?}"),
+                http::Got::Failed(error) => match error.kind() {
+                    CallErrorKind::Session(SessionError::Denied(Some(number))) => break *number,
+                    kind => {
+                        let kinds = [CallErrorKind::NoAnswer, CallErrorKind::Connect];
+                        assert!(kinds.contains(kind), "{error}");
+                    }
+                },
+                other => panic!("{other:?}"),
             }
         }
     })
     .await;
-    assert_eq!(refused, StatusCode::FORBIDDEN);
-    let found = mall.at_callee.wait("restricted").await;
+    let found = mall.at_callee.wait("quarantined").await;
     assert!(found.detail.contains("it is cut off (i-"), "{found:?}");
+    let explained = mall.callee.explain(number).unwrap().to_string();
+    assert!(explained.contains("it is cut off (i-"), "{explained}");
     http::call(&direct, http::get("/known/10")).await.answer();
     assert!(mall.callee.accepted().balances());
 }

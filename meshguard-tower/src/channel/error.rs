@@ -109,6 +109,7 @@ impl CallErrorKind {
     #[must_use]
     pub fn grpc_code(&self) -> i32 {
         match self {
+            Self::Session(SessionError::Denied(_)) => 7, // PERMISSION_DENIED
             Self::Connect
             | Self::HandshakeRefused(_)
             | Self::Session(_)

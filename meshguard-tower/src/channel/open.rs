@@ -14,10 +14,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::join::Joined;
 use super::{CallError, CallErrorKind, Lease, Shared, WireBody};
 use crate::body::Outgoing;
+use crate::decision::DecisionId;
+use crate::inbound::DECISION;
+use crate::mesh::random;
 use crate::pool::{Asked, Failed};
 use crate::session::{
-    AFFINITY, ClientSession, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, Opening as Tls,
-    SESSION, SessionError, named_sid, path, sid_value,
+    AFFINITY, ClientSession, DENIED, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE,
+    Opening as Tls, SESSION, SessionError, named_sid, path, sid_value,
 };
 use crate::tls::now;
 
@@ -34,10 +37,12 @@ const MAX_POSTS: usize = 3;
 /// wait.
 pub(crate) const OPEN_AT_MOST: Duration = Duration::from_secs(1);
 
-/// A handshake whose parts met two instances begins again so often.
-const SPLITS: u32 = 5;
+/// A handshake whose parts met two instances, or a callee that has too many, begins again so often.
+const AGAIN: u32 = 5;
 /// Before the first time; twice as long before each other one.
 const SPLIT_WAIT: Duration = Duration::from_millis(20);
+/// As [`SPLIT_WAIT`], for a callee that has too many.
+const BUSY_WAIT: Duration = Duration::from_millis(100);
 
 /// What came of opening a session over one connection.
 pub(super) enum Opening {
@@ -122,23 +127,29 @@ impl Shared {
         }
     }
 
-    /// Begins again where something has split the handshake: whoever drains one instance beside
-    /// the next one does so for a moment.
+    /// Begins again where something has split the handshake, as what drains one instance beside the
+    /// next one does for a moment, and later where its callee has too many at once.
     async fn open(
         self: &Arc<Self>,
         mut lease: Lease,
         rule: DeliveryRule,
     ) -> Result<(Option<Lease>, Arc<ClientSession>), CallError> {
-        let mut wait = SPLIT_WAIT;
-        for _ in 0..SPLITS {
-            match self.open_once(lease, rule).await {
-                Err(error) if *error.kind() == CallErrorKind::Session(SessionError::Split) => {
-                    sleep(wait).await;
-                    wait *= 2;
-                    lease = self.lease(false).await?;
-                }
-                opened => return opened,
-            }
+        for attempt in 0..AGAIN {
+            let opened = self.open_once(lease, rule).await;
+            let wait = match &opened {
+                Err(error) => match error.kind() {
+                    CallErrorKind::Session(SessionError::Split) => SPLIT_WAIT,
+                    CallErrorKind::Session(SessionError::Refused(status))
+                        if *status == StatusCode::TOO_MANY_REQUESTS =>
+                    {
+                        BUSY_WAIT
+                    }
+                    _ => return opened,
+                },
+                Ok(_) => return opened,
+            };
+            sleep(spread(wait * (1 << attempt))).await;
+            lease = self.lease(false).await?;
         }
         self.open_once(lease, rule).await
     }
@@ -161,6 +172,11 @@ impl Shared {
             Stopped::Lost => SessionError::Protocol("the connection was lost").into(),
         })
     }
+}
+
+/// Between half of it and all: callers that were turned away together come back one by one.
+fn spread(wait: Duration) -> Duration {
+    wait.mul_f64(0.5 + 0.5 * f64::from(u16::from_ne_bytes(random())) / f64::from(u16::MAX))
 }
 
 async fn handshake(
@@ -264,8 +280,13 @@ fn refusal(
     body: &[u8],
     tls: &mut Tls,
 ) -> SessionError {
-    if headers.get(SESSION).is_none() {
-        return SessionError::NotSpoken(status);
+    match headers.get(SESSION) {
+        None => return SessionError::NotSpoken(status),
+        Some(value) if value == DENIED => {
+            let decision = headers.get(DECISION).and_then(|id| id.to_str().ok());
+            return SessionError::Denied(decision.and_then(DecisionId::parse));
+        }
+        Some(_) => {}
     }
     // The alert in the body says more than the status.
     match tls.take(body) {

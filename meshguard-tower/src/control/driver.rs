@@ -261,6 +261,7 @@ impl Mesh {
                 self.notice(&session, session.edge(self.id()));
             }
         }
+        self.sessions().shed_departed();
     }
 }
 
@@ -274,5 +275,61 @@ pub(crate) async fn drive(mesh: Weak<Shared>, tick: Duration) {
             Some(mesh) => Mesh(mesh).turn(now()),
             None => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshguard_core::control::Event;
+
+    use super::*;
+    use crate::observe::Measured;
+    use crate::sink::{Call, Finding, Sink};
+
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    impl Sink for Told {
+        fn call(&self, _: &Call<'_>) {}
+
+        fn finding(&self, finding: &Finding<'_>) {
+            self.0.lock().unwrap().push(format!("{} of {:?}", finding.name, finding.edge.from));
+        }
+
+        fn event(&self, event: &Event) {
+            self.0.lock().unwrap().push(format!("{event:?}"));
+        }
+    }
+
+    const ANSWERED: Measured = Measured {
+        latency: Some(Duration::from_millis(2)),
+        failed: false,
+        request_bytes: 10,
+        response_bytes: 10,
+        receipt: true,
+    };
+
+    #[test]
+    fn a_share_of_unconfirmed_answers_that_rises_is_told_once_and_restricts_nobody() {
+        let caller = SpiffeId::from_static("spiffe://shop.example/checkout");
+        let text = "mesh = \"shop.example\"\nversion = 1\n[[allow]]\nname = \"all\"\n";
+        let told = Told::default();
+        let builder = Mesh::dev("spiffe://shop.example/orders").unwrap();
+        let mesh = builder.policy(text.parse().unwrap()).sink(told.clone()).build().unwrap();
+        let tally = mesh.0.gate.edges.get(&EdgeKey::Caller(caller.clone()));
+        let mut at = now();
+        let mut window = |unconfirmed| {
+            (0..50).for_each(|_| tally.call(&ANSWERED));
+            tally.unconfirmed(unconfirmed);
+            // The first turn opens a window, or notices what is in it; the next one closes it.
+            mesh.turn(at);
+            at = at + Cadence::default().busy;
+            mesh.turn(at);
+        };
+        (0..150).for_each(|_| window(1));
+        assert_eq!(*told.0.lock().unwrap(), [""; 0], "as usual");
+        (0..30).for_each(|_| window(45));
+        assert_eq!(*told.0.lock().unwrap(), [format!("unconfirmed of {:?}", Some(&caller))]);
+        assert!(mesh.edges().iter().all(|edge| edge.restriction.is_none()));
     }
 }

@@ -137,6 +137,11 @@ impl Overlay {
         }
     }
 
+    /// The incident for which `caller` is cut off, if it is.
+    pub(crate) fn cuts_caller(&self, caller: &SpiffeId) -> Option<IncidentId> {
+        self.callers.get(caller).filter(|limit| limit.cuts()).map(|limit| limit.incident)
+    }
+
     /// Whether this instance of `callee` may be called.
     pub(crate) fn admits_callee(&self, callee: &SpiffeId, instance: &str) -> Result<(), Stopped> {
         if self.callees.is_empty() {
@@ -155,8 +160,7 @@ impl Overlay {
 
     /// Whether connections from `source` are cut off.
     pub(crate) fn cuts_address(&self, source: IpAddr) -> bool {
-        let limit = self.addresses.get(&source);
-        limit.is_some_and(|limit| limit.quarantine && !limit.is_over())
+        self.addresses.get(&source).is_some_and(|limit| limit.cuts())
     }
 
     /// The callers of whom more is asked here than in `before`, or who are trusted less.
@@ -202,6 +206,10 @@ impl Limit {
 
     fn is_over(&self) -> bool {
         now() >= self.until
+    }
+
+    fn cuts(&self) -> bool {
+        self.quarantine && !self.is_over()
     }
 
     fn is(&self, restriction: &Restriction) -> bool {

@@ -85,6 +85,7 @@ all!(sessions, SessionError, {
     SessionError::Handshake(_) => SessionError::Handshake(tls::HandshakeErrorKind::NotTls),
     SessionError::NotSpoken(_) => SessionError::NotSpoken(StatusCode::OK),
     SessionError::Refused(_) => SessionError::Refused(StatusCode::FORBIDDEN),
+    SessionError::Denied(_) => SessionError::Denied(None),
     SessionError::Split => SessionError::Split,
     SessionError::Settings(_) => SessionError::Settings(SettingsError::Sid),
     SessionError::Protocol(_) => SessionError::Protocol(""),

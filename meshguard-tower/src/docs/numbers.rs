@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use meshguard_core::control::{MAX_ACTIONS, MAX_CLOSED, MAX_OPEN};
 use meshguard_core::delivery::{
-    FLUSH, GRACE, MAX_AWAITING, MAX_KNOWN, MAX_SEALED_BYTES, MAX_SEALED_RECORDS, RECORD, WINDOW,
+    FLUSH, GRACE, MAX_AWAITING, MAX_KNOWN, MAX_OWED, MAX_SEALED_BYTES, MAX_SEALED_RECORDS, RECORD,
+    WINDOW,
 };
 use meshguard_core::policy::Content;
 
@@ -12,8 +13,8 @@ use super::rows;
 use crate::body::HOLD_TIME;
 use crate::limits::*;
 use crate::{
-    channel, control, decision, inbound, mesh, observe, pool, probe, quota, rejudge, session,
-    shadow,
+    channel, control, decision, inbound, listener, mesh, observe, pool, probe, quota, rejudge,
+    session, shadow,
 };
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
@@ -96,11 +97,12 @@ fn a_listeners_limits_are_as_documented() {
     says(
         "### A listener",
         &[
+            ("connections whose first byte has not come", &[count(MAX_SILENT), word("1 s")]),
+            ("handshakes under way", &[count(MAX_PENDING_HANDSHAKES)]),
             (
-                "handshakes under way",
-                &[count(MAX_PENDING_HANDSHAKES), count(MAX_PENDING_PER_SOURCE)],
+                "connections",
+                &[count(MAX_CONNECTIONS), count(HOP_PERCENT), time(listener::MAKE_ROOM)],
             ),
-            ("connections, handshakes included", &[count(MAX_CONNECTIONS)]),
             ("bytes of a head", &[bytes(MAX_HEAD), word("431")]),
             ("fields of an HTTP/1.1 head", &[count(MAX_FIELDS), word("100"), word("431")]),
             ("streams of an HTTP/2 connection", &[count(MAX_CONCURRENT_STREAMS)]),
@@ -116,7 +118,25 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
         &[
             (
                 "session handshakes under way",
-                &[count(session::MAX_PENDING), count(session::MAX_PENDING_PER_PEER), word("429")],
+                &[
+                    count(session::MAX_PENDING),
+                    count(session::MAX_PENDING_PER_PEER),
+                    count(session::MAX_PENDING_PER_HOP),
+                ],
+            ),
+            (
+                "session handshakes that begin",
+                &[
+                    count(session::HANDSHAKES_AT_ONCE),
+                    count(session::HANDSHAKES_PER_SECOND),
+                    count(session::HOP_WEIGHT),
+                    word("429"),
+                    time(session::HANDSHAKE_TIME),
+                ],
+            ),
+            (
+                "a session of a caller whom policy allows nothing, or whom the loop has cut off",
+                &[word("403")],
             ),
             ("a body of a session's handshake", &[bytes(session::MAX_HANDSHAKE), word("413")]),
             (
@@ -127,13 +147,20 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                     word("429"),
                 ],
             ),
+            (
+                "sessions that have ended, and in which something still runs",
+                &[count(session::MAX_LIVE_PER_PRINCIPAL), word("429")],
+            ),
             ("exchanges under way in a session", &[count(WINDOW)]),
-            ("answers of a session whose receipt is awaited", &[count(MAX_AWAITING), word("409")]),
+            (
+                "answers whose receipt is awaited",
+                &[count(MAX_AWAITING), count(MAX_OWED), word("409")],
+            ),
             (
                 "a body that is held until whole",
                 &[
                     bytes(MAX_KNOWN),
-                    bytes(session::MAX_HELD_PER_SESSION),
+                    bytes(session::MAX_HELD_PER_PRINCIPAL),
                     bytes(mesh::HELD),
                     word("503"),
                 ],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use meshguard_core::delivery::field::Rcpt;
 use meshguard_core::delivery::{
@@ -105,8 +105,7 @@ where
                 response.headers_mut().insert(DECISION, id.header());
             }
             *response.status_mut() = refusal.status();
-            let refused = HeaderValue::from_static("refused");
-            response.headers_mut().insert(SESSION, refused);
+            response.headers_mut().insert(SESSION, refusal.header());
             (response, alert.into())
         }
     }

@@ -33,7 +33,7 @@ use crate::body::{
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::check_answer;
 use crate::mesh::{HELD, Mesh};
-use crate::session::MAX_HELD_PER_SESSION;
+use crate::session::MAX_HELD_PER_PRINCIPAL;
 use crate::sink::{Call, Direction};
 
 /// The future of an [`Inbound`](super::Inbound) service. Nothing in it is boxed on the way of
@@ -162,10 +162,10 @@ where
     let most = stated_length(&parts.headers).map_or(longest, |length| length.min(longest));
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let of_caller = match &exchange.proven {
-        Some(proven) => &proven.session.held,
-        None => exchange.connection.held(),
+        Some(proven) => &proven.session.principal.held,
+        None => exchange.connection.held(exchange.mesh.sessions()),
     };
-    let limits = [(of_caller, MAX_HELD_PER_SESSION), (exchange.mesh.held(), HELD)];
+    let limits = [(of_caller, MAX_HELD_PER_PRINCIPAL), (exchange.mesh.held(), HELD)];
     let hook = RequestHook::gathering(exchange);
     let Some(body) = incoming(&parts, body, &admitted, hook) else { return surplus(admitted) };
     match Gather::new(body, most, &limits) {
@@ -342,9 +342,9 @@ where
         match &self.admitted.exchange.proven {
             None => hold.poll(cx, &[]),
             Some(proven) => {
-                let of_session = (&proven.session.held, MAX_HELD_PER_SESSION);
+                let of_principal = (&proven.session.principal.held, MAX_HELD_PER_PRINCIPAL);
                 let in_all = (self.admitted.exchange.mesh.held(), HELD);
-                hold.poll(cx, &[of_session, in_all])
+                hold.poll(cx, &[of_principal, in_all])
             }
         }
     }

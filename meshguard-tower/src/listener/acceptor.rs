@@ -9,14 +9,14 @@ use std::time::Duration;
 use meshguard_core::baseline::EdgeKey;
 use rustls::HandshakeKind;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::doors::{Doors, Place};
 use super::live::{Chain, LiveConnections, Registered};
-use super::sources::{Place, Sources};
 use super::{HandshakeStats, Io};
 use crate::connection::{Connection, Ends, Protocol};
 use crate::control::Gate;
@@ -28,6 +28,10 @@ use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, 
 /// The pause after an accept error that may last (out of descriptors), doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// A connection waits so long for its peer's first byte where half of such places are taken.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// Else it waits on, and looks again after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The HTTP/2 connection preface, `PRI * HTTP/2.0…` (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 
@@ -40,23 +44,17 @@ pub(crate) struct Acceptor {
     stats: HandshakeStats,
     live: LiveConnections,
     handover: mpsc::Sender<(Io, Connection)>,
-    pending: Arc<Semaphore>,
-    sources: Arc<Sources>,
-    connections: Arc<Semaphore>,
+    /// Connections before their first byte.
+    silent: Arc<Doors>,
+    /// Handshakes under way.
+    pending: Arc<Doors>,
     limits: Limits,
     gate: Arc<Gate>,
 }
 
 /// What lasts as long as a connection's byte stream.
 pub(crate) struct Kept {
-    _permit: OwnedSemaphorePermit,
     _registered: Registered,
-}
-
-/// What lasts as long as a handshake.
-struct Pending {
-    _permit: OwnedSemaphorePermit,
-    _place: Place,
 }
 
 impl Acceptor {
@@ -68,16 +66,14 @@ impl Acceptor {
         live: LiveConnections,
         handover: mpsc::Sender<(Io, Connection)>,
     ) -> Self {
-        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self {
             tls,
             alpn,
             stats,
             live,
             handover,
-            pending: permits(limits.pending_handshakes),
-            sources: Sources::new(limits.pending_per_source),
-            connections: permits(limits.connections),
+            silent: Doors::new(limits.silent, limits.silent),
+            pending: Doors::new(limits.pending_handshakes, limits.pending_per_source),
             limits,
             gate: Arc::default(),
         }
@@ -115,21 +111,19 @@ impl Acceptor {
             tracing::debug!(target: "meshguard::handshake", { peer.addr = %remote }, "{stopped}");
             return self.stats.count_failed(HandshakeErrorKind::Restricted);
         }
-        let Some((pending, connection)) = self.room(remote) else {
-            return self.refuse(HandshakeErrorKind::Overloaded, remote);
-        };
-        let acceptor = Arc::clone(self);
+        let (acceptor, silent) = (Arc::clone(self), self.silent.enter(remote.ip()));
         let handshake = async move {
             let limit = acceptor.limits.handshake_timeout;
-            let handshake = async {
-                if is_left(&tcp).await {
-                    return Ok(None);
+            let done = match acceptor.first_byte(&tcp, &silent, limit).await {
+                Ok(false) => Ok(None),
+                Ok(true) => {
+                    let pending = acceptor.pending.enter(remote.ip());
+                    drop(silent);
+                    acceptor.in_time(tcp, remote, &pending, limit).await.map(Some)
                 }
-                acceptor.handshake(tcp, remote, connection).await.map(Some)
+                Err(kind) => Err(kind),
             };
-            let done = timeout(limit, handshake).await;
-            drop(pending);
-            match done.unwrap_or(Err(HandshakeErrorKind::Timeout)) {
+            match done {
                 Ok(None) => acceptor.stats.count_failed(HandshakeErrorKind::Disconnected),
                 Ok(Some(done)) => {
                     acceptor.completed(&done.1);
@@ -142,24 +136,55 @@ impl Acceptor {
         tokio::spawn(stop.clone().run_until_cancelled_owned(handshake));
     }
 
-    fn room(&self, remote: SocketAddr) -> Option<(Pending, OwnedSemaphorePermit)> {
-        let connection = Arc::clone(&self.connections).try_acquire_owned().ok()?;
-        let permit = Arc::clone(&self.pending).try_acquire_owned().ok()?;
-        let place = self.sources.enter(remote.ip())?;
-        Some((Pending { _permit: permit, _place: place }, connection))
+    /// Waits for the peer's first byte; `false` where it has closed or reset without a word, as the
+    /// health checks of balancers do: that is no handshake.
+    async fn first_byte(
+        &self,
+        tcp: &TcpStream,
+        place: &Place,
+        limit: Duration,
+    ) -> Result<bool, HandshakeErrorKind> {
+        let first = async { matches!(tcp.peek(&mut [0]).await, Ok(1..)) };
+        let patience = async {
+            let until = Instant::now() + limit;
+            sleep(SHORT_PATIENCE.min(limit)).await;
+            while Instant::now() < until && !self.silent.is_half_full() {
+                sleep(LOOK_AGAIN.min(limit)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            came = first => Ok(came),
+            () = place.evicted() => Err(HandshakeErrorKind::Overloaded),
+            () = patience => Err(HandshakeErrorKind::Timeout),
+        }
+    }
+
+    async fn in_time(
+        &self,
+        tcp: TcpStream,
+        remote: SocketAddr,
+        place: &Place,
+        limit: Duration,
+    ) -> Result<(Io, Connection), HandshakeErrorKind> {
+        tokio::select! {
+            done = timeout(limit, self.handshake(tcp, remote)) => {
+                done.unwrap_or(Err(HandshakeErrorKind::Timeout))
+            }
+            () = place.evicted() => Err(HandshakeErrorKind::Overloaded),
+        }
     }
 
     async fn handshake(
         &self,
         tcp: TcpStream,
         remote: SocketAddr,
-        permit: OwnedSemaphorePermit,
     ) -> Result<(Io, Connection), HandshakeErrorKind> {
         tcp.set_nodelay(true).map_err(|error| classify_io(&error))?;
         let generation = self.tls.current();
         let acceptor = TlsAcceptor::from(generation.outer_server(self.alpn));
         let stream = acceptor.accept(tcp).await.map_err(|error| classify_io(&error))?;
-        self.admit_peer(stream, remote, &generation, permit)
+        self.admit_peer(stream, remote, &generation)
     }
 
     /// Decides on a complete handshake whether it is a connection.
@@ -168,7 +193,6 @@ impl Acceptor {
         stream: TlsStream<TcpStream>,
         remote: SocketAddr,
         generation: &Generation,
-        permit: OwnedSemaphorePermit,
     ) -> Result<(Io, Connection), HandshakeErrorKind> {
         let (tcp, tls) = stream.get_ref();
         let local = tcp.local_addr().map_err(|error| classify_io(&error))?;
@@ -186,14 +210,16 @@ impl Acceptor {
         let id = NEXT_ID.fetch_add(1, Relaxed);
         let connection = Connection::new(id, peer_of(leaf)?, ends, protocol, end.clone());
         let registered = self.live.register(connection.clone(), Arc::clone(&chain));
+        let registered = registered.ok_or(HandshakeErrorKind::Overloaded)?;
         // rustls runs no verifier on resumption. And credentials replaced during the handshake:
         // before the entry above, it is seen here; after it, the sweep sees the entry.
         if resumed || self.tls.generation() != generation.number() {
             self.tls.verify_peer(&chain, now())?;
         }
         let opening = (protocol == Protocol::H2).then_some((PREFACE, self.limits.head_timeout));
-        let terms = Terms { end, idle: self.limits.idle_timeout, opening };
-        let kept = Kept { _permit: permit, _registered: registered };
+        let activity = Arc::clone(connection.activity());
+        let terms = Terms { end, idle: self.limits.idle_timeout, opening, activity };
+        let kept = Kept { _registered: registered };
         Ok((Io(Box::pin(BoundedIo::new(stream, terms, kept))), connection))
     }
 
@@ -221,12 +247,6 @@ impl Acceptor {
             "handshake failed"
         );
     }
-}
-
-/// Whether the peer has closed or reset without a word, as the health checks of balancers do: that
-/// is no handshake. Waits for its first byte.
-async fn is_left(tcp: &TcpStream) -> bool {
-    matches!(tcp.peek(&mut [0]).await, Ok(0) | Err(_))
 }
 
 /// Waits a while where the error is not that of one connection.

@@ -13,11 +13,20 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::HandshakeStats;
 use crate::connection::Connection;
+use crate::limits::Limits;
 use crate::rejudge::Change;
 use crate::tls::{HandshakeErrorKind, TlsContext, now};
 
 /// How often live connections are looked through for certificates that expired.
 const EXPIRY_CHECK: Duration = Duration::from_secs(30);
+
+/// A connection that makes room has so long for what is under way on it.
+pub(crate) const MAKE_ROOM: Duration = Duration::from_secs(5);
+/// While those that make room go on, a quarter more than may be live are.
+const OVERLAP: usize = 4;
+
+/// Whether policy names a peer as a hop.
+pub(crate) type IsHop = Arc<dyn Fn(&SpiffeId) -> bool + Send + Sync>;
 
 /// A certificate chain, leaf first.
 pub(crate) type Chain = Arc<[CertificateDer<'static>]>;
@@ -28,6 +37,11 @@ pub(crate) struct LiveConnections(Arc<Registry>);
 
 struct Registry {
     connections: Mutex<HashMap<u64, Live>>,
+    /// Connections at once.
+    most: usize,
+    /// How many of them a hop may have before it makes room for others.
+    most_of_hop: usize,
+    is_hop: IsHop,
     stats: HandshakeStats,
     /// Changes of the credentials that are about to have it swept.
     expected: Mutex<Vec<Arc<Change>>>,
@@ -49,18 +63,36 @@ pub(crate) struct Registered {
 }
 
 impl LiveConnections {
-    pub(crate) fn new(stats: HandshakeStats) -> Self {
+    pub(crate) fn new(stats: HandshakeStats, limits: &Limits, is_hop: IsHop) -> Self {
         Self(Arc::new(Registry {
             connections: Mutex::default(),
+            most: limits.connections,
+            most_of_hop: limits.hop_connections(),
+            is_hop,
             stats,
             expected: Mutex::default(),
         }))
     }
 
-    pub(crate) fn register(&self, connection: Connection, chain: Chain) -> Registered {
+    /// Enters a connection. Where all places are taken, the peer that has most connections makes
+    /// room: the one of them that was silent longest takes no more requests, and closes. `None`
+    /// where too many are doing so already.
+    pub(crate) fn register(&self, connection: Connection, chain: Chain) -> Option<Registered> {
         let live = Live { connection: connection.clone(), chain };
-        self.0.lock().insert(connection.id(), live);
-        Registered { registry: Arc::clone(&self.0), connection }
+        let mut connections = self.0.lock();
+        if connections.len() >= self.0.most {
+            if connections.len() >= self.0.most + self.0.most.div_ceil(OVERLAP) {
+                return None;
+            }
+            let leaves = self.0.leaving(&connections, connection.peer().id())?;
+            leaves.leave();
+            tokio::spawn(async move {
+                tokio::time::sleep(MAKE_ROOM).await;
+                leaves.close();
+            });
+        }
+        connections.insert(connection.id(), live);
+        Some(Registered { registry: Arc::clone(&self.0), connection })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -150,6 +182,22 @@ impl WeakConnections {
 }
 
 impl Registry {
+    /// The connection that makes room for one of `comes`: of the peer that has most, that one
+    /// included.
+    fn leaving(&self, all: &HashMap<u64, Live>, comes: &SpiffeId) -> Option<Connection> {
+        let staying = || all.values().map(|live| &live.connection).filter(|c| !c.is_leaving());
+        let mut counts: HashMap<&SpiffeId, usize> = HashMap::from([(comes, 1)]);
+        for connection in staying() {
+            *counts.entry(connection.peer().id()).or_default() += 1;
+        }
+        // Who has one alone keeps it.
+        let gives =
+            |peer: &SpiffeId, n: usize| n > 1 && (n > self.most_of_hop || !(self.is_hop)(peer));
+        let giving = counts.into_iter().filter(|(peer, n)| gives(peer, *n));
+        let (peer, _) = giving.max_by_key(|(_, n)| *n)?;
+        staying().filter(|c| c.peer().id() == peer).min_by_key(|c| c.activity().last()).cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Live>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,7 +21,7 @@ use tower_service::Service;
 use super::BoxError;
 use super::http1::Http1;
 use crate::connection::{Connection, Protocol};
-use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME};
+use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME, SEND_BUFFER};
 use crate::listener::Io;
 
 /// Time until a draining server closes an HTTP/1.1 connection that rests: a caller that sends a
@@ -52,6 +52,7 @@ impl Http {
             .keep_alive_timeout(limits.keep_alive_timeout)
             .max_concurrent_streams(limits.concurrent_streams)
             .max_frame_size(MAX_FRAME)
+            .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(limits.head_bytes);
         let (lifetime, rest) = (limits.lifetime, limits.head_timeout);
         Self { h1, h2, lifetime, rest }

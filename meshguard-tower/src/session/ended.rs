@@ -18,6 +18,8 @@ pub(crate) enum NotLive {
     Expired,
     /// Its caller has opened more than its share, or there is no room.
     Evicted,
+    /// Its caller had left without receipts, and its principal owed too many.
+    Departed,
     /// Its caller had no right to be here: revoked, expired, or cut off by the loop.
     Withdrawn,
     /// A proof or a tag in it did not hold.
@@ -34,6 +36,7 @@ impl fmt::Display for NotLive {
             Self::Unknown => "no such session is known to this instance",
             Self::Expired => "the session's time is over",
             Self::Evicted => "the session made room for newer ones",
+            Self::Departed => "the session was ended: its caller had left without receipts",
             Self::Withdrawn => "the session was ended: its caller had no right to be here",
             Self::Doubtful => "the session was ended: a proof or a tag in it did not hold",
             Self::Covers => "the session's proofs do not cover what policy reads by now",

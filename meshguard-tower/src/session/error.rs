@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use meshguard_core::control::IncidentId;
 use meshguard_core::delivery::SettingsError;
 
+use super::DENIED;
+use crate::decision::DecisionId;
 use crate::tls::HandshakeErrorKind;
 
 /// Why a channel could not open a session with its callee.
@@ -17,6 +20,9 @@ pub enum SessionError {
     NotSpoken(StatusCode),
     /// The callee refused the handshake, or somebody on the path did.
     Refused(StatusCode),
+    /// The callee's policy allows this side nothing, or its loop has cut this side off; the number
+    /// of that decision. Through a hop it is the hop's word.
+    Denied(Option<DecisionId>),
     /// The second part of the handshake met another instance than the first: what balances
     /// between must keep requests of one `meshguard-affinity` together.
     Split,
@@ -36,6 +42,10 @@ impl fmt::Display for SessionError {
                 write!(f, "the callee does not speak the delivery protocol (it answered {s})")
             }
             Self::Refused(s) => write!(f, "the session was refused with {s}"),
+            Self::Denied(None) => f.write_str("the callee's policy refuses this side"),
+            Self::Denied(Some(id)) => {
+                write!(f, "the callee's policy refuses this side (decision {id})")
+            }
             Self::Split => f.write_str(
                 "the session's handshake met two instances: balance on meshguard-affinity",
             ),
@@ -68,6 +78,10 @@ pub enum SessionRefusal {
     Protocol(&'static str),
     /// A body is above 16 KiB.
     TooLarge,
+    /// Policy allows the caller nothing here, whatever it asks.
+    Denied,
+    /// The loop has cut the caller off, for this incident.
+    Quarantined(IncidentId),
 }
 
 impl SessionRefusal {
@@ -79,7 +93,16 @@ impl SessionRefusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Protocol(_) | Self::Settings(_) => StatusCode::BAD_REQUEST,
             Self::OtherPeer | Self::Handshake(_) | Self::HopNotNamed => StatusCode::FORBIDDEN,
+            Self::Denied | Self::Quarantined(_) => StatusCode::FORBIDDEN,
         }
+    }
+
+    /// What the session's header says of it.
+    pub(crate) fn header(&self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Denied | Self::Quarantined(_) => DENIED,
+            _ => "refused",
+        })
     }
 
     /// A short name, for logs and counters.
@@ -94,6 +117,8 @@ impl SessionRefusal {
             Self::HopNotNamed => "hop-not-named",
             Self::Protocol(_) => "protocol",
             Self::TooLarge => "too-large",
+            Self::Denied => "denied",
+            Self::Quarantined(_) => "quarantined",
         }
     }
 }
@@ -104,6 +129,8 @@ impl fmt::Display for SessionRefusal {
             Self::Handshake(kind) => write!(f, "session handshake: {kind}"),
             Self::Settings(error) => error.fmt(f),
             Self::Protocol(what) => write!(f, "session handshake: {what}"),
+            Self::Denied => f.write_str("policy allows the caller nothing here"),
+            Self::Quarantined(incident) => write!(f, "it is cut off ({incident})"),
             other => f.write_str(other.as_str()),
         }
     }

@@ -1,6 +1,6 @@
 //! A session's receiving side.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use http::HeaderName;
@@ -10,6 +10,7 @@ use meshguard_core::ledger::{Entry, Unconfirmed};
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls_pki_types::CertificateDer;
 
+use super::principal::Place;
 use crate::connection::Carriers;
 use crate::ledger::Ledger;
 use crate::observe::Tally;
@@ -36,8 +37,8 @@ pub(crate) struct ServerSession {
     /// Whether the caller takes records of several gRPC messages.
     pub(crate) batch: bool,
     pub(crate) expires: Timestamp,
-    /// Bytes of known bodies that are held for it.
-    pub(crate) held: Arc<AtomicUsize>,
+    /// Its place among its principal's, and what they take together.
+    pub(crate) principal: Place,
     pub(super) ended: AtomicBool,
     /// Set once another session is to take its place: until then it takes new exchanges.
     pub(super) retires: OnceLock<Timestamp>,
@@ -120,6 +121,11 @@ impl ServerSession {
         };
         receiver.overdue(limit, there);
         receiver.has_findings()
+    }
+
+    /// Whether its caller has left, and left answers without receipts.
+    pub(super) fn is_departed(&self) -> bool {
+        self.carriers.is_there() != Some(true) && self.receiver().has_unconfirmed()
     }
 
     /// Writes down that nobody confirms these answers.

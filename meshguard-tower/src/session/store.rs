@@ -15,10 +15,11 @@ use rustls::ServerConnection;
 
 use super::ended::{Ended, NotLive};
 use super::handshake::InMemory;
+use super::pending::Handshakes;
+use super::principal::{Principal, Principals};
 use super::server::Closed;
 use super::{
-    HANDSHAKE_TIME, LIFETIME, MAX_PENDING, MAX_PENDING_PER_PEER, MAX_SESSIONS,
-    MAX_SESSIONS_PER_PRINCIPAL, RETIRING, ServerSession, SessionRefusal,
+    LIFETIME, MAX_SESSIONS, MAX_SESSIONS_PER_PRINCIPAL, RETIRING, ServerSession, SessionRefusal,
 };
 use crate::connection::Carriers;
 use crate::control::Gate;
@@ -34,7 +35,8 @@ pub(crate) struct Sessions {
     /// The longest gRPC message that this service takes.
     message: usize,
     live: RwLock<Live>,
-    pending: Mutex<HashMap<Sid, Pending>>,
+    handshakes: Handshakes,
+    principals: Principals,
     gate: Arc<Gate>,
     ledger: Option<Ledger>,
     /// What the sessions came to that are gone.
@@ -54,12 +56,6 @@ struct Live {
     ended: Ended,
 }
 
-struct Pending {
-    tls: ServerConnection,
-    outer: SpiffeId,
-    since: Timestamp,
-}
-
 /// What a handshake's body led to.
 pub(crate) struct Step {
     pub(crate) sid: Sid,
@@ -77,9 +73,19 @@ impl Sessions {
         gate: Arc<Gate>,
         ledger: Option<Ledger>,
     ) -> Self {
-        let (live, pending) = (RwLock::default(), Mutex::default());
-        let (closed, renewals) = (Arc::default(), AtomicU64::new(0));
-        Self { tls, instance, ledger_key, message, live, pending, gate, ledger, closed, renewals }
+        Self {
+            tls,
+            instance,
+            ledger_key,
+            message,
+            live: RwLock::default(),
+            handshakes: Handshakes::default(),
+            principals: Principals::default(),
+            gate,
+            ledger,
+            closed: Arc::default(),
+            renewals: AtomicU64::new(0),
+        }
     }
 
     /// The session of that name, if it takes new exchanges.
@@ -128,6 +134,20 @@ impl Sessions {
         self.not_gone().iter().for_each(|session| session.close());
     }
 
+    /// What `principal` takes in all its sessions.
+    pub(crate) fn principal(&self, principal: &SpiffeId) -> Arc<Principal> {
+        self.principals.get(principal)
+    }
+
+    /// Ends the sessions of callers that have left without receipts, where such a caller's
+    /// principal owes more than half of what it may: one that comes back opens another session.
+    pub(crate) fn shed_departed(&self) {
+        let sheds = |s: &ServerSession| s.principal.owed.is_high() && s.is_departed();
+        if self.any(sheds) {
+            self.retain(NotLive::Departed, |s| !sheds(s));
+        }
+    }
+
     /// The live sessions.
     pub(crate) fn all(&self) -> Vec<Arc<ServerSession>> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
@@ -145,10 +165,14 @@ impl Sessions {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
-        let (sid, mut pending) = match named {
-            None => (fresh(), self.begin(outer, now).map_err(|e| (e, Vec::new()))?),
-            Some(sid) => (sid, self.resume(&sid, outer, now).map_err(|e| (e, Vec::new()))?),
+        let pending = match named {
+            None => {
+                let is_hop = policy.is_hop(outer.id());
+                self.handshakes.begin(&self.tls, outer, is_hop, now).map(|begun| (fresh(), begun))
+            }
+            Some(sid) => self.handshakes.resume(&sid, outer, now).map(|found| (sid, found)),
         };
+        let (sid, mut pending) = pending.map_err(|e| (e, Vec::new()))?;
         let said = match pending.tls.feed(body) {
             Ok(said) => said,
             Err(kind) => {
@@ -157,16 +181,13 @@ impl Sessions {
         };
         if pending.tls.is_handshaking() {
             let answer = pending.tls.drain();
-            let mut all = self.pending();
-            if all.len() >= MAX_PENDING {
-                return Err((SessionRefusal::TooMany, Vec::new())); // others began meanwhile
-            }
-            all.insert(sid, pending);
+            self.handshakes.keep(sid, pending, now);
             return Ok(Step { sid, answer, opened: None });
         }
         let opened = self.open(sid, &mut pending.tls, outer, policy, &said, now);
         let session = opened.map_err(|e| (e, pending.tls.drain()))?;
         self.insert(&session, now).map_err(|e| (e, Vec::new()))?;
+        self.check_again(&session, pending.generation, now).map_err(|e| (e, Vec::new()))?;
         Ok(Step { sid, answer: pending.tls.drain(), opened: Some(session) })
     }
 
@@ -254,31 +275,6 @@ impl Sessions {
         before - live.sessions.len()
     }
 
-    fn begin(&self, outer: &Peer, now: Timestamp) -> Result<Pending, SessionRefusal> {
-        let mut pending = self.pending();
-        pending.retain(|_, p| now.since(p.since) < HANDSHAKE_TIME);
-        let of_peer = pending.values().filter(|p| p.outer == *outer.id()).count();
-        if pending.len() >= MAX_PENDING || of_peer >= MAX_PENDING_PER_PEER {
-            return Err(SessionRefusal::TooMany);
-        }
-        let tls = ServerConnection::new(self.tls.inner_server())
-            .map_err(|_| SessionRefusal::Protocol("no TLS to begin with"))?;
-        Ok(Pending { tls, outer: outer.id().clone(), since: now })
-    }
-
-    fn resume(&self, sid: &Sid, outer: &Peer, now: Timestamp) -> Result<Pending, SessionRefusal> {
-        let mut pending = self.pending();
-        let begun = pending.get(sid).ok_or(SessionRefusal::Unknown)?;
-        if begun.outer != *outer.id() {
-            return Err(SessionRefusal::OtherPeer); // and it stays its own peer's
-        }
-        let found = pending.remove(sid).ok_or(SessionRefusal::Unknown)?;
-        if now.since(found.since) >= HANDSHAKE_TIME {
-            return Err(SessionRefusal::Handshake(HandshakeErrorKind::Timeout));
-        }
-        Ok(found)
-    }
-
     /// The handshake is complete: checks the peer and its settings, derives the keys.
     fn open(
         &self,
@@ -298,6 +294,11 @@ impl Sessions {
         if !direct && !policy.is_hop(outer.id()) {
             return Err(SessionRefusal::HopNotNamed);
         }
+        if !direct {
+            self.handshakes.count(peer.id(), 1)?;
+        }
+        self.admits(&peer, policy)?;
+        let principal = self.principals.get(peer.id()).place()?;
         let theirs =
             Settings::parse(said, &sid, &self.instance).map_err(SessionRefusal::Settings)?;
         if theirs.suite.is_some() {
@@ -327,7 +328,8 @@ impl Sessions {
             record: theirs.record,
             message: theirs.message,
             batch: theirs.batch,
-            held: Arc::default(),
+            receiver: Mutex::new(Receiver::new(WINDOW).sharing(Arc::clone(&principal.owed))),
+            principal,
             ended: AtomicBool::new(false),
             retires: OnceLock::new(),
             withdrawn: OnceLock::new(),
@@ -336,8 +338,40 @@ impl Sessions {
             carriers: Arc::new(Carriers::new()),
             ledger: self.ledger.clone(),
             closed: Arc::clone(&self.closed),
-            receiver: Mutex::new(Receiver::new(WINDOW)),
         }))
+    }
+
+    /// Ends a session whose peer has lost its right to be here between its check and now: what
+    /// ended the others did not find this one yet.
+    fn check_again(
+        &self,
+        session: &ServerSession,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<(), SessionRefusal> {
+        let refused = if let Some(incident) = self.gate.overlay().cuts_caller(session.peer.id()) {
+            Some(SessionRefusal::Quarantined(incident))
+        } else if self.tls.generation() != generation {
+            let held = self.tls.verify_peer(&session.chain, now);
+            held.err().map(SessionRefusal::Handshake)
+        } else {
+            None
+        };
+        let Some(refused) = refused else { return Ok(()) };
+        self.retain(NotLive::Withdrawn, |s| s.sid != session.sid);
+        Err(refused)
+    }
+
+    /// Whether anything may come of the peer's calls. Calls of one who is cut off, or whom policy
+    /// allows nothing, would all be refused.
+    fn admits(&self, peer: &Peer, policy: &Policy) -> Result<(), SessionRefusal> {
+        if !policy.admits(peer.id(), &self.tls.id()) {
+            return Err(SessionRefusal::Denied);
+        }
+        match self.gate.overlay().cuts_caller(peer.id()) {
+            Some(incident) => Err(SessionRefusal::Quarantined(incident)),
+            None => Ok(()),
+        }
     }
 
     /// Adds a session. A principal at its share loses its own oldest one, nobody else's; where
@@ -364,10 +398,6 @@ impl Sessions {
         open.retain(|session| session.strong_count() > 0);
         open.push(Arc::downgrade(session));
         Ok(())
-    }
-
-    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Sid, Pending>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -180,6 +180,86 @@ fn a_sender_that_never_acknowledges_is_refused_at_the_bound() {
 }
 
 #[test]
+fn a_sender_at_the_bound_gets_out_with_acknowledgements_and_with_receipts() {
+    let owing = || {
+        let mut r = Receiver::new(WINDOW);
+        for seq in 1..=MAX_AWAITING as u64 {
+            let c = claim(&mut r, &field(seq, seq)).unwrap();
+            r.answered(c, receipt(1), T);
+        }
+        r
+    };
+    let (next, keys) = (MAX_AWAITING as u64 + 1, keys());
+    // In the head of its next call.
+    let mut r = owing();
+    let proof = keys.receipt.acks([(1, &receipt(1)), (2, &receipt(1))].into_iter());
+    let acks = Acks { seqs: Ranges::parse(b"1-2").unwrap(), proof };
+    let calling = RequestField { acks: Some(acks), ..field(next, next) };
+    claim(&mut r, &calling).unwrap();
+    assert_eq!(r.answers().confirmed, 2);
+    // In the protocol's own request, whose body brings them.
+    let mut r = owing();
+    r.claim_own(&field(next, next), &keys.receipt, T).unwrap();
+    let body = [&1_u64.to_be_bytes()[..], &receipt(1).to_bytes()].concat();
+    r.receipts(&body).unwrap();
+    claim(&mut r, &field(next + 1, next + 1)).unwrap();
+}
+
+#[test]
+fn wrong_acknowledgements_change_nothing_at_the_bound_or_below() {
+    let mut r = Receiver::new(WINDOW);
+    let c = claim(&mut r, &field(1, 1)).unwrap();
+    r.answered(c, receipt(1), T);
+    let acks = Acks { seqs: Ranges::parse(b"1").unwrap(), proof: Proof([1; 16]) };
+    let wrong = RequestField { acks: Some(acks), ..field(2, 2) };
+    assert_eq!(claim(&mut r, &wrong), Err(Refusal::Acks));
+    assert_eq!((r.answers().confirmed, r.answers().awaited), (0, 1));
+    claim(&mut r, &field(2, 2)).unwrap();
+}
+
+#[test]
+fn all_sessions_of_one_principal_share_a_bound() {
+    let owed = Arc::new(Owed::default());
+    let mut all: Vec<_> = (0..MAX_OWED / MAX_AWAITING)
+        .map(|_| Receiver::new(WINDOW).sharing(Arc::clone(&owed)))
+        .collect();
+    for r in &mut all {
+        for seq in 1..=MAX_AWAITING as u64 {
+            assert!(owed.count() < MAX_OWED);
+            let c = claim(r, &field(seq, seq)).unwrap();
+            r.answered(c, receipt(1), T);
+        }
+    }
+    assert!(owed.is_high());
+    let mut one_more = Receiver::new(WINDOW).sharing(Arc::clone(&owed));
+    assert_eq!(claim(&mut one_more, &field(1, 1)), Err(Refusal::Unacknowledged));
+    // Another principal's is its own.
+    claim(&mut Receiver::new(WINDOW), &field(1, 1)).unwrap();
+    // Of a session that is over nothing is owed any more.
+    all.pop();
+    claim(&mut one_more, &field(1, 1)).unwrap();
+    drop((all, one_more));
+    assert_eq!(owed.count(), 0);
+}
+
+/// The ring of states has a place for each seq of a window. One that `low` makes room for has the
+/// place of one that `low` passes.
+#[test]
+fn a_seq_that_was_never_seen_is_no_duplicate_of_the_one_in_its_place() {
+    let mut r = Receiver::new(WINDOW);
+    let first = claim(&mut r, &field(1, 1)).unwrap();
+    r.settled(first);
+    claim(&mut r, &field(WINDOW, 1)).unwrap();
+    let next = claim(&mut r, &field(WINDOW + 1, 2)).unwrap();
+    assert_eq!(
+        claim(&mut r, &field(WINDOW + 1, 2)),
+        Err(Refusal::Duplicate { settled: false }),
+        "and it is one the second time"
+    );
+    r.settled(next);
+}
+
+#[test]
 fn findings_are_bounded_and_what_is_dropped_is_counted() {
     let mut r = Receiver::new(WINDOW);
     for i in 0..=MAX_FINDINGS as u64 {

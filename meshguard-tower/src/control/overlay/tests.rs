@@ -9,6 +9,20 @@ use super::*;
 const CALLER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
 const OTHER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/batch");
 
+impl Overlay {
+    /// Cuts off one caller, for an hour.
+    pub(crate) fn cutting_off(caller: &SpiffeId) -> Self {
+        let limit = Limit {
+            quarantine: true,
+            tighten: Tighten::default(),
+            rate: None,
+            incident: IncidentId(1),
+            until: now() + Duration::from_secs(3600),
+        };
+        Self { callers: HashMap::from([(caller.clone(), Arc::new(limit))]), ..Self::default() }
+    }
+}
+
 /// A loop that answers a forgery with these actions, for so long, and knows these edges.
 fn looped(actions: Vec<ActionKind>, ttl: Duration, known: &[EdgeKey]) -> Loop {
     let on = Trigger { signal: Signal::Forged, one_in: None, lasting: Duration::ZERO };

@@ -1,13 +1,17 @@
 //! What one peer can take from the others: time and places, within bounds.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::client::TlsStream;
 
+use crate::connection::Connection;
 use crate::limits::Limits;
+use crate::listener::{Io, Listener};
 use crate::rig::{PATIENCE, Rig, connect, eventually};
 use crate::tls::{Alpn, HandshakeErrorKind as Kind};
 
@@ -39,42 +43,127 @@ async fn half_a_handshake_is_closed_in_time_and_holds_up_nobody() {
     assert_eq!(rig.stats.snapshot(), [(Kind::Timeout, 1)]);
 }
 
-/// With `limits` there is room for one handshake: the second is shed, until the first is gone.
-async fn sheds_the_second(limits: Limits) {
+/// With `limits` there is room for one handshake: a second one takes the place of the first.
+async fn sheds_the_first(limits: Limits) {
     let rig = Rig::new();
     let mut listener = rig.listen(limits).await;
     let addr = listener.local_addr();
-    let first = half_handshake(addr).await;
-    let mut second = half_handshake(addr).await; // accepted after the first: the backlog is a queue
-    closed(&mut second).await;
+    let mut first = half_handshake(addr).await;
+    let second = half_handshake(addr).await; // accepted after the first: the backlog is a queue
+    closed(&mut first).await;
     eventually("the shedding is counted", || rig.stats.failed(Kind::Overloaded) == 1).await;
-    drop(first);
-    eventually("the first is gone", || rig.stats.failed(Kind::Disconnected) == 1).await;
+    // Nor does the second keep a whole one out.
     let _good = connect(addr, rig.client(Alpn::H2)).await.unwrap();
     assert!(timeout(PATIENCE, listener.accept()).await.unwrap().is_some());
-    assert_eq!(rig.stats.snapshot(), [(Kind::Disconnected, 1), (Kind::Overloaded, 1)]);
+    drop(second);
+    eventually("both are counted", || rig.stats.failed(Kind::Overloaded) == 2).await;
+    assert_eq!(rig.stats.snapshot(), [(Kind::Overloaded, 2)]);
 }
 
 #[tokio::test]
-async fn handshakes_beyond_the_bound_are_shed() {
-    sheds_the_second(Limits::default().with_pending_handshakes(1)).await;
+async fn where_all_handshakes_are_under_way_the_oldest_makes_room() {
+    sheds_the_first(Limits::default().with_pending_handshakes(1)).await;
 }
 
 #[tokio::test]
-async fn handshakes_of_one_source_beyond_its_bound_are_shed() {
-    sheds_the_second(Limits::default().with_pending_per_source(1)).await;
+async fn where_a_source_has_all_its_handshakes_its_oldest_makes_room() {
+    sheds_the_first(Limits::default().with_pending_per_source(1)).await;
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_are_shed() {
+async fn connections_that_say_nothing_make_room_for_others_and_take_no_handshakes_place() {
     let rig = Rig::new();
-    let mut listener = rig.listen(Limits::default().with_connections(1)).await;
+    let limits = Limits::default().with_silent(2).with_pending_handshakes(1);
+    let mut listener = rig.listen(limits).await;
     let addr = listener.local_addr();
-    let _far = connect(addr, rig.client(Alpn::H2)).await.unwrap();
-    let near = timeout(PATIENCE, listener.accept()).await.unwrap();
-    assert!(connect(addr, rig.client(Alpn::H2)).await.is_err());
-    assert_eq!(rig.stats.snapshot(), [(Kind::Overloaded, 1)]);
-    drop(near);
-    let _far = connect(addr, rig.client(Alpn::H2)).await.unwrap();
+    let mut first = TcpStream::connect(addr).await.unwrap();
+    let _second = TcpStream::connect(addr).await.unwrap();
+    let _good = connect(addr, rig.client(Alpn::H2)).await.unwrap();
     assert!(timeout(PATIENCE, listener.accept()).await.unwrap().is_some());
+    closed(&mut first).await;
+    assert_eq!(rig.stats.failed(Kind::Overloaded), 1);
+}
+
+/// A service's connections, and the near ends of them all.
+struct Town {
+    rig: Rig,
+    listener: Listener,
+    near: Vec<(Io, Connection)>,
+}
+
+impl Town {
+    async fn new(limits: Limits) -> Self {
+        let rig = Rig::new();
+        let listener = rig.listen(limits).await;
+        Self { rig, listener, near: Vec::new() }
+    }
+
+    /// A connection of this peer.
+    async fn comes(&mut self, peer: &str) -> Option<TlsStream<TcpStream>> {
+        let id = format!("spiffe://shop.example/{peer}").parse().unwrap();
+        let config = Arc::new(self.rig.odd_client(Some(&self.rig.ca.svid(&id).unwrap())));
+        let mut far = connect(self.listener.local_addr(), config).await.ok()?;
+        // TLS 1.3's client is done before its server is.
+        let accepted = tokio::select! {
+            biased;
+            accepted = timeout(PATIENCE, self.listener.accept()) => accepted.unwrap(),
+            _ = far.read_u8() => None,
+        };
+        self.near.push(accepted?);
+        Some(far)
+    }
+
+    /// Which connections are asked to leave, by their order.
+    fn leaving(&self) -> Vec<usize> {
+        let leaving = self.near.iter().enumerate().filter(|(_, (_, c))| c.is_leaving());
+        leaving.map(|(n, _)| n).collect()
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_bound_the_peer_with_most_connections_gives_its_idlest() {
+    let mut town = Town::new(Limits::default().with_connections(8)).await;
+    let _single = town.comes("single").await.unwrap();
+    let mut first = town.comes("many").await.unwrap();
+    let mut others = Vec::new();
+    for _ in 0..6 {
+        others.push(town.comes("many").await.unwrap());
+    }
+    // Of those that `many` has, the first is in use.
+    first.write_all(b"?").await.unwrap();
+    timeout(PATIENCE, town.near[1].0.read_exact(&mut [0; 1])).await.unwrap().unwrap();
+    assert_eq!(town.leaving(), [] as [usize; 0]);
+    let _late = town.comes("late").await.unwrap();
+    assert_eq!(town.leaving(), [2]);
+    // It is the one that has most itself.
+    let _fourth = town.comes("many").await.unwrap();
+    assert_eq!(town.leaving(), [2, 3]);
+    assert_eq!(town.rig.stats.snapshot(), []);
+}
+
+#[tokio::test]
+async fn a_hop_keeps_its_share() {
+    let mut town = Town::new(Limits::default().with_connections(6)).await;
+    let mut far = Vec::new();
+    for peer in ["hop", "hop", "hop", "many", "many", "single"] {
+        far.push(town.comes(peer).await.unwrap());
+    }
+    far.push(town.comes("late").await.unwrap());
+    assert_eq!(town.leaving(), [3]);
+    // Beyond its share it gives as others do.
+    far.push(town.comes("hop").await.unwrap());
+    assert_eq!(town.leaving(), [0, 3]);
+}
+
+#[tokio::test]
+async fn who_has_one_connection_keeps_it_and_one_more_is_shed() {
+    let mut town = Town::new(Limits::default().with_connections(2)).await;
+    let _a = town.comes("a").await.unwrap();
+    let _b = town.comes("b").await.unwrap();
+    assert!(town.comes("c").await.is_none());
+    eventually("it is counted", || town.rig.stats.failed(Kind::Overloaded) == 1).await;
+    // Who closes makes room.
+    town.near.pop();
+    town.comes("c").await.unwrap();
+    assert_eq!(town.leaving(), [] as [usize; 0]);
 }

@@ -1,9 +1,15 @@
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use meshguard_core::control::IncidentId;
 use meshguard_core::delivery::{MAX_RECORD, MESSAGE};
 
+use super::super::{
+    HANDSHAKE_TIME, HANDSHAKES_AT_ONCE, MAX_PENDING, MAX_PENDING_PER_HOP, MAX_PENDING_PER_PEER,
+};
 use super::*;
+use crate::control::Overlay;
+use crate::dev::DevSvid;
 use crate::observe::Edges;
 use crate::rig::{CHECKOUT, ORDERS, Rig, credentials};
 use crate::session::Opening;
@@ -20,20 +26,29 @@ fn peer(name: &str) -> Peer {
 }
 
 fn opening(rig: &Rig) -> Opening {
-    let svid = rig.ca.svid(CHECKOUT).unwrap();
-    let tls = TlsContext::new(credentials(&rig.ca, &svid, None)).unwrap();
+    opening_of(rig, &rig.ca.svid(CHECKOUT).unwrap())
+}
+
+fn opening_of(rig: &Rig, svid: &DevSvid) -> Opening {
+    let tls = TlsContext::new(credentials(&rig.ca, svid, None)).unwrap();
     Opening::new(&tls, ORDERS, "caller".into(), [2; 32], MESSAGE, false, None).unwrap()
 }
 
 /// Hands one body to the sessions; a new handshake gets the next sid.
 struct Desk {
+    rig: Rig,
     sessions: Sessions,
+    policy: Policy,
     next: AtomicUsize,
 }
 
+const POLICY: &str = "mesh = \"shop.example\"\nversion = 1\nhops = [\"hop\"]\n\
+    [peers]\nhop = \"spiffe://shop.example/hop\"\n[[allow]]\nname = \"all\"\n";
+
 impl Desk {
-    fn new(rig: &Rig) -> Self {
-        Self { sessions: sessions(rig), next: AtomicUsize::new(0) }
+    fn new(rig: Rig) -> Self {
+        let (sessions, policy) = (sessions(&rig), POLICY.parse().unwrap());
+        Self { rig, sessions, policy, next: AtomicUsize::new(0) }
     }
 
     fn post(
@@ -45,8 +60,28 @@ impl Desk {
     ) -> Result<Step, SessionRefusal> {
         let n = self.next.fetch_add(1, Ordering::Relaxed) as u128;
         let fresh = || Sid::from_random(n.to_be_bytes());
-        let policy = Policy::deny_all();
-        self.sessions.handshake(named, fresh, outer, &policy, body, at).map_err(|(e, _)| e)
+        let step = self.sessions.handshake(named, fresh, outer, &self.policy, body, at);
+        step.map_err(|(e, _)| e)
+    }
+
+    /// The first body has been answered: the sid, and the second body.
+    fn half_way(&self, svid: &DevSvid, outer: &str, at: Timestamp) -> (Opening, Sid, Vec<u8>) {
+        let mut opening = opening_of(&self.rig, svid);
+        let first = self.post(None, &peer(outer), &opening.next(None).unwrap(), at).unwrap();
+        opening.take(&first.answer).unwrap();
+        let body = opening.next(Some(&first.sid)).unwrap();
+        (opening, first.sid, body)
+    }
+
+    /// A whole handshake of `checkout` over a connection of `outer`.
+    fn complete(&self, outer: &str, at: Timestamp) -> Result<Step, SessionRefusal> {
+        let svid = self.rig.ca.svid(CHECKOUT).unwrap();
+        let (_, sid, body) = self.half_way(&svid, outer, at);
+        self.post(Some(sid), &peer(outer), &body, at)
+    }
+
+    fn cut_off(&self, caller: &SpiffeId) {
+        self.sessions.gate.put(Arc::new(Overlay::cutting_off(caller)));
     }
 }
 
@@ -59,9 +94,8 @@ fn refusal(step: Result<Step, SessionRefusal>) -> SessionRefusal {
 
 #[test]
 fn a_handshake_of_two_posts_opens_a_session() {
-    let rig = Rig::new();
-    let (desk, outer, at) = (Desk::new(&rig), peer("checkout"), now());
-    let mut opening = opening(&rig);
+    let (desk, outer, at) = (Desk::new(Rig::new()), peer("checkout"), now());
+    let mut opening = opening(&desk.rig);
     let first = desk.post(None, &outer, &opening.next(None).unwrap(), at).unwrap();
     assert!(first.opened.is_none() && desk.sessions.len() == 0);
     assert!(opening.take(&first.answer).unwrap().is_none());
@@ -72,39 +106,134 @@ fn a_handshake_of_two_posts_opens_a_session() {
     assert_eq!(desk.sessions.len(), 1);
 }
 
-#[test]
-fn one_peer_begins_so_many_handshakes_and_not_one_more() {
-    let rig = Rig::new();
-    let (desk, at) = (Desk::new(&rig), now());
-    let hello = opening(&rig).next(None).unwrap();
-    for _ in 0..MAX_PENDING_PER_PEER {
-        desk.post(None, &peer("greedy"), &hello, at).unwrap();
-    }
-    let beyond = refusal(desk.post(None, &peer("greedy"), &hello, at));
-    assert_eq!(beyond, SessionRefusal::TooMany);
-    desk.post(None, &peer("other"), &hello, at).unwrap();
+/// Begins a handshake and leaves it there.
+fn begin(desk: &Desk, outer: &str, at: Timestamp) -> Result<Step, SessionRefusal> {
+    let (rig, outer) = (&desk.rig, peer(outer));
+    desk.post(None, &outer, &opening(rig).next(None).unwrap(), at)
+}
+
+/// How many of these handshakes go on.
+fn going_on(desk: &Desk, outer: &str, begun: &[Sid], at: Timestamp) -> usize {
+    let outer = peer(outer);
+    let of = |sid: &&Sid| match desk.post(Some(**sid), &outer, &[], at) {
+        Ok(_) => true,
+        Err(SessionRefusal::Unknown) => false,
+        Err(other) => panic!("{other}"),
+    };
+    begun.iter().filter(of).count()
 }
 
 #[test]
-fn all_peers_begin_so_many_handshakes_and_not_one_more() {
-    let rig = Rig::new();
-    let (desk, at) = (Desk::new(&rig), now());
-    let hello = opening(&rig).next(None).unwrap();
-    for i in 0..MAX_PENDING {
-        let outer = peer(&format!("p{}", i / MAX_PENDING_PER_PEER));
-        desk.post(None, &outer, &hello, at).unwrap();
+fn one_peer_that_leaves_handshakes_behind_hits_its_own_alone() {
+    let (desk, at) = (Desk::new(Rig::new()), now());
+    let other = [begin(&desk, "other", at).unwrap().sid];
+    let greedy: Vec<_> =
+        (0..4 * MAX_PENDING_PER_PEER).map(|_| begin(&desk, "greedy", at).unwrap().sid).collect();
+    assert_eq!(going_on(&desk, "greedy", &greedy, at), MAX_PENDING_PER_PEER);
+    assert_eq!(going_on(&desk, "other", &other, at), 1);
+    // Its own last one has a place, whichever others had to leave.
+    assert_eq!(going_on(&desk, "greedy", &greedy[greedy.len() - 1..], at), 1);
+}
+
+#[test]
+fn where_all_places_are_taken_the_peer_that_has_most_gives_one() {
+    let (desk, at) = (Desk::new(Rig::new()), now());
+    let hop = "hop";
+    let behind: Vec<_> =
+        (0..MAX_PENDING_PER_HOP).map(|_| begin(&desk, hop, at).unwrap().sid).collect();
+    let mut others = Vec::new();
+    for i in 0..MAX_PENDING - MAX_PENDING_PER_HOP {
+        let name = format!("p{}", i / 2);
+        others.push((name.clone(), begin(&desk, &name, at).unwrap().sid));
     }
-    let beyond = refusal(desk.post(None, &peer("late"), &hello, at));
-    assert_eq!(beyond, SessionRefusal::TooMany);
-    // Handshakes that take too long make room.
-    desk.post(None, &peer("late"), &hello, at + HANDSHAKE_TIME).unwrap();
+    let late: Vec<_> = (0..8).map(|i| (format!("late{i}"), i)).collect();
+    for (name, _) in &late {
+        others.push((name.clone(), begin(&desk, name, at).unwrap().sid));
+    }
+    for (name, sid) in others {
+        assert_eq!(going_on(&desk, &name, &[sid], at), 1, "{name}");
+    }
+    assert_eq!(going_on(&desk, hop, &behind, at), MAX_PENDING_PER_HOP - late.len());
+}
+
+#[test]
+fn handshakes_have_a_rate_by_peer_and_a_hop_that_of_many() {
+    let (desk, at) = (Desk::new(Rig::new()), now());
+    let many = 2 * HANDSHAKES_AT_ONCE as usize;
+    let begun = (0..many).filter(|_| begin(&desk, "greedy", at).is_ok()).count();
+    // What comes back during the test is far below the burst.
+    let most = HANDSHAKES_AT_ONCE as usize..many;
+    assert!(most.contains(&begun), "{begun}");
+    assert_eq!(refusal(begin(&desk, "greedy", at)), SessionRefusal::TooMany);
+    begin(&desk, "other", at).unwrap();
+    let hop = "hop";
+    assert!((0..many).all(|_| begin(&desk, hop, at).is_ok()));
+}
+
+#[test]
+fn handshakes_through_a_hop_count_against_the_caller_once_it_is_known() {
+    let (desk, at) = (Desk::new(Rig::new()), now());
+    while desk.sessions.handshakes.count(CHECKOUT, 1).is_ok() {}
+    let through = desk.complete("hop", at);
+    assert_eq!(refusal(through), SessionRefusal::TooMany);
+}
+
+#[test]
+fn whom_policy_allows_nothing_or_the_loop_has_cut_off_opens_no_session() {
+    let mut desk = Desk::new(Rig::new());
+    desk.policy = Policy::deny_all();
+    assert_eq!(refusal(desk.complete("checkout", now())), SessionRefusal::Denied);
+    assert_eq!(desk.sessions.len(), 0);
+
+    let desk = Desk::new(Rig::new());
+    desk.complete("checkout", now()).unwrap();
+    desk.cut_off(CHECKOUT);
+    assert_eq!(
+        refusal(desk.complete("checkout", now())),
+        SessionRefusal::Quarantined(IncidentId(1))
+    );
+    assert_eq!(desk.sessions.len(), 1, "that one is for others to end");
+}
+
+/// Its chain was verified when it was not revoked yet, and those sessions that were there have
+/// been looked through since.
+#[test]
+fn a_revocation_during_a_handshake_ends_it() {
+    let desk = Desk::new(Rig::new());
+    let svid = desk.rig.ca.svid(CHECKOUT).unwrap();
+    let (_, sid, body) = desk.half_way(&svid, "checkout", now());
+    desk.rig.revoke(&[&svid]);
+    let step = desk.post(Some(sid), &peer("checkout"), &body, now());
+    let revoked = SessionRefusal::Handshake(HandshakeErrorKind::Revoked);
+    assert_eq!(refusal(step), revoked);
+    assert_eq!(desk.sessions.len(), 0);
+}
+
+/// As if it came between the check of its caller and its own place among the others.
+#[test]
+fn what_ends_the_others_ends_a_session_that_is_just_being_opened() {
+    let revoked = SessionRefusal::Handshake(HandshakeErrorKind::Revoked);
+    for (revokes, why) in [(true, revoked), (false, SessionRefusal::Quarantined(IncidentId(1)))] {
+        let desk = Desk::new(Rig::new());
+        let (svid, generation) = (desk.rig.ca.svid(CHECKOUT).unwrap(), desk.rig.tls.generation());
+        let (_, sid, body) = desk.half_way(&svid, "checkout", now());
+        let step = desk.post(Some(sid), &peer("checkout"), &body, now()).unwrap();
+        let session = step.opened.unwrap();
+        assert_eq!(desk.sessions.check_again(&session, generation, now()), Ok(()));
+        if revokes {
+            desk.rig.revoke(&[&svid])
+        } else {
+            desk.cut_off(CHECKOUT)
+        }
+        assert_eq!(desk.sessions.check_again(&session, generation, now()), Err(why));
+        assert!(desk.sessions.len() == 0 && !session.is_open(now()));
+    }
 }
 
 /// The second post of a handshake comes so long after its first.
 fn second_after(wait: Duration) -> (Desk, Sid, Peer, Result<Step, SessionRefusal>) {
-    let rig = Rig::new();
-    let (desk, outer, at) = (Desk::new(&rig), peer("checkout"), now());
-    let mut opening = opening(&rig);
+    let (desk, outer, at) = (Desk::new(Rig::new()), peer("checkout"), now());
+    let mut opening = opening(&desk.rig);
     let first = desk.post(None, &outer, &opening.next(None).unwrap(), at).unwrap();
     opening.take(&first.answer).unwrap();
     let body = opening.next(Some(&first.sid)).unwrap();
@@ -124,9 +253,8 @@ fn a_handshake_that_takes_too_long_is_forgotten() {
 
 #[test]
 fn a_handshake_belongs_to_the_peer_that_began_it() {
-    let rig = Rig::new();
-    let (desk, at) = (Desk::new(&rig), now());
-    let mut opening = opening(&rig);
+    let (desk, at) = (Desk::new(Rig::new()), now());
+    let mut opening = opening(&desk.rig);
     let first = desk.post(None, &peer("checkout"), &opening.next(None).unwrap(), at).unwrap();
     opening.take(&first.answer).unwrap();
     let body = opening.next(Some(&first.sid)).unwrap();
@@ -148,7 +276,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         message: MESSAGE,
         batch: true,
         expires: now() + LIFETIME,
-        held: Arc::default(),
+        principal: Arc::new(Principal::default()).place().unwrap(),
         ended: AtomicBool::new(false),
         retires: OnceLock::new(),
         withdrawn: OnceLock::new(),

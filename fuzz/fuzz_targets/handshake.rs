@@ -1,0 +1,10 @@
+//! See `meshguard_fuzz::handshake`. Without cargo-fuzz it runs the files that it is given.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| meshguard_fuzz::handshake(data));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    meshguard_fuzz::replay(meshguard_fuzz::handshake)
+}

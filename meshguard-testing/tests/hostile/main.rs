@@ -1,0 +1,9 @@
+//! A peer with a valid certificate that means harm, over real sockets: what it does costs nobody
+//! else anything, and this side no more than is documented.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod handshakes;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod windows;

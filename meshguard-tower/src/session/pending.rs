@@ -1,0 +1,121 @@
+//! Handshakes under way, and how many may begin.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use meshguard_core::delivery::Sid;
+use meshguard_core::policy::{Limit, Per};
+use meshguard_core::reflex::Rate;
+use meshguard_core::{Peer, SpiffeId, Timestamp};
+use rustls::ServerConnection;
+
+use super::{
+    HANDSHAKE_TIME, HANDSHAKES_AT_ONCE, HANDSHAKES_PER_SECOND, HOP_WEIGHT, MAX_PENDING,
+    MAX_PENDING_PER_HOP, MAX_PENDING_PER_PEER, SessionRefusal,
+};
+use crate::mesh::random;
+use crate::quota::{Exceeded, Quotas};
+use crate::tls::{HandshakeErrorKind, TlsContext};
+
+/// Handshakes under way, by the sid that their session will have.
+#[derive(Default)]
+pub(super) struct Handshakes {
+    pending: Mutex<HashMap<Sid, Pending>>,
+    begun: Quotas,
+}
+
+/// One of them.
+pub(super) struct Pending {
+    pub(super) tls: ServerConnection,
+    outer: SpiffeId,
+    /// How many of its peer's may be under way.
+    share: usize,
+    /// Of the credentials that its peer is verified with.
+    pub(super) generation: u64,
+    since: Timestamp,
+}
+
+impl Handshakes {
+    /// Begins a handshake of the connection's peer. Its connection is not kept yet.
+    pub(super) fn begin(
+        &self,
+        tls: &TlsContext,
+        outer: &Peer,
+        is_hop: bool,
+        now: Timestamp,
+    ) -> Result<Pending, SessionRefusal> {
+        let (weight, share) =
+            if is_hop { (HOP_WEIGHT, MAX_PENDING_PER_HOP) } else { (1, MAX_PENDING_PER_PEER) };
+        self.count(outer.id(), weight)?;
+        let generation = tls.generation();
+        let tls = ServerConnection::new(tls.inner_server())
+            .map_err(|_| SessionRefusal::Protocol("no TLS to begin with"))?;
+        Ok(Pending { tls, outer: outer.id().clone(), share, generation, since: now })
+    }
+
+    /// Counts a handshake against the share of `whom`.
+    ///
+    /// # Errors
+    /// [`SessionRefusal::TooMany`] beyond it. Where more peers are counted than there are places,
+    /// the others pass: only the handshakes under way are bounded then.
+    pub(super) fn count(&self, whom: &SpiffeId, weight: u32) -> Result<(), SessionRefusal> {
+        let rate = Rate { count: HANDSHAKES_PER_SECOND * weight, per: Duration::from_secs(1) };
+        let limit = Limit { rate, burst: HANDSHAKES_AT_ONCE * weight, per: Per::Caller };
+        match self.begun.take("handshakes", limit, whom) {
+            Err(Exceeded::Rate { .. }) => Err(SessionRefusal::TooMany),
+            Ok(()) | Err(Exceeded::Full) => Ok(()),
+        }
+    }
+
+    /// Keeps a handshake until its next body. Where its peer's share is taken, another one of
+    /// that peer makes room, chosen at random; where all places are, one of the peer that has
+    /// most: who fills them hits its own.
+    pub(super) fn keep(&self, sid: Sid, handshake: Pending, now: Timestamp) {
+        let mut pending = self.pending();
+        pending.retain(|_, p| now.since(p.since) < HANDSHAKE_TIME);
+        let mut shares: HashMap<&SpiffeId, usize> = HashMap::new();
+        for other in pending.values() {
+            *shares.entry(&other.outer).or_default() += 1;
+        }
+        let own = shares.get(&handshake.outer).copied().unwrap_or(0);
+        let most = shares.into_iter().max_by_key(|(_, n)| *n).map(|(peer, _)| peer);
+        let from = match () {
+            () if own >= handshake.share => Some(&handshake.outer),
+            () if pending.len() >= MAX_PENDING => most,
+            () => None,
+        };
+        let leaves = from.and_then(|peer| {
+            let theirs: Vec<_> = pending.iter().filter(|(_, p)| p.outer == *peer).collect();
+            let at = u64::from_ne_bytes(random()) % theirs.len().max(1) as u64;
+            theirs.get(at as usize).map(|(sid, _)| **sid)
+        });
+        if let Some(leaves) = leaves {
+            pending.remove(&leaves);
+        }
+        pending.insert(sid, handshake);
+    }
+
+    /// The handshake that goes on with the peer's next body.
+    pub(super) fn resume(
+        &self,
+        sid: &Sid,
+        outer: &Peer,
+        now: Timestamp,
+    ) -> Result<Pending, SessionRefusal> {
+        let mut pending = self.pending();
+        let begun = pending.get(sid).ok_or(SessionRefusal::Unknown)?;
+        if begun.outer != *outer.id() {
+            return Err(SessionRefusal::OtherPeer); // and it stays its own peer's
+        }
+        let found = pending.remove(sid).ok_or(SessionRefusal::Unknown)?;
+        if now.since(found.since) >= HANDSHAKE_TIME {
+            return Err(SessionRefusal::Handshake(HandshakeErrorKind::Timeout));
+        }
+        Ok(found)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashMap<Sid, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
