@@ -57,6 +57,9 @@ pub(crate) struct AccessArgs {
     /// The address that was connected to
     #[arg(long, value_name = "IP")]
     destination: Option<IpAddr>,
+    /// The target's scheme
+    #[arg(long)]
+    scheme: Option<String>,
     /// The host that is asked for
     #[arg(long)]
     host: Option<String>,
@@ -156,6 +159,7 @@ impl AccessArgs {
         access.client = self.client.or(access.client);
         access.destination = self.destination.or(access.destination);
         access.port = self.port.or(access.port);
+        access.scheme = self.scheme.clone().or(access.scheme.take());
         access.host = self.host.clone().or(access.host.take());
         access.server_name = self.server_name.clone().or(access.server_name.take());
         Ok(())

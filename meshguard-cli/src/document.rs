@@ -1,11 +1,13 @@
-//! Files that are read.
+//! Files that are read, and written.
+
+mod replace;
 
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use meshguard_core::Policy;
-use meshguard_core::policy::{MAX_DOCUMENT, Syntax};
+use meshguard_core::policy::{MAX_DOCUMENT, Syntax, announce};
 
 use crate::failure::Failure;
 
@@ -26,6 +28,11 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<Policy, Failure> {
             false => failure,
         }
     })
+}
+
+/// Another text of a policy, which announces its digest if the policy's own did.
+pub(crate) fn announced_as(policy: &Policy, text: String) -> String {
+    if policy.announces_digest() { announce(&text) } else { text }
 }
 
 /// Whether the text is of a resource of Kubernetes, as Istio's policies are.
@@ -60,7 +67,7 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Writes a text to a file.
+/// Writes a text to a file, which is replaced as a whole: a service may follow it.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| Failure::file(path, &error))
+    replace::replace(path, text).map_err(|error| Failure::file(path, &error))
 }

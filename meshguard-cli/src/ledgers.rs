@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use meshguard_core::policy::Flows;
+use meshguard_core::policy::{Flows, TooManyFlows};
 use meshguard_tower::ledger::{self, EntryBuf, FlowReader, Methods};
 
 use crate::failure::Failure;
@@ -32,9 +32,11 @@ pub(crate) fn flows(dirs: &[PathBuf]) -> Result<Flows, Failure> {
     let mut flows = Flows::default();
     for dir in dirs {
         let mut reader = FlowReader::new(&methods);
-        each(dir, &progress, |entry| match reader.read(&entry.entry()) {
-            Some(flow) => flows.add(&flow).map_err(|e| Failure::new("ledger", e.to_string())),
-            None => Ok(()),
+        each(dir, &progress, |entry| {
+            let (entry, failed) = (entry.entry(), |e: TooManyFlows| e.to_string());
+            let Some(flow) = reader.read(&entry) else { return Ok(()) };
+            let added = flows.add_many(&flow, FlowReader::calls(&entry)).map_err(failed);
+            added.map_err(|e| Failure::new("ledger", e))
         })?;
     }
     progress.finish_and_clear();

@@ -4,6 +4,7 @@ mod check;
 mod convert;
 mod decide;
 mod diff;
+mod digest;
 mod explain;
 mod fmt;
 mod import;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Fmt(fmt::Fmt),
     /// Write a document in its canonical form, from TOML or YAML to TOML, without its comments
     Convert(convert::Convert),
+    /// Write a document with its digest in the first line, so that no service takes a part of it
+    Digest(digest::Digest),
     /// Print the JSON Schema of policy documents, by which editors complete them
     Schema(schema::Schema),
     /// Translate another mesh's policies into a document
@@ -55,6 +58,7 @@ impl Command {
             Self::Learn(learn) => learn.run(),
             Self::Fmt(fmt) => fmt.run(),
             Self::Convert(convert) => convert.run(),
+            Self::Digest(digest) => digest.run(),
             Self::Schema(schema) => schema.run(),
             Self::Import(import) => import.run(),
             Self::Decide(decide) => decide.run(),
@@ -71,6 +75,7 @@ impl Command {
             Self::Learn(learn) => learn.format,
             Self::Fmt(fmt) => fmt.format(),
             Self::Convert(convert) => convert.format(),
+            Self::Digest(digest) => digest.format(),
             Self::Schema(_) => Format::Json,
             Self::Import(import) => import.format(),
             Self::Decide(decide) => decide.format(),

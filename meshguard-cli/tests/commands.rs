@@ -265,3 +265,71 @@ fn a_canonical_document_is_its_own_canonical_form_in_both_syntaxes() {
         (0, "mesh = \"shop.example\"\nversion = 1\n\n[[allow]]\nname = \"all\"\n")
     );
 }
+
+#[test]
+fn a_document_is_given_its_digest_and_every_command_holds_it_to_that() {
+    let dir = Dir::new();
+    let path = dir.path().join("policy.toml");
+    let plain = fs::read_to_string(&path).unwrap();
+    let check = || dir.run(&["policy", "digest", "policy.toml", "--check"]).0;
+    assert_eq!(check(), 1, "it announces none");
+    assert_eq!(dir.run(&["policy", "digest", "policy.toml", "-o", "policy.toml"]).0, 0);
+    let announced = fs::read_to_string(&path).unwrap();
+    let (line, body) = announced.split_once('\n').unwrap();
+    assert!(line.starts_with("# meshguard: sha256=") && body == plain, "{announced}");
+    let mut sum = Command::new("sh");
+    sum.args(["-c", "tail -n +2 policy.toml | sha256sum"]).current_dir(dir.path());
+    let summed = sum.output().unwrap().stdout;
+    assert!(line.contains(str::from_utf8(&summed[..64]).unwrap()), "{line}");
+    assert_eq!((check(), dir.run(&["policy", "check", "policy.toml"]).0), (0, 0));
+
+    dir.file("policy.toml", &announced.replace("trust = 0.6", "trust = 0.1"));
+    assert_eq!(check(), 1);
+    for command in ["check", "fmt", "convert"] {
+        assert_eq!(dir.run(&["policy", command, "policy.toml"]).0, 2, "{command}");
+    }
+    let out = dir.json(&["policy", "check", "policy.toml"]).1;
+    assert!(out["error"]["hint"].as_str().unwrap().contains("meshguard policy digest"), "{out}");
+    assert_eq!(dir.run(&["policy", "digest", "policy.toml", "-o", "policy.toml"]).0, 0);
+    assert_eq!(check(), 0, "it is announced anew");
+    // What has no fault but in its first line is mended; another fault is told at its place.
+    dir.file("bad.toml", &format!("{line}\n{plain}hop = []\n"));
+    assert_eq!(dir.run(&["policy", "digest", "bad.toml", "-o", "bad.toml"]).0, 2);
+}
+
+#[test]
+fn what_lays_a_document_out_or_converts_it_announces_its_digest_anew() {
+    let dir = Dir::new();
+    let plain = fs::read_to_string(dir.path().join("policy.toml")).unwrap();
+    dir.file("policy.toml", &plain.replace(" = ", "  =  "));
+    assert_eq!(dir.run(&["policy", "digest", "policy.toml", "-o", "policy.toml"]).0, 0);
+    for command in ["fmt", "convert"] {
+        assert_eq!(dir.run(&["policy", command, "policy.toml", "-o", "out.toml"]).0, 0);
+        assert_eq!(dir.run(&["policy", "digest", "out.toml", "--check"]), (0, String::new()));
+    }
+    assert_eq!(dir.run(&["policy", "fmt", "policy.toml", "-o", "policy.toml"]).0, 0);
+    assert_eq!(dir.run(&["policy", "fmt", "policy.toml", "--check"]).0, 0, "laid out once");
+}
+
+/// A service may follow the file at that moment.
+#[cfg(unix)]
+#[test]
+fn a_file_that_a_command_writes_is_replaced_as_a_whole() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    let dir = Dir::new();
+    let path = dir.path().join("policy.toml");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("policy.toml", dir.path().join("link.toml")).unwrap();
+    let before = fs::metadata(&path).unwrap();
+    assert_eq!(dir.run(&["policy", "digest", "policy.toml", "-o", "link.toml"]).0, 0);
+    let after = fs::metadata(&path).unwrap();
+    assert_ne!(after.ino(), before.ino(), "another file has taken its place");
+    assert_eq!((after.mode(), after.uid()), (before.mode(), before.uid()));
+    assert!(fs::symlink_metadata(dir.path().join("link.toml")).unwrap().is_symlink());
+    assert_eq!(dir.run(&["policy", "digest", "link.toml", "--check"]).0, 0);
+    let names = fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(names, 2, "nothing is left beside it");
+    // A pipe is no file that could be replaced.
+    let (code, out) = dir.run(&["policy", "digest", "policy.toml", "-o", "/dev/stdout"]);
+    assert!(code == 0 && out.starts_with("# meshguard: sha256="), "{out}");
+}

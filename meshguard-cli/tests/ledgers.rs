@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use meshguard_core::Evidence;
 use meshguard_core::delivery::{Outcome, Sid};
-use meshguard_tower::ledger::{Decision, End, Entry, Exchange, Ledger, Received, Sent, Start};
+use meshguard_core::{Evidence, Timestamp};
+use meshguard_tower::ledger::{
+    Decision, End, Entry, Exchange, Ledger, Received, Refusals, Sent, Start,
+};
 
 const CHECKOUT: &str = "spiffe://shop.example/checkout";
 const ORDERS: &str = "spiffe://shop.example/orders";
@@ -111,6 +113,7 @@ fn a_changed_ledger_is_not_verified() {
     let verify = ["ledger", "verify", "ledger", "--key", &key];
     let (code, out) = run(dir.path(), &verify);
     assert!(code == 0 && out.starts_with("verified: 3 entries, 3 of them signed\n"), "{out}");
+    assert!(out.ends_with("1 requests were refused, 0 of them only counted\n"), "{out}");
     let segment = path.join("00000000000000000000.seg");
     let mut bytes = std::fs::read(&segment).unwrap();
     let last = bytes.len() - 1;
@@ -118,4 +121,39 @@ fn a_changed_ledger_is_not_verified() {
     std::fs::write(&segment, bytes).unwrap();
     let (code, out) = run(dir.path(), &verify);
     assert!(code == 1 && out.starts_with("not as it was written: "), "{out}");
+}
+
+#[test]
+fn refusals_that_are_only_counted_are_calls_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = Timestamp::from_unix_secs(1_700_000_000);
+    let refusals = |reason, count| {
+        Entry::Refusals(Refusals {
+            from: Some(CHECKOUT),
+            via: None,
+            route: None,
+            code: 403,
+            reason,
+            policy_version: 1,
+            count,
+            accepted: count,
+            first: Some(EXCHANGE),
+            last: Some(EXCHANGE),
+            since: at,
+            until: at,
+        })
+    };
+    let path = dir.path().join("ledger");
+    write(&path, ORDERS, &[refusals("no rule allows it", 40), refusals("too many requests", 2)]);
+    let key: String = Ledger::open(&path).unwrap().public_key().iter().map(hex).collect();
+    let (code, out) = run(dir.path(), &["ledger", "verify", "ledger", "--key", &key]);
+    assert!(code == 0 && out.contains("42 requests were refused, 42 of them only"), "{out}");
+    let policy = "mesh = \"shop.example\"\nversion = 1\n";
+    std::fs::write(dir.path().join("p.toml"), policy).unwrap();
+    let (_, out) = run(dir.path(), &["policy", "replay", "p.toml", "ledger"]);
+    assert!(out.starts_with("0 calls were allowed, 40 refused, and 2 refused for other"), "{out}");
+}
+
+fn hex(byte: &u8) -> String {
+    format!("{byte:02x}")
 }

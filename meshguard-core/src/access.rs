@@ -1,5 +1,6 @@
 //! What is asked: who, for which operation, on what, with which evidence.
 
+pub mod head;
 mod owned;
 
 use std::fmt;
@@ -102,6 +103,7 @@ pub struct Access<'a> {
 /// What the connection and the head's target say.
 #[derive(Clone, Copy, Debug, Default)]
 struct Network<'a> {
+    scheme: Option<&'a str>,
     host: Option<&'a str>,
     port: Option<u16>,
     source: Option<IpAddr>,
@@ -208,6 +210,13 @@ impl<'a> Access<'a> {
         self
     }
 
+    /// The scheme of the target, where that has one: `:scheme`, or what stands before `://`.
+    #[must_use]
+    pub fn scheme(mut self, scheme: &'a str) -> Self {
+        self.network.scheme = Some(scheme);
+        self
+    }
+
     /// The host that is asked for, as `Host` or `:authority` has it, port included.
     #[must_use]
     pub fn host(mut self, host: &'a str) -> Self {
@@ -281,6 +290,16 @@ impl<'a> Access<'a> {
     pub(crate) fn operating(mut self, operation: Operation<'a>) -> Self {
         self.operation = operation;
         self
+    }
+
+    /// The same without the slash at the end of its path, where there is one, and more before it.
+    pub(crate) fn unslashed(&self) -> Option<Self> {
+        let path = self.path().strip_suffix('/').filter(|bare| !bare.is_empty())?;
+        let operation = match self.operation {
+            Operation::Http { method, .. } => Operation::Http { method, path },
+            _ => Operation::Grpc { path },
+        };
+        Some(self.clone().operating(operation))
     }
 
     /// What is asked for.
@@ -390,6 +409,20 @@ impl<'a> Access<'a> {
     #[must_use]
     pub fn proved_binding(&self) -> Proofs {
         self.proofs
+    }
+
+    /// Calls `each` with the name and the value of every header, covered by a proof or not.
+    pub(crate) fn each_raw_header(&self, mut each: impl FnMut(&str, &[u8])) {
+        match &self.headers {
+            Headers::Pairs(pairs) => {
+                pairs.iter().for_each(|(name, value)| each(name, value.trim_ascii().as_bytes()));
+            }
+            Headers::Map { map, .. } => {
+                map.iter().for_each(|(name, value)| {
+                    each(name.as_str(), value.as_bytes().trim_ascii());
+                });
+            }
+        }
     }
 
     /// Whether any value of the header `name` satisfies `test`, covered by a proof or not. For

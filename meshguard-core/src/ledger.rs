@@ -34,12 +34,12 @@ mod frame;
 mod note;
 mod tree;
 
-pub use audit::{Audit, Audited, Fault, FaultKind, Place};
+pub use audit::{Audit, Audited, Covered, Fault, FaultKind, Place};
 pub use checkpoint::{Checkpoint, CheckpointError, RECORD_LIMIT, next_record, origin};
 pub use entry::{
-    Action, Change, Decision, Effect, End, Entry, EntryBuf, EntryError, EntryErrorKind, Exchange,
-    Gap, GapCause, Incident, KINDS, MAX_TEXT, OLDEST_VERSION, Operator, PolicyChange, Received,
-    Sent, Stamp, Start, Stop, Unconfirmed, VERSION,
+    Action, Adopted, Change, Decision, Dropped, Effect, End, Entry, EntryBuf, EntryError,
+    EntryErrorKind, Exchange, Gap, GapCause, Incident, KINDS, MAX_TEXT, OLDEST_VERSION, Operator,
+    PolicyChange, Received, Refusals, Sent, Stamp, Start, Stop, Unconfirmed, VERSION,
 };
 pub use frame::{FRAME, Frame, FrameError, MAX_ENTRY, MIN_ENTRY, put_frame, read_frame};
 pub use note::{Note, NoteError, NoteSignature, Signer, Verifier, VerifierKey};

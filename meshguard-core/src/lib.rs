@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod control;
 pub mod delivery;
 pub mod dpop;
+pub mod escape;
 pub mod identity;
 pub mod ledger;
 pub mod policy;

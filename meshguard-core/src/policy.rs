@@ -3,7 +3,8 @@
 //! A policy is a document, in TOML or YAML, that says who may talk to whom, for what, and under
 //! which conditions. It is read once, refused whole if anything in it is not understood, and then
 //! answers [`Access`]es: [`Policy::decide`] is a pure function that never fails. All that no
-//! rule allows is denied, with its reason.
+//! rule allows is denied, with its reason. [`Policy::decide_served`] says what a service does, which
+//! also refuses heads that have no one reading ([`HeadError`]).
 //!
 //! ```
 //! use meshguard_core::policy::{Policy, PolicyError, Reason};
@@ -87,7 +88,8 @@
 //!   which there may be one, is one or more segments, also in the middle. A trailing slash is a
 //!   last, empty segment: `/orders/` is not `/orders`, and only `{**}` or itself matches it.
 //! - **Methods** are compared exactly; `*` is any. What overrides a method
-//!   ([`METHOD_OVERRIDE_HEADERS`]) is the transport's to refuse.
+//!   ([`METHOD_OVERRIDE_HEADERS`]) is not looked at by [`Policy::decide`], and denied by
+//!   [`Policy::decide_served`], unless the route permits it.
 //! - **gRPC** calls match `grpc` entries, HTTP requests `http` entries.
 //! - **Header conditions** look at covered values only. There must be one, and every one must
 //!   match; `*` matches any run of bytes.
@@ -95,7 +97,9 @@
 //! # Deny widens, never narrows
 //! A deny rule matches whatever a server could take the access for: an `http` entry with `*` or
 //! `POST` matches the gRPC call of that path, a `grpc` entry the HTTP request of that path, and
-//! `GET` matches `HEAD`.
+//! `GET` matches `HEAD`. As a service decides ([`Policy::decide_served`]), it also matches its path
+//! with a slash behind it, and a header condition of an allow rule must hold for each element of
+//! a comma list.
 //!
 //! # What is not known
 //! Leaving something out of an [`Access`] never turns a denial into an allowance. An allow rule
@@ -113,6 +117,7 @@
 //! [`Policy::explain`], [`table`] and [`replay`] think ahead.
 
 mod admits;
+mod announce;
 mod check;
 mod decide;
 mod diff;
@@ -144,6 +149,7 @@ use std::str::FromStr;
 
 use http::HeaderName;
 
+pub use self::announce::announce;
 pub use self::check::{Finding, FindingKind, Severity};
 pub use self::decide::{Expectation, RouteOptions, Shadow};
 pub use self::diff::{Diff, EdgeChange, ObligationChange, Open, Region, RouteChange};
@@ -159,13 +165,15 @@ pub use self::path::PathError;
 pub use self::reason::{Decision, Obligations, Reason, Ruling, Unmet};
 pub use self::region::{Scope, TooComplex};
 pub use self::template::MAX_SEGMENTS;
-pub use self::text::{MAX_DOCUMENT, MAX_REFLEXES, MAX_RULES, MAX_STEPS, Syntax};
+pub use self::text::{MAX_DOCUMENT, MAX_DOMAINS, MAX_REFLEXES, MAX_RULES, MAX_STEPS, Syntax};
 
+use self::announce::Origin;
 use self::error::Fault;
 use self::index::Index;
 use self::model::{Document, ProofNeed};
 use self::reads::Reads;
 use self::reason::UnmetAt;
+pub use crate::access::head::HeadError;
 use crate::access::{Access, Evidence};
 use crate::identity::{SpiffeId, TrustDomain};
 use crate::reflex::Plan;
@@ -186,6 +194,8 @@ pub struct Policy {
     reads: Reads,
     /// Of the document's text.
     fingerprint: u64,
+    /// `None`: no document was loaded.
+    origin: Option<Origin>,
     /// The version of the policy in whose place this one denies all.
     expired: Option<u64>,
 }
@@ -207,6 +217,7 @@ impl Policy {
             plan: Plan::default(),
             reads: Reads::default(),
             fingerprint: 0,
+            origin: None,
             expired: None,
         }
     }
@@ -248,6 +259,12 @@ impl Policy {
     #[must_use]
     pub fn trust_domain(&self) -> Option<&TrustDomain> {
         self.loaded.as_ref().map(|l| &l.document.mesh)
+    }
+
+    /// The further trust domains whose callers the document accepts, sorted; none where no policy
+    /// is loaded. Whose roots speak for them is not the document's to say.
+    pub fn federates(&self) -> impl Iterator<Item = &TrustDomain> {
+        self.loaded.iter().flat_map(|l| &l.document.federates)
     }
 
     /// How the loop is to act: the document's reflexes, its governor and where trust starts; the
@@ -293,18 +310,22 @@ impl Policy {
     }
 
     fn load(text: &str, syntax: Syntax) -> Result<Self, Fault> {
+        text::bound(text)?;
+        // First: half a document is told as that, and not by what its end lacks.
+        let origin = Origin::of(text)?;
         let document = text::read(text, syntax)?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        Self::compile(document, hasher.finish().max(1)) // 0 is no policy
+        Self::compile(document, hasher.finish().max(1), origin) // 0 is no policy
     }
 
-    fn compile(document: Document, fingerprint: u64) -> Result<Self, Fault> {
+    fn compile(document: Document, fingerprint: u64, origin: Origin) -> Result<Self, Fault> {
         let index = Index::build(&document)?;
         let (reads, covered) = reads::of(document.rules.iter());
         let plan = document.plan.clone();
         let loaded = Some(Loaded { document, index });
-        Ok(Self { loaded, covered, plan, reads, fingerprint, expired: None })
+        let origin = Some(origin);
+        Ok(Self { loaded, covered, plan, reads, fingerprint, origin, expired: None })
     }
 
     fn rule(&self, id: u32) -> Option<&model::Rule> {

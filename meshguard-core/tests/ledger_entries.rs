@@ -9,7 +9,8 @@ mod support;
 use entries::{Texts, any, entry, stamp};
 use meshguard_core::delivery::Counts;
 use meshguard_core::ledger::{
-    Entry, EntryBuf, EntryErrorKind, KINDS, MAX_TEXT, MIN_ENTRY, Operator, Stamp, Stop, VERSION,
+    Entry, EntryBuf, EntryErrorKind, GapCause, KINDS, MAX_TEXT, MIN_ENTRY, Operator, Stamp, Stop,
+    VERSION,
 };
 use support::Rng;
 
@@ -66,11 +67,13 @@ fn bytes_that_are_read_are_those_that_would_be_written() {
         }
         match Entry::decode(&bytes) {
             Ok((stamp, entry)) => {
-                // What the version before wrote is written as today's, whose Stop is longer.
+                // What the first version wrote is written as the second's, whose Stop is longer.
+                // What is escaped today was not before.
                 let again = encoded(&stamp, &entry);
-                if bytes[0] == VERSION || !matches!(entry, Entry::Stop(_)) {
-                    assert_eq!((again[0], &again[1..]), (VERSION, &bytes[1..]));
-                }
+                assert_eq!(again[0], bytes[0].max(2));
+                let longer = bytes[0] == 1 && matches!(entry, Entry::Stop(_));
+                let raw = Entry::decode(&again) != Ok((stamp, entry));
+                assert!(longer || raw || again[1..] == bytes[1..]);
                 read += 1;
             }
             Err(error) => {
@@ -90,10 +93,13 @@ fn random_bytes_never_panic() {
         let mut bytes = rng.bytes(len);
         if len > 2 {
             // Else hardly any would get beyond the first two bytes.
-            (bytes[0], bytes[1]) = (VERSION, 1 + rng.below(KINDS) as u8);
+            let kind = 1 + rng.below(KINDS) as u8;
+            (bytes[0], bytes[1]) = (if kind > 12 { VERSION } else { 2 }, kind);
         }
         if let Ok((stamp, entry)) = Entry::decode(&bytes) {
-            assert_eq!(encoded(&stamp, &entry), bytes);
+            let again = encoded(&stamp, &entry);
+            let (stamp, entry) = Entry::decode(&again).unwrap();
+            assert_eq!(encoded(&stamp, &entry), again);
         }
     }
 }
@@ -108,10 +114,12 @@ fn each_fault_has_its_name() {
         let error = Entry::decode(&bytes).unwrap_err();
         (error.at(), error.kind())
     };
+    assert_eq!(fault(0, 4), (0, EntryErrorKind::Version(4)));
+    // A kind that version 2 has is not written as version 3.
     assert_eq!(fault(0, 3), (0, EntryErrorKind::Version(3)));
     assert_eq!(fault(0, 0), (0, EntryErrorKind::Version(0)));
     assert_eq!(fault(1, 0), (1, EntryErrorKind::Kind(0)));
-    assert_eq!(fault(1, 13), (1, EntryErrorKind::Kind(13)));
+    assert_eq!(fault(1, 16), (1, EntryErrorKind::Kind(16)));
     assert_eq!(fault(26, 0x20), (26, EntryErrorKind::TextLength));
     assert_eq!(fault(34, 0xff), (32, EntryErrorKind::Utf8));
     let gap = [&[1, 11][..], &[0; 24], &[9, 0, 0, 0, 0]].concat();
@@ -143,6 +151,67 @@ fn a_stop_of_the_version_before_is_read_and_had_no_early_answers() {
     let early = bytes.len() - 3 * 8;
     bytes.drain(early..early + 8);
     assert_eq!(Entry::decode(&bytes), Ok((Stamp::default(), stop)));
+}
+
+#[test]
+fn only_what_an_older_reader_cannot_know_is_of_the_new_version() {
+    let mut rng = Rng::seeded("only_what_an_older_reader_cannot_know_is_of_the_new_version");
+    let texts = Texts::random(&mut rng);
+    for kind in 1..=KINDS {
+        let entry = entry(&mut rng, &texts, kind);
+        let new = match entry {
+            Entry::Gap(gap) => {
+                matches!(gap.cause, GapCause::WriteFailed | GapCause::Unsigned)
+            }
+            _ => kind > 12,
+        };
+        let mut bytes = encoded(&Stamp::default(), &entry);
+        assert_eq!((bytes[0], entry.version()), (2 + u8::from(new), bytes[0]));
+        // And no entry is of another version than its own: there is one way to write it.
+        bytes[0] = if new { 2 } else { 3 };
+        let version = EntryErrorKind::Version(bytes[0]);
+        assert_eq!(Entry::decode(&bytes).unwrap_err().kind(), version);
+    }
+}
+
+#[test]
+fn what_would_end_a_line_or_hide_is_escaped_in_every_text_of_an_entry() {
+    let foreign = "a\nb\u{1b}[2J\u{202e}\u{2028}\u{9b}c";
+    let shown = r"a\nb\u{1b}[2J\u{202e}\u{2028}\u{9b}c";
+    let operator = Entry::Operator(Operator { verb: foreign, target: foreign });
+    let bytes = encoded(&Stamp::default(), &operator);
+    let read = Entry::decode(&bytes).unwrap().1;
+    assert_eq!(read, Entry::Operator(Operator { verb: shown, target: shown }));
+    // What is escaped already is not escaped again.
+    assert_eq!(encoded(&Stamp::default(), &read), bytes);
+}
+
+#[test]
+fn an_escaped_text_that_is_too_long_is_cut_between_escapes() {
+    for len in MAX_TEXT / 6 - 2..MAX_TEXT / 6 + 2 {
+        for pad in ["", "a", "ab", "abc", "é"] {
+            let long = format!("{pad}{}", "\u{1b}".repeat(len));
+            let operator = Entry::Operator(Operator { verb: &long, target: "" });
+            let bytes = encoded(&Stamp::default(), &operator);
+            let Entry::Operator(read) = Entry::decode(&bytes).unwrap().1 else { panic!("kind") };
+            let whole = long.replace('\u{1b}', r"\u{1b}");
+            let cut = whole.len() > MAX_TEXT;
+            assert_eq!(read.verb.ends_with('…'), cut);
+            assert!(read.verb.len() <= MAX_TEXT && read.verb.len() + 9 > MAX_TEXT.min(whole.len()));
+            let kept = read.verb.trim_end_matches('…');
+            assert!(whole.starts_with(kept) && (kept.len() - pad.len()) % 6 == 0, "{kept}");
+        }
+    }
+}
+
+#[test]
+fn a_text_of_an_older_ledger_is_read_as_it_is() {
+    let operator = Entry::Operator(Operator { verb: "a.b", target: "" });
+    let mut bytes = encoded(&Stamp::default(), &operator);
+    let at = bytes.iter().position(|b| *b == b'.').unwrap();
+    bytes[at] = b'\n';
+    let raw = Entry::Operator(Operator { verb: "a\nb", target: "" });
+    assert_eq!(Entry::decode(&bytes), Ok((Stamp::default(), raw)));
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use meshguard_core::delivery::{Counts, Outcome, Sid};
 use meshguard_core::ledger::{
-    Action, Change, Decision, Effect, End, Entry, Exchange, Gap, GapCause, Incident, KINDS,
-    Operator, PolicyChange, Received, Sent, Stamp, Start, Stop, Unconfirmed,
+    Action, Adopted, Change, Decision, Dropped, Effect, End, Entry, Exchange, Gap, GapCause,
+    Incident, KINDS, Operator, PolicyChange, Received, Refusals, Sent, Stamp, Start, Stop,
+    Unconfirmed,
 };
 use meshguard_core::{Evidence, Timestamp};
 
@@ -95,6 +96,23 @@ fn reactions() -> [Entry<'static>; 4] {
     ]
 }
 
+fn refusals() -> Entry<'static> {
+    Entry::Refusals(Refusals {
+        from: Some(CHECKOUT),
+        via: None,
+        route: Some("/orders/{id}"),
+        code: 403,
+        reason: "no rule allows it",
+        policy_version: 7,
+        count: 4711,
+        accepted: 4700,
+        first: exchange(),
+        last: exchange().map(|exchange| Exchange { seq: 6600, ..exchange }),
+        since: AT,
+        until: AT + Duration::from_millis(999),
+    })
+}
+
 fn entries() -> Vec<Entry<'static>> {
     let start =
         Start { service: ORDERS, instance: "orders-1", version: "0.1.0", policy_version: 7 };
@@ -128,6 +146,9 @@ fn entries() -> Vec<Entry<'static>> {
     let sid = Sid::from_random([0x51; 16]);
     let left = Unconfirmed { from: CHECKOUT, via: Some(HOP), sid, first: 1840, last: 1842 };
     entries.push(Entry::Unconfirmed(left));
+    entries.push(refusals());
+    entries.push(Entry::Adopted(Adopted { first_seq: 4096, count: 17 }));
+    entries.push(Entry::Dropped(Dropped { first_kept: 2048, archived: true }));
     entries
 }
 

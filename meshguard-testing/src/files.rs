@@ -42,9 +42,17 @@ impl SvidFiles {
     /// [`SvidFilesError::Ca`] where the list cannot be made, [`SvidFilesError::Write`] where it
     /// cannot be written.
     pub fn write_crl(&mut self, ca: &DevCa, revoked: &[&DevSvid]) -> Result<(), SvidFilesError> {
-        let text = ca.crl_pem(revoked)?;
+        self.write_list(&ca.crl_pem(revoked)?)
+    }
+
+    /// As [`write_crl`](Self::write_crl), of lists that were made already, as those of
+    /// [intermediate authorities](DevCa::crl_until).
+    ///
+    /// # Errors
+    /// [`SvidFilesError::Write`] where the file cannot be written.
+    pub fn write_list(&mut self, text: &str) -> Result<(), SvidFilesError> {
         let path = self.dir.path().join("crl.pem");
-        replace(&path, &text)?;
+        replace(&path, text)?;
         self.crl = Some(path);
         Ok(())
     }

@@ -33,5 +33,5 @@ pub use hop::{
     Protocol, Transport,
 };
 pub use meshguard_core::SpiffeId;
-pub use meshguard_tower::dev::{DevCa, DevCaError, DevSvid, LeafSpec};
+pub use meshguard_tower::dev::{DevCa, DevCaError, DevSvid, KeyUse, LeafSpec};
 pub use tokens::{DpopKey, TokenIssuer, TokenKeyError, certificate_thumbprint};

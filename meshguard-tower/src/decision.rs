@@ -2,10 +2,12 @@
 
 mod kept;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
+use meshguard_core::escape::escape;
 use meshguard_core::policy::{self, DeliveryRule, Obligations, Ruling};
 use meshguard_core::{Policy, Reason, Timestamp};
 
@@ -126,9 +128,10 @@ pub struct Explanation {
     pub from: Option<String>,
     /// Through which hop.
     pub via: Option<String>,
-    /// For what: method and raw path, of which the first 512 bytes.
+    /// For what: method and path as it came, [escaped](meshguard_core::escape), of which the first
+    /// 512 bytes.
     pub asked: String,
-    /// Why it was refused, in words.
+    /// Why it was refused, in words; escaped too.
     pub reason: String,
     /// The policy's version.
     pub policy_version: u64,
@@ -160,8 +163,12 @@ pub(crate) fn asked(method: Option<&Method>, path: &str) -> String {
     cut(text)
 }
 
-/// Cuts what is longer than is kept.
-pub(crate) fn cut(mut text: String) -> String {
+/// Escapes a text, and cuts what is longer than is kept.
+pub(crate) fn cut(text: String) -> String {
+    let mut text = match escape(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    };
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
@@ -169,4 +176,20 @@ pub(crate) fn cut(mut text: String) -> String {
         text.shrink_to_fit();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HTTP lets a path have any UTF-8, so a caller can put what it likes before an operator.
+    #[test]
+    fn what_a_caller_asks_for_is_shown_escaped() {
+        let uri: http::Uri = "/a\u{202e}b\u{2028}c\u{9b}d".parse().unwrap();
+        let shown = asked(Some(&Method::GET), uri.path());
+        assert_eq!(shown, r"GET /a\u{202e}b\u{2028}c\u{9b}d");
+        assert_eq!(cut("too\nmany".to_owned()), r"too\nmany");
+        let long = cut("\u{202e}".repeat(MAX_TEXT));
+        assert!(long.len() <= MAX_TEXT + 3 && long.ends_with('…'), "{long}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What the book says of this crate is true.
 
+mod covered;
 mod errors;
 mod numbers;
 

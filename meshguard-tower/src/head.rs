@@ -4,6 +4,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use meshguard_core::access::head::is_host;
 
 mod check;
 
@@ -66,25 +67,6 @@ pub(crate) fn take_host(headers: &mut HeaderMap) -> Result<Option<Authority>, &'
     let authority = host.and_then(|host| host.parse().ok()).ok_or("its host is malformed")?;
     headers.remove(HOST);
     Ok(Some(authority))
-}
-
-/// A name or an address, with a port or without. Nothing of what readers take apart differently:
-/// no user, no list, no escapes.
-pub(crate) fn is_host(text: &str) -> bool {
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, "")) => (address, None),
-            Some((address, port)) => (address, Some(port.strip_prefix(':').unwrap_or_default())),
-            None => return false,
-        },
-        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
-    };
-    let is_name = if text.starts_with('[') {
-        name.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
-    } else {
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    !name.is_empty() && is_name && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// The length that a head states, which becomes one field (RFC 9110 §8.6).

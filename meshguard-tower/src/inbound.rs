@@ -12,7 +12,6 @@ mod exchange;
 mod facts;
 mod finish;
 mod future;
-mod head;
 mod hook;
 mod observed;
 mod refuse;

@@ -28,24 +28,30 @@ mod key;
 mod open;
 mod options;
 mod queue;
+mod refusals;
 mod stats;
 mod store;
 mod verify;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use entries::{Entries, read};
 pub use error::{LedgerError, LedgerErrorKind, VerifyError, VerifyErrorKind};
 pub use flows::{FlowReader, MAX_EXCHANGES, Methods};
 pub use handle::Ledger;
 pub use meshguard_core::ledger::{
-    Action, Audited as Verified, Change, Checkpoint, CheckpointError, Decision, Effect, End, Entry,
-    EntryBuf, EntryError, EntryErrorKind, Exchange, Fault, FaultKind, Gap, GapCause, Incident,
-    Operator, Place, PolicyChange, Received, Sent, Stamp, Start, Stop, Unconfirmed, VerifierKey,
+    Action, Adopted, Audited as Verified, Change, Checkpoint, CheckpointError, Decision, Dropped,
+    Effect, End, Entry, EntryBuf, EntryError, EntryErrorKind, Exchange, Fault, FaultKind, Gap,
+    GapCause, Incident, Operator, Place, PolicyChange, Received, Refusals, Sent, Stamp, Start,
+    Stop, Unconfirmed, VerifierKey,
 };
 pub use open::OpenReport;
 pub use options::LedgerOptions;
-pub use stats::Stats;
+pub(crate) use queue::Condition;
+#[cfg(test)]
+pub(crate) use refusals::{MAX_CALLERS, MAX_KINDS, REFUSALS};
+pub(crate) use refusals::{Refusal, Refusals as RefusalCounts};
+pub use stats::{LedgerState, Stats};
 pub use verify::{checkpoint, verify, verify_against};

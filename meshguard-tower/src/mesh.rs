@@ -2,11 +2,13 @@
 
 mod books;
 mod builder;
+mod federation;
 mod follow;
 mod log;
 mod operate;
 mod pins;
 mod reload;
+mod renew;
 mod shutdown;
 mod tokens;
 
@@ -21,6 +23,7 @@ use meshguard_core::control::Event;
 use meshguard_core::delivery::{
     Accepted, Answers, Counts, Finding as SessionFinding, Forgeries, MAX_KNOWN, ReceiptStatus, Sid,
 };
+use meshguard_core::escape::Escaped;
 use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
@@ -40,7 +43,7 @@ use crate::control::{Engine, Gate};
 use crate::decision::{DecisionId, Explanation, Explanations};
 use crate::expect::Expectations;
 use crate::inbound::{Inbound, InboundLayer};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RefusalCounts};
 use crate::limits::Limits;
 use crate::listener::{self, HandshakeStats, WeakConnections};
 use crate::probe::Health;
@@ -97,6 +100,7 @@ pub(crate) struct Shared {
     findings: log::FindingLog,
     sink: Option<Box<dyn Sink>>,
     ledger: Option<Ledger>,
+    refusals: RefusalCounts,
     explanations: Explanations,
     forwarders: Box<[SpiffeId]>,
     quotas: Quotas,
@@ -340,21 +344,48 @@ impl Mesh {
         name: &str,
         detail: &dyn fmt::Display,
     ) {
-        let peer = match direction {
-            Direction::Inbound => edge.from.map_or("", SpiffeId::as_str),
-            Direction::Outbound => edge.to.as_str(),
-        };
-        let via = edge.via.map_or("", SpiffeId::as_str);
-        if let Some(left_out) = self.0.findings.line(direction, peer, name) {
-            let left_out = (left_out > 0).then_some(left_out);
+        let detail = &Escaped(detail);
+        self.log(direction, edge, name, |about, left_out| {
+            let (peer, via) = (&*about.peer, &*about.via);
             tracing::info!(
                 target: "meshguard::finding",
                 { direction = ?direction, peer.id = peer, peer.via = via, finding = name, left_out },
                 "{detail}"
             );
-        }
+        });
         if let Some(sink) = &self.0.sink {
             sink.finding(&Finding { direction, edge, name, detail });
+        }
+    }
+
+    /// Logs, unless the last second had enough of this already; with how many had no line.
+    pub(crate) fn log(
+        &self,
+        direction: Direction,
+        edge: Edge<'_>,
+        name: &str,
+        line: impl FnOnce(&log::About, Option<u64>),
+    ) {
+        let about = log::About::new(direction, &edge, name);
+        if let Some(left_out) = self.0.findings.line(&about) {
+            line(&about, (left_out > 0).then_some(left_out));
+        }
+    }
+
+    /// Logs what was left out, once it is over.
+    pub(crate) fn log_left_out(&self) {
+        for (log::About { direction, peer, via, name }, left_out) in self.0.findings.left_out() {
+            tracing::info!(
+                target: "meshguard::finding",
+                {
+                    direction = ?direction,
+                    peer.id = &*peer,
+                    peer.via = &*via,
+                    finding = &*name,
+                    left_out
+                },
+                "there were more of these"
+            );
         }
     }
 

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
@@ -15,10 +15,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use meshguard_core::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::tls::now;
 
 /// Probes answered at once; further ones wait in the system's backlog.
 pub const MAX_PROBES: usize = 64;
@@ -31,7 +34,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A service's health, as probes see it. Clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<AtomicU8>);
+pub struct Health(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: AtomicU8,
+    /// When the SVID ends, in Unix nanoseconds; 0: it does not.
+    ends: AtomicU64,
+    ledger_off: AtomicBool,
+}
 
 /// What a service is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +51,9 @@ pub enum HealthState {
     Starting,
     /// Takes calls: `/readyz` is 200.
     Ready,
+    /// Would take calls, but its SVID has expired and nobody accepts it: `/readyz` is 503 until
+    /// there is another one. [`Health::set`] takes it for `Ready`.
+    Expired,
     /// Finishes what it has and takes no more: `/readyz` is 503.
     Draining,
 }
@@ -51,11 +65,35 @@ impl Health {
         Self::default()
     }
 
+    /// As [`new`](Self::new), of a service whose SVID ends then.
+    pub(crate) fn until(ends: Timestamp) -> Self {
+        let health = Self::default();
+        health.holds_until(ends);
+        health
+    }
+
+    /// The SVID in use ends then.
+    pub(crate) fn holds_until(&self, ends: Timestamp) {
+        self.0.ends.store(ends.as_unix_nanos(), Ordering::Release);
+    }
+
+    /// When the SVID in use has ended, if it has.
+    pub(crate) fn ended(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.0.ends.load(Ordering::Acquire);
+        (ends != 0 && ends < now.as_unix_nanos()).then(|| Timestamp::from_unix_nanos(ends))
+    }
+
+    /// Whether it is draining; unlike [`state`](Self::state) without a look at the clock.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == 2
+    }
+
     /// What it is now.
     #[must_use]
     pub fn state(&self) -> HealthState {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) {
             0 => HealthState::Starting,
+            1 if self.ended(now()).is_some() => HealthState::Expired,
             1 => HealthState::Ready,
             _ => HealthState::Draining,
         }
@@ -65,10 +103,21 @@ impl Health {
     pub fn set(&self, state: HealthState) {
         let code = match state {
             HealthState::Starting => 0,
-            HealthState::Ready => 1,
+            HealthState::Ready | HealthState::Expired => 1,
             HealthState::Draining => 2,
         };
-        self.0.store(code, Ordering::Release);
+        self.0.state.store(code, Ordering::Release);
+    }
+
+    /// Whether nothing is written to the ledger at present. Calls are taken all the same, and
+    /// `/readyz` says what it says without: a full disk must not end a service.
+    #[must_use]
+    pub fn is_ledger_off(&self) -> bool {
+        self.0.ledger_off.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_ledger_off(&self, off: bool) {
+        self.0.ledger_off.store(off, Ordering::Release);
     }
 }
 
@@ -142,6 +191,22 @@ mod tests {
         answer.lines().next().unwrap_or_default().to_owned()
     }
 
+    #[test]
+    fn a_ledger_that_is_off_is_told_beside_the_state() {
+        let health = Health::new();
+        for state in [HealthState::Starting, HealthState::Ready, HealthState::Draining] {
+            health.set_ledger_off(true);
+            health.set(state);
+            assert_eq!((health.state(), health.is_ledger_off()), (state, true));
+            assert_eq!(
+                status(&Method::GET, "/readyz", health.state()) == StatusCode::OK,
+                state == HealthState::Ready
+            );
+            health.set_ledger_off(false);
+            assert_eq!((health.state(), health.is_ledger_off()), (state, false));
+        }
+    }
+
     #[tokio::test]
     async fn readiness_follows_health_and_liveness_does_not() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -158,6 +223,12 @@ mod tests {
             assert_eq!(ask(addr, "GET /readyz").await, format!("HTTP/1.1 {expected}"));
             assert_eq!(ask(addr, "GET /livez").await, "HTTP/1.1 200 OK");
         }
+        health.set(HealthState::Ready);
+        health.holds_until(now() - Duration::from_secs(2));
+        assert_eq!(ask(addr, "GET /readyz").await, "HTTP/1.1 503 Service Unavailable");
+        assert_eq!(ask(addr, "GET /livez").await, "HTTP/1.1 200 OK");
+        health.holds_until(now() + Duration::from_secs(3600));
+        assert_eq!(ask(addr, "GET /readyz").await, "HTTP/1.1 200 OK");
         assert_eq!(ask(addr, "GET /").await, "HTTP/1.1 404 Not Found");
         assert_eq!(ask(addr, "POST /livez").await, "HTTP/1.1 404 Not Found");
         probing.abort();

@@ -16,7 +16,7 @@ use crate::control::Gate;
 use crate::dev::{DevCa, DevSvid};
 use crate::limits::Limits;
 use crate::listener::{HandshakeStats, Listener};
-use crate::tls::{Alpn, Credentials, TlsContext};
+use crate::tls::{Alpn, Credentials, Roots, Source, TlsContext, now};
 
 pub(crate) const ORDERS: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/orders");
 pub(crate) const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
@@ -93,6 +93,16 @@ impl Rig {
 pub(crate) fn credentials(ca: &DevCa, svid: &DevSvid, crl: Option<&str>) -> Credentials {
     let (cert, key) = (svid.cert_pem().as_bytes(), svid.key_pem().as_bytes());
     Credentials::from_pem(cert, key, ca.bundle_pem().as_bytes(), crl.map(str::as_bytes)).unwrap()
+}
+
+/// Has `credentials` believe the roots of `partner`, for its own trust domain.
+pub(crate) fn federated(credentials: Credentials, partner: &DevCa) -> Credentials {
+    let domain = partner.trust_domain();
+    let pem = partner.bundle_pem().as_bytes();
+    let roots = Roots::read(pem, Source::Federated, domain, now()).unwrap();
+    let mut federated = (*credentials.federated).clone();
+    federated.insert(domain.parse().unwrap(), Arc::new(roots));
+    Credentials { federated: Arc::new(federated), ..credentials }
 }
 
 pub(crate) async fn connect(

@@ -70,7 +70,7 @@ pub struct Finding<'a> {
     pub edge: Edge<'a>,
     /// A short, stable name.
     pub name: &'a str,
-    /// In words.
+    /// In words, [escaped](meshguard_core::escape).
     pub detail: &'a dyn fmt::Display,
 }
 

@@ -8,6 +8,10 @@ mod config;
 mod credentials;
 mod error;
 mod established;
+mod fault;
+mod own;
+mod revocation;
+mod roots;
 mod verifier;
 mod verify;
 
@@ -21,14 +25,21 @@ use rustls::server::{ProducesTickets, ServerConfig};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
-pub use credentials::{Credentials, CredentialsError, CredentialsFault, Source};
+pub use credentials::Credentials;
+pub(crate) use credentials::{Federated, read};
 pub(crate) use error::{ALL, KINDS, classify, classify_io};
 pub use error::{Alert, HandshakeErrorKind};
+pub(crate) use fault::fault;
+pub use fault::{CredentialsError, CredentialsFault, Source};
+pub(crate) use own::Own;
+pub use revocation::Revocation;
+pub(crate) use revocation::read as read_lists;
+pub use roots::CLOCK_SKEW;
+pub(crate) use roots::Roots;
 pub(crate) use verify::peer_of;
 
 use config::{Aim, Parts, provider};
-use credentials::fault;
-use verify::{SharedTrust, Trust, Usage};
+use verify::{SharedTrust, Usage};
 
 /// The wall clock.
 pub(crate) fn now() -> Timestamp {
@@ -65,6 +76,7 @@ struct Shared {
     current: ArcSwap<Generation>,
     /// Outlives the generations: clients resume through a rotation, and are verified again.
     tickets: Arc<dyn ProducesTickets>,
+    revocation: Revocation,
     /// Held while a generation is replaced, so that numbers only rise.
     replacing: Mutex<()>,
     changes: watch::Sender<u64>,
@@ -73,7 +85,7 @@ struct Shared {
 /// One generation of credentials with all that is made from it.
 pub(crate) struct Generation {
     number: u64,
-    id: SpiffeId,
+    credentials: Credentials,
     trust: SharedTrust,
     outer_h2: Arc<ServerConfig>,
     outer_http11: Arc<ServerConfig>,
@@ -85,38 +97,59 @@ pub(crate) struct Generation {
 
 impl TlsContext {
     /// A context with its first generation, number 1.
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn new(credentials: Credentials) -> Result<Self, CredentialsError> {
+        Self::with(credentials, Revocation::default())
+    }
+
+    /// A context with its first generation, number 1.
+    pub(crate) fn with(
+        credentials: Credentials,
+        revocation: Revocation,
+    ) -> Result<Self, CredentialsError> {
+        credentials.examine(now())?;
+        if revocation.unknown && credentials.lists.is_empty() {
+            return Err(fault(Source::Crls, CredentialsFault::NoLists));
+        }
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|e| unusable(&e))?;
-        let first = Generation::new(1, credentials, &tickets).map_err(|e| unusable(&e))?;
+        let first =
+            Generation::new(1, credentials, revocation, &tickets).map_err(|e| unusable(&e))?;
         Ok(Self(Arc::new(Shared {
             current: ArcSwap::from_pointee(first),
             tickets,
+            revocation,
             replacing: Mutex::new(()),
             changes: watch::Sender::new(1),
         })))
     }
 
     /// Replaces the credentials by newer ones of the same workload, all at once. Handshakes that
-    /// begin afterwards use them; listeners verify their live connections again.
+    /// begin afterwards use them; listeners verify their live connections again. Those that no
+    /// peer would accept change nothing.
     pub(crate) fn replace(&self, credentials: Credentials) -> Result<(), CredentialsError> {
         let _held = self.0.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.0.current.load();
-        if current.id != credentials.id {
-            let new = credentials.id.clone();
-            let fault_ = CredentialsFault::OtherIdentity { current: current.id.clone(), new };
-            return Err(fault(Source::Svid, fault_));
+        if current.id() != credentials.id() {
+            let (current, new) = (current.id().clone(), credentials.id().clone());
+            return Err(fault(Source::Svid, CredentialsFault::OtherIdentity { current, new }));
         }
+        credentials.examine(now())?;
         let number = current.number + 1;
-        let next =
-            Generation::new(number, credentials, &self.0.tickets).map_err(|e| unusable(&e))?;
+        let next = Generation::new(number, credentials, self.0.revocation, &self.0.tickets)
+            .map_err(|e| unusable(&e))?;
         self.0.current.store(Arc::new(next));
         self.0.changes.send_replace(number);
         Ok(())
     }
 
+    /// What is in use.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.0.current.load().credentials.clone()
+    }
+
     /// The own name; the same in all generations.
     pub(crate) fn id(&self) -> SpiffeId {
-        self.0.current.load().id.clone()
+        self.0.current.load().id().clone()
     }
 
     /// The current generation's number: 1, and 1 more with each replacement.
@@ -171,16 +204,15 @@ impl Generation {
     fn new(
         number: u64,
         credentials: Credentials,
+        revocation: Revocation,
         tickets: &Arc<dyn ProducesTickets>,
     ) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(provider());
-        let Credentials { key, roots, crls, id, .. } = credentials;
-        let algorithms = provider.signature_verification_algorithms;
-        let trust = Arc::new(Trust { roots, crls, own: id.clone(), algorithms });
-        let parts = Parts { provider, key, trust: Arc::clone(&trust) };
+        let trust = Arc::new(credentials.trust(revocation));
+        let key = Arc::clone(&credentials.own.key);
+        let parts = Parts { provider: Arc::new(provider()), key, trust: Arc::clone(&trust) };
         Ok(Self {
             number,
-            id,
+            credentials,
             trust,
             outer_h2: parts.outer_server(Alpn::H2, tickets)?,
             outer_http11: parts.outer_server(Alpn::Http11, tickets)?,
@@ -193,6 +225,10 @@ impl Generation {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    fn id(&self) -> &SpiffeId {
+        self.credentials.id()
     }
 
     pub(crate) fn outer_server(&self, alpn: Alpn) -> Arc<ServerConfig> {

@@ -113,6 +113,8 @@ fn read(
                 row.received += u64::from(received.exchange.is_some());
                 own.extend(received.exchange.map(|e| (e.sid, e.seq, received.digest)));
             }
+            // What was refused too often to be written down one by one.
+            Entry::Refusals(refusals) => row.received += refusals.accepted,
             Entry::Incident(_) | Entry::Action(_) | Entry::Effect(_) => row.steps += 1,
             _ => {}
         }

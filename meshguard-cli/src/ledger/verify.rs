@@ -54,6 +54,8 @@ impl Verify {
 struct Report {
     verified: bool,
     fault: Option<String>,
+    /// The first entry that is kept: from it on all was read.
+    first: u64,
     entries: u64,
     /// Entries that a signed checkpoint covers.
     signed: u64,
@@ -61,6 +63,12 @@ struct Report {
     segments: u64,
     /// Entries that the ledger itself says are missing.
     lost: u64,
+    /// Requests that were refused.
+    refused: u64,
+    /// Of these, the ones that were counted and have no entries of their own.
+    counted: u64,
+    /// Entries that a crash left without a signature, and that were kept.
+    adopted: u64,
     /// Stops whose books do not balance.
     unbalanced: u64,
     root: String,
@@ -78,11 +86,15 @@ impl Report {
         Self {
             verified: true,
             fault: None,
+            first: verified.first,
             entries: verified.entries,
             signed: verified.signed,
             checkpoints: verified.checkpoints,
             segments: verified.segments,
             lost: verified.lost,
+            refused: verified.refused,
+            counted: verified.counted,
+            adopted: verified.adopted,
             unbalanced: verified.unbalanced,
             root,
             earlier: verified.earlier,
@@ -99,11 +111,25 @@ impl fmt::Display for Report {
         writeln!(f, "verified: {entries} entries, {signed} of them signed")?;
         writeln!(f, "in {segments} segments under {checkpoints} checkpoints")?;
         writeln!(f, "root {}", self.root)?;
+        if self.first > 0 {
+            writeln!(
+                f,
+                "from its entry {} on: by its own word older ones were dropped",
+                self.first
+            )?;
+        }
         if let Some(size) = self.earlier {
             writeln!(f, "nothing before its entry {size} has changed")?;
         }
         if self.lost > 0 {
             writeln!(f, "it says itself that {} entries are missing", self.lost)?;
+        }
+        if self.refused > 0 {
+            let Self { refused, counted, .. } = self;
+            writeln!(f, "{refused} requests were refused, {counted} of them only counted")?;
+        }
+        if self.adopted > 0 {
+            writeln!(f, "{} entries were kept that a crash had left unsigned", self.adopted)?;
         }
         if self.unbalanced > 0 {
             writeln!(f, "the books of {} stops do not balance", self.unbalanced)?;

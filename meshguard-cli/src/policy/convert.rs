@@ -20,7 +20,8 @@ pub(crate) struct Convert {
 impl Convert {
     pub(crate) fn run(&self) -> Result<Verdict, Failure> {
         let text = document::text(&self.policy)?;
-        let canonical = document::read(&self.policy, &text)?.to_toml();
+        let policy = document::read(&self.policy, &text)?;
+        let canonical = document::announced_as(&policy, policy.to_toml());
         match &self.output {
             Some(path) => document::write(path, &canonical)?,
             None => print(&canonical)?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use meshguard_core::policy::Effect;
-use meshguard_core::policy::istio::{self, Case, Request, Workload};
+use meshguard_core::policy::istio::{self, Case, How, Request, Workload};
 use serde_json::{Value, json};
 
 use super::import;
@@ -41,11 +41,15 @@ pub(crate) struct Decide {
     /// only for those that say so
     #[arg(long)]
     hardened: bool,
+    /// Decide as a service's own listener does: as with `--hardened`, and no path of two readings,
+    /// no second method and no other protocol whatever the document says
+    #[arg(long, conflicts_with = "hardened")]
+    served: bool,
     /// Decide also where no policy is for the workload: upstream then allows all
     #[arg(long, conflicts_with = "batch")]
     allow_none: bool,
     /// Decide as upstream does, also where a case of a batch asks for the hardened decision
-    #[arg(long, conflicts_with = "hardened")]
+    #[arg(long, conflicts_with_all = ["hardened", "served"])]
     no_hardened: bool,
     /// How decisions are shown; as JSON, one object a line
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -77,6 +81,15 @@ impl Decide {
         if self.batch.is_some() { Format::Text } else { self.output_format }
     }
 
+    /// In which way a case is decided that perhaps asks for the `hardened` one.
+    fn how(&self, hardened: bool) -> How {
+        match (self.served, self.hardened || hardened && !self.no_hardened) {
+            (true, _) => How::Served,
+            (false, true) => How::Hardened,
+            (false, false) => How::Upstream,
+        }
+    }
+
     fn one(&self) -> Result<Verdict, Failure> {
         let context = self.context.as_deref().map_or(Ok(Value::Null), read_json)?;
         let request = self.access.as_deref().map_or(Ok(Value::Null), read_json)?;
@@ -85,7 +98,7 @@ impl Decide {
         workload.allow_none = self.allow_none;
         let request = Request::read(&request, &context).map_err(unreadable)?;
         let imported = import::Documents::read(&self.policies)?.import(&workload)?;
-        let effect = request.decide(&imported.policy, self.hardened);
+        let effect = request.decide_as(&imported.policy, self.how(false));
         self.print(&mut io::stdout().lock(), None, Ok(effect))?;
         Ok(Verdict::fine_if(effect == Effect::Allow))
     }
@@ -130,8 +143,7 @@ impl Decide {
         let decision = match Case::read(&json) {
             Err(error) => Err(error.to_string()),
             Ok(case) => {
-                let hardened = self.hardened || case.hardened && !self.no_hardened;
-                case.decide(hardened).or_else(|error| {
+                case.decide_as(self.how(case.hardened)).or_else(|error| {
                     // What upstream would not have admitted lets nothing through.
                     let refused = writeln!(io::stderr(), "{id}: refused: {error}");
                     refused.map(|()| Effect::Deny).map_err(|error| error.to_string())

@@ -35,11 +35,12 @@ impl Fmt {
             .hint("`meshguard policy convert` writes it in TOML, without its comments"));
         }
         let text = document::text(&self.policy)?;
-        let meant = document::read(&self.policy, &text)?.to_toml();
+        let policy = document::read(&self.policy, &text)?;
         let laid = layout(&text)
             .map_err(|error| Failure::new("fmt", format!("{name}: {}", error.message())))?;
+        let laid = document::announced_as(&policy, laid);
         // Whatever goes wrong with a layout, it does not become another policy.
-        if document::read(&self.policy, &laid)?.to_toml() != meant {
+        if document::read(&self.policy, &laid)?.to_toml() != policy.to_toml() {
             return Err(Failure::new(
                 "fmt",
                 format!("{name}: laid out, it would mean another thing"),

@@ -47,6 +47,8 @@ pub struct OwnedAccess {
     pub trust: Option<f32>,
     /// Headers that the caller's proof covers, in their order.
     pub headers: Vec<(String, String)>,
+    /// The target's scheme.
+    pub scheme: Option<String>,
     /// The host that is asked for.
     pub host: Option<String>,
     /// The port that was connected to.
@@ -119,11 +121,19 @@ impl OwnedAccess {
         Self::new(OwnedOperation::Http { method: method.into(), path: path.into() })
     }
 
-    /// An HTTP request for a target as clients write it. Its query is cut off, as servers do
-    /// before they ask policy: it is no part of what rules look at.
+    /// An HTTP request for a target as clients write it, `/orders/7?full` or
+    /// `https://shop.example/orders/7`. Its query and fragment are cut off, as servers do before
+    /// they ask policy: they are no part of what rules look at.
     #[must_use]
     pub fn request(method: impl Into<String>, target: &str) -> Self {
-        Self::http(method, target.split_once('?').map_or(target, |(path, _)| path))
+        let target = target.find(['?', '#']).map_or(target, |end| &target[..end]);
+        let Some((scheme, rest)) = target.split_once("://").filter(|(s, _)| is_scheme(s)) else {
+            return Self::http(method, target);
+        };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let mut access = Self::http(method, if path.is_empty() { "/" } else { path });
+        (access.scheme, access.host) = (Some(scheme.to_owned()), Some(host.to_owned()));
+        access
     }
 
     /// A gRPC call of a method, `package.Service/Method`, with or without a `/` before it.
@@ -139,9 +149,14 @@ impl OwnedAccess {
         }
     }
 
-    /// Reads a `POST` whose `content-type` says so as the gRPC call that it is.
+    /// Reads a `POST` whose `content-type` says so as the gRPC call that it is, and the host from
+    /// a `Host` header where nothing else names it.
     #[must_use]
     pub fn read_as_sent(mut self) -> Self {
+        let named = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        if self.host.is_none() {
+            self.host = named.map(|(_, value)| value.trim_matches([' ', '\t']).to_owned());
+        }
         let says_grpc = |(name, value): &(String, String)| {
             name.eq_ignore_ascii_case("content-type") && value.starts_with(GRPC)
         };
@@ -176,6 +191,7 @@ impl OwnedAccess {
             direct: false,
             trust: None,
             headers: Vec::new(),
+            scheme: None,
             host: None,
             port: None,
             source: None,
@@ -196,6 +212,7 @@ impl OwnedAccess {
         access.to = self.to.as_ref();
         access.evidence = self.evidence;
         access.direct = self.direct && self.via.is_none();
+        access.network.scheme = self.scheme.as_deref();
         access.network.host = self.host.as_deref();
         access.network.port = self.port;
         access.network.source = self.source;
@@ -254,8 +271,10 @@ impl OwnedAccess {
     }
 
     fn fmt_network(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(host) = &self.host {
-            write!(f, " --host {}", Word(host))?;
+        for (flag, text) in [("scheme", &self.scheme), ("host", &self.host)] {
+            if let Some(text) = text {
+                write!(f, " --{flag} {}", Word(text))?;
+            }
         }
         if let Some(port) = self.port {
             write!(f, " --port {port}")?;
@@ -286,6 +305,12 @@ impl fmt::Display for NotAMethod {
 }
 
 impl std::error::Error for NotAMethod {}
+
+/// Whether it is a scheme's name (RFC 3986 §3.1).
+fn is_scheme(text: &str) -> bool {
+    let all = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    all && text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+}
 
 /// Whether it is `package.Service/Method`, by the grammar of names in `.proto` files.
 fn is_method(name: &str) -> bool {
@@ -378,9 +403,44 @@ mod operations {
 
     #[test]
     fn the_query_of_a_target_is_no_part_of_its_path() {
-        for (target, path) in [("/a?x=1", "/a"), ("/a?", "/a"), ("/?a?b", "/"), ("/a", "/a")] {
+        for (target, path) in [
+            ("/a?x=1", "/a"),
+            ("/a?", "/a"),
+            ("/?a?b", "/"),
+            ("/a", "/a"),
+            ("/a#b?c", "/a"),
+            ("/a?b#c", "/a"),
+            ("/a?u=http://b/c", "/a"),
+            ("/a://b", "/a://b"),
+        ] {
             assert_eq!(OwnedAccess::request("GET", target), OwnedAccess::http("GET", path));
         }
+    }
+
+    #[test]
+    fn a_target_that_names_its_host_is_taken_apart() {
+        for (target, scheme, host, path) in [
+            ("https://a.example:1/b?c", "https", "a.example:1", "/b"),
+            ("HTTP://a", "HTTP", "a", "/"),
+            ("http://u@a?x=/b", "http", "u@a", "/"),
+            ("ftp:///b", "ftp", "", "/b"),
+        ] {
+            let access = OwnedAccess::request("GET", target);
+            assert_eq!(access.operation, OwnedAccess::http("GET", path).operation, "{target}");
+            let named = (access.scheme.as_deref(), access.host.as_deref());
+            assert_eq!(named, (Some(scheme), Some(host)), "{target}");
+        }
+        let shown = OwnedAccess::request("GET", "ftp://a/b").to_string();
+        assert_eq!(shown, "GET /b --scheme ftp --host a");
+    }
+
+    #[test]
+    fn a_host_that_a_header_names_is_the_host() {
+        let mut sent = OwnedAccess::http("GET", "/");
+        sent.headers.push(("HOST".into(), " a.example\t".into()));
+        assert_eq!(sent.clone().read_as_sent().host.as_deref(), Some("a.example"));
+        sent.host = Some("b".into());
+        assert_eq!(sent.read_as_sent().host.as_deref(), Some("b"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::baseline::{Feature, Measure};
+use crate::escape;
 use crate::reflex::Signal;
 
 const LONGEST: usize = 256;
@@ -37,7 +38,8 @@ pub(super) fn detail(signal: Signal, detail: &str) -> Box<str> {
         if at == 0 {
             text.push_str(": ");
         }
-        text.push(if c.is_control() { '\u{FFFD}' } else { c });
+        // Writing to a string does not fail.
+        let _ = escape::put(c, &mut text);
     }
     text.into()
 }
@@ -78,9 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_is_bounded_and_has_no_control_characters() {
+    fn a_detail_is_bounded_and_escaped() {
         assert_eq!(&*detail(Signal::Revoked, ""), "revoked");
-        assert_eq!(&*detail(Signal::Forged, "a\nb"), "forged: a\u{FFFD}b");
+        assert_eq!(&*detail(Signal::Forged, "a\nb\u{202e}"), r"forged: a\nb\u{202e}");
         let long = detail(Signal::Forged, &"é".repeat(10_000));
         assert!(long.len() < LONGEST + 8 && long.ends_with('…'));
     }

@@ -6,7 +6,7 @@
 
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LOCATION, RANGE,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LOCATION, RANGE, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -72,10 +72,41 @@ impl Cover {
         &self.0
     }
 
+    /// Makes one line of each field of a request that a proof with this cover covers and that has
+    /// several: the value that was proved. A hop can split a value at `, ` and join two, and the
+    /// proof holds all the same.
+    pub fn join_request(&self, headers: &mut HeaderMap) {
+        join(headers, REQUEST.iter().chain(&self.0));
+    }
+
+    /// As [`join_request`](Self::join_request), for an answer. Of `set-cookie` each line stays:
+    /// what would join them is part of their dates (RFC 6265 §3).
+    pub fn join_response(&self, headers: &mut HeaderMap) {
+        join(headers, RESPONSE.iter().chain(self.0.iter().filter(|name| *name != SET_COOKIE)));
+    }
+
     /// All names that a request proof covers with this cover, fixed ones included.
     #[must_use]
     pub fn with_fixed(&self) -> Vec<HeaderName> {
         REQUEST.iter().chain(&self.0).cloned().collect()
+    }
+}
+
+fn join<'n>(headers: &mut HeaderMap, names: impl Iterator<Item = &'n HeaderName>) {
+    // Nearly every message has each field once.
+    if headers.keys_len() == headers.len() {
+        return;
+    }
+    for name in names {
+        let lines = || headers.get_all(name).iter();
+        if lines().nth(1).is_none() {
+            continue;
+        }
+        let values: Vec<&[u8]> = lines().map(|value| value.as_bytes().trim_ascii()).collect();
+        // INVARIANT: what stands between is allowed wherever the values are.
+        let Ok(mut joined) = HeaderValue::from_bytes(&values.join(&b", "[..])) else { continue };
+        joined.set_sensitive(lines().any(HeaderValue::is_sensitive));
+        headers.insert(name, joined);
     }
 }
 
@@ -312,6 +343,34 @@ mod tests {
         full.insert("x-a", HeaderValue::from_static("1"));
         let all = [written(&none, &cover), written(&empty, &cover), written(&full, &cover)];
         assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    }
+
+    #[test]
+    fn lines_become_the_one_value_that_was_proved_and_the_base_stays() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("if-match", "a"), ("if-match", " b"), ("x-b", "1"), ("x-b", "2, 3"), ("x-c", "4")]
+        {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers.append("x-c", HeaderValue::from_static("5"));
+        let cover = Cover::new([HeaderName::from_static("x-b"), SET_COOKIE]);
+        let before = written(&headers, &cover);
+        cover.join_request(&mut headers);
+        assert_eq!(written(&headers, &cover), before);
+        let all = |name: &str| headers.get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            (all("if-match"), all("x-b")),
+            (vec!["a, b".parse().unwrap()], vec!["1, 2, 3".parse().unwrap()])
+        );
+        assert_eq!(all("x-c").len(), 2, "what no proof covers stays as it came");
+        let mut answer = HeaderMap::new();
+        for name in ["set-cookie", "set-cookie", "content-encoding", "content-encoding"] {
+            answer.append(name, HeaderValue::from_static("a"));
+        }
+        cover.join_response(&mut answer);
+        assert_eq!(answer.get_all("set-cookie").iter().count(), 2);
+        assert_eq!(answer["content-encoding"], "a, a");
     }
 
     #[test]

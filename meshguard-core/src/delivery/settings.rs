@@ -15,7 +15,7 @@ use super::{MAX_MESSAGE, MAX_RECORD, MESSAGE, RECORD, Sid, Suite, WINDOW};
 pub struct Settings {
     /// The session.
     pub sid: Sid,
-    /// This process's life: a new one at each start.
+    /// This process's life: a new one at each start. Visible ASCII, 1 to 64 characters.
     pub instance: String,
     /// The Ed25519 public key with which this instance signs epochs of its ledger.
     pub ledger_key: [u8; 32],
@@ -46,7 +46,7 @@ pub enum SettingsError {
     Version(u64),
     /// A sid other than the session's.
     Sid,
-    /// An instance name that is empty or above 64 bytes, or this instance's own.
+    /// An instance name that is not 1 to 64 characters of visible ASCII, or this instance's own.
     Instance,
     /// A ledger key that is not 32 bytes in base64url.
     LedgerKey,
@@ -114,7 +114,7 @@ impl Settings {
         if Sid::parse(wire.sid.as_bytes()) != Some(*sid) {
             return Err(SettingsError::Sid);
         }
-        if wire.instance.is_empty() || wire.instance.len() > 64 || wire.instance == own_instance {
+        if !is_instance(&wire.instance) || wire.instance == own_instance {
             return Err(SettingsError::Instance);
         }
         if !(1..=WINDOW).contains(&wire.window) {
@@ -163,6 +163,12 @@ struct Wire {
     seal: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suite: Option<u8>,
+}
+
+/// Whether this names an instance: 1 to 64 characters of visible ASCII, `!` to `~`. The name goes
+/// into edges, logs and ledgers.
+fn is_instance(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn ledger_key(text: &str) -> Result<[u8; 32], SettingsError> {
@@ -231,6 +237,13 @@ mod tests {
         assert_eq!(with("\"v\":1", "\"v\":2"), SettingsError::Version(2));
         assert_eq!(with("\"a\"", "\"b\""), SettingsError::Instance);
         assert_eq!(with("\"a\"", "\"\""), SettingsError::Instance);
+        for name in ["a b", "a\\n", "\\u0000", "\\u007f", "\u{e9}", "\u{202e}", &"a".repeat(65)] {
+            let named = format!("\"{name}\"");
+            assert_eq!(with("\"a\"", &named), SettingsError::Instance, "{name:?}");
+        }
+        let longest = format!("\"{}\"", "~".repeat(64));
+        let read = Settings::parse(json.replace("\"a\"", &longest).as_bytes(), &sent.sid, "b");
+        assert!(read.is_ok());
         assert_eq!(with("4096", "4097"), SettingsError::Window(4097));
         assert_eq!(with("4096", "0"), SettingsError::Window(0));
         assert_eq!(with("16384", "1"), SettingsError::Record(1));

@@ -179,6 +179,12 @@ impl TrustDomain {
     }
 }
 
+impl Borrow<str> for TrustDomain {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for TrustDomain {
     type Err = SpiffeIdError;
 
@@ -335,6 +341,16 @@ mod tests {
         ] {
             assert_eq!(text.parse::<SpiffeId>(), Err(want), "{text}");
         }
+    }
+
+    #[test]
+    fn a_trust_domain_is_found_by_its_name() {
+        let domain: TrustDomain = "shop.example".parse().unwrap();
+        let known = std::collections::BTreeMap::from([(domain.clone(), 7)]);
+        assert_eq!(known.get("shop.example"), Some(&7));
+        assert_eq!(known.get("shop.exampl"), None);
+        let known = std::collections::HashMap::from([(domain, 7)]);
+        assert_eq!(known.get("shop.example"), Some(&7));
     }
 
     #[test]

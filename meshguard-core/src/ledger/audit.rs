@@ -33,8 +33,24 @@ pub struct Audit<'v> {
     signatures_from: u64,
     earlier: Option<Checkpoint>,
     sums: Audited,
+    /// Whether the last entry is a stop.
+    stopped: bool,
+    /// What the entries so far say to be the first that is kept.
+    told_first: u64,
+    covered: Covered,
     #[cfg(test)]
     blind: Option<tests::Check>,
+}
+
+/// Where what the last checkpoint covers ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// The segment, by its first seq; `None` before any is read.
+    pub segment: Option<u64>,
+    /// The byte in it behind the last entry that is covered.
+    pub offset: u64,
+    /// Whether that entry is a [`Stop`](super::Stop): the service ended in order.
+    pub stopped: bool,
 }
 
 /// What is known of the next checkpoint.
@@ -82,6 +98,9 @@ impl<'v> Audit<'v> {
             signatures_from: 0,
             earlier: None,
             sums,
+            stopped: false,
+            told_first: 0,
+            covered: Covered { segment: None, offset: 0, stopped: false },
             #[cfg(test)]
             blind: None,
         }
@@ -225,6 +244,12 @@ impl<'v> Audit<'v> {
         self.sums.signed
     }
 
+    /// Where that ends.
+    #[must_use]
+    pub fn covered(&self) -> Covered {
+        self.covered
+    }
+
     fn entry(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let decoded = Entry::decode(bytes);
         let (stamp, entry) = decoded.map_err(|error| self.at_entry(FaultKind::Entry(error)))?;
@@ -232,6 +257,10 @@ impl<'v> Audit<'v> {
             return Err(self.at_entry(FaultKind::Seq { found: stamp.seq }));
         }
         self.tree.push(leaf_hash(bytes));
+        self.stopped = matches!(entry, Entry::Stop(_));
+        if let Entry::Dropped(dropped) = &entry {
+            self.told_first = self.told_first.max(dropped.first_kept);
+        }
         self.sums.add(bytes.len(), &stamp, &entry);
         Ok(())
     }
@@ -261,6 +290,10 @@ impl<'v> Audit<'v> {
         self.awaited = Awaited::Unread;
         self.sums.signed = size;
         self.sums.checkpoints += 1;
+        // Only what is signed counts: anybody can append to the rest.
+        self.sums.told_first = self.told_first;
+        let (segment, offset, stopped) = (self.segment, self.offset, self.stopped);
+        self.covered = Covered { segment, offset, stopped };
         Ok(())
     }
 

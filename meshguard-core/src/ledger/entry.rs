@@ -12,24 +12,27 @@ use std::time::Duration;
 pub use buf::EntryBuf;
 pub use delivery::{End, Exchange, Received, Sent, Unconfirmed};
 pub use error::{EntryError, EntryErrorKind};
-pub use life::{Gap, GapCause, Operator, PolicyChange, Start, Stop};
-pub use reaction::{Action, Change, Decision, Effect, Incident};
+pub use life::{Adopted, Dropped, Gap, GapCause, Operator, PolicyChange, Start, Stop};
+pub use reaction::{Action, Change, Decision, Effect, Incident, Refusals};
 pub use wire::MAX_TEXT;
 
 use crate::time::Timestamp;
 use wire::{Reader, Wire};
 
-/// The version of the encoding, an entry's first byte.
-pub const VERSION: u8 = 2;
+/// The newest version of the encoding. An entry's first byte is the oldest one that has what the
+/// entry says, from 2 on: see [`Entry::version`].
+pub const VERSION: u8 = 3;
 /// The oldest version that is still read. It has no exchanges that were answered early.
 pub const OLDEST_VERSION: u8 = 1;
+/// The oldest version that is written. It has the kinds up to 12 and two causes of gaps.
+const BASE_VERSION: u8 = 2;
 /// How many kinds of entry there are; their numbers are 1 to this.
-pub const KINDS: usize = 12;
+pub const KINDS: usize = 15;
 
 /// One entry: what happened. Borrows its texts, so that making one costs nothing.
 ///
-/// Texts of more than [`MAX_TEXT`] bytes are cut in the encoding, visibly: they then end with
-/// "…". Identities are SPIFFE IDs as text; a route is the matched template, never a raw path.
+/// Texts are [escaped](crate::escape) in the encoding. Those of more than [`MAX_TEXT`] bytes are
+/// cut there, visibly: they then end with "…". Identities are SPIFFE IDs as text; a route is the matched template, never a raw path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Entry<'a> {
@@ -57,6 +60,12 @@ pub enum Entry<'a> {
     Gap(Gap),
     /// Answers that nobody will confirm.
     Unconfirmed(Unconfirmed<'a>),
+    /// Refusals of one caller that have no entries of their own.
+    Refusals(Refusals<'a>),
+    /// Entries without a signature that were kept.
+    Adopted(Adopted),
+    /// Entries that are not kept any longer.
+    Dropped(Dropped),
 }
 
 /// When an entry was recorded, and as which.
@@ -113,12 +122,26 @@ kinds! {
     10 Operator "operator",
     11 Gap "gap",
     12 Unconfirmed "unconfirmed",
+    13 Refusals "refusals",
+    14 Adopted "adopted",
+    15 Dropped "dropped",
 }
 
 impl<'a> Entry<'a> {
+    /// The version that it is written in: the oldest that has its kind and all of its values, so
+    /// that an older reader reads what it can know.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        match self {
+            Self::Refusals(_) | Self::Adopted(_) | Self::Dropped(_) => VERSION,
+            Self::Gap(gap) if !gap.cause.is_old() => VERSION,
+            _ => BASE_VERSION,
+        }
+    }
+
     /// Appends the encoding to `out`. Allocates nothing where `out` has room.
     pub fn encode(&self, stamp: &Stamp, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[VERSION, self.number()]);
+        out.extend_from_slice(&[self.version(), self.number()]);
         stamp.put(out);
         self.put(out);
     }
@@ -126,9 +149,10 @@ impl<'a> Entry<'a> {
     /// Reads one entry, which must be all of `bytes`.
     ///
     /// # Errors
-    /// Whatever [`encode`](Self::encode) would not have written, in this version or in one since
-    /// [`OLDEST_VERSION`]: another version, an unknown kind, a field that is short or not
-    /// canonical, trailing bytes; with the place.
+    /// Whatever no version since [`OLDEST_VERSION`] would have written: another version, also than
+    /// [the entry's](Self::version), an unknown kind, a field that is short or not canonical,
+    /// trailing bytes; with the place. A text that an older version wrote may hold what is
+    /// escaped today.
     pub fn decode(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
         let mut from = Reader::new(bytes);
         let version = u8::get(&mut from)?;
@@ -140,6 +164,9 @@ impl<'a> Entry<'a> {
         let stamp = Stamp::get(&mut from)?;
         let entry = Self::get(number, &mut from)?;
         from.end()?;
+        if version.max(BASE_VERSION) != entry.version() {
+            return Err(EntryError::new(0, EntryErrorKind::Version(version)));
+        }
         Ok((stamp, entry))
     }
 }

@@ -13,6 +13,13 @@ impl Policy {
         semantics.is_none_or(|semantics| semantics == Semantics::Native)
     }
 
+    /// Whether `domain` is the mesh's trust domain or one that it federates with. Of no domain where
+    /// none is loaded.
+    #[must_use]
+    pub fn accepts_domain(&self, domain: &str) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| loaded.accepts(domain))
+    }
+
     /// Whether there is anything that `callee` may let `caller` do, whatever it asks and proves:
     /// an allow rule for the two, and no deny rule that denies it everything. Never false of one
     /// whom [`decide`](Self::decide) might allow something.

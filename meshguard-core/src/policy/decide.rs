@@ -20,15 +20,20 @@ use crate::identity::SpiffeId;
 
 impl Policy {
     pub(super) fn judge(&self, access: &Access<'_>) -> Ruling {
+        self.judge_as(access, Lines::Whole)
+    }
+
+    pub(super) fn judge_as(&self, access: &Access<'_>, lines: Lines) -> Ruling {
         let Some(loaded) = &self.loaded else { return self.refuse(self.absent()) };
         if let Semantics::Istio(normalization) = loaded.document.semantics {
             return self.judge_imported(loaded, normalization, access);
         }
         let mut rooms = Rooms::default();
-        let facts = match loaded.facts(access, &mut rooms) {
+        let mut facts = match loaded.facts(access, &mut rooms) {
             Ok(facts) => facts,
             Err(finding) => return self.refuse(finding),
         };
+        facts.lines = lines;
         let path = match path::normalize(access.path()) {
             Ok(path) => path,
             Err(error) => return self.refuse(Finding::Path(error)),
@@ -100,7 +105,7 @@ impl Loaded {
         };
         let to = self.index.callee(access.callee(), &mut rooms.to);
         let pairs = self.index.pairs(from, to);
-        Ok(Facts { loaded: self, access, from, to, pairs, via })
+        Ok(Facts { loaded: self, access, from, to, pairs, via, lines: Lines::Whole })
     }
 
     pub(super) fn delivery(&self, from: Option<&SpiffeId>, to: Option<&SpiffeId>) -> DeliveryRule {
@@ -159,6 +164,16 @@ struct Facts<'a, 'v> {
     pairs: Few<PairId>,
     /// Of the hop, where there is one.
     via: Option<&'a Numbers>,
+    lines: Lines,
+}
+
+/// How a header condition reads the lines of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Each as it stands.
+    Whole,
+    /// Each as it stands, and each of its elements as a line of its own.
+    Lists,
 }
 
 /// Where [`Facts`] keep what stands nowhere else.

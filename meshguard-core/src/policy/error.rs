@@ -92,6 +92,10 @@ pub enum PolicyErrorKind {
     TooManyRules,
     /// The rules' lists multiply to more than [`MAX_ENTRIES`](super::MAX_ENTRIES) combinations.
     TooManyCombinations,
+    /// The first line announces a digest in a form that is not understood, or a later one announces it.
+    BadAnnouncement,
+    /// The document is not the one whose digest its first line announces: half written, or changed.
+    DigestDiffers,
     /// Not TOML, or not YAML.
     Syntax,
     /// A key that has no meaning there.

@@ -15,6 +15,7 @@ impl Policy {
             plan: self.plan.clone(),
             reads: Reads::default(),
             fingerprint: 0,
+            origin: self.origin,
             expired: Some(self.version()),
         }
     }

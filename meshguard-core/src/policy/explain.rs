@@ -13,7 +13,7 @@ pub use self::inputs::{Inputs, Named};
 use super::decide::{Asked, Misses, Rooms};
 use super::model::{Effect, Rule, RuleId};
 use super::reason::UnmetAt;
-use super::{Decision, DeliveryMode, Policy};
+use super::{Decision, DeliveryMode, Policy, Reason};
 use crate::access::Access;
 
 /// The rules that an explanation tells of, at most: the nearest.
@@ -127,14 +127,20 @@ pub enum Part {
 }
 
 impl Policy {
-    /// Says why [`decide`](Self::decide) decides as it does. Asks every rule, so it takes as
-    /// long as the document has rules: for an operator's question, not for every call.
+    /// Says why [`decide_served`](Self::decide_served) decides as it does: what a service answers.
+    /// Asks every rule, so it takes as long as the document has rules: for an operator's question,
+    /// not for every call.
     #[must_use]
     pub fn explain(&self, access: &Access<'_>) -> Explanation {
-        let decision = self.decide(access);
+        let decision = self.decide_served(access);
         let mut rooms = Rooms::default();
-        let asked = self.ask(access, &mut rooms);
-        let near = asked.map_or_else(|_| Near::default(), |asked| Near::of(&asked));
+        let unslashed = self.unslashed(access, &decision);
+        let asked = self.ask(unslashed.as_ref().unwrap_or(access), &mut rooms);
+        let unread = matches!(decision.reason(), Reason::Path(_) | Reason::Head(_));
+        let near = match asked {
+            Ok(asked) if !unread => Near::of(&asked),
+            _ => Near::default(),
+        };
         let considered = |(id, misses): &(RuleId, Misses)| self.considered(*id, misses);
         let told: Vec<&Rule> = near.rules.iter().filter_map(|(id, _)| self.rule(*id)).collect();
         let nearest = near.allow.as_ref().filter(|_| !decision.is_allowed());
@@ -155,6 +161,14 @@ impl Policy {
             nearest: nearest.and_then(considered),
             obligations: words::obligations(&decision),
         }
+    }
+
+    /// The access without the slash at the end of its path, where a rule denies that one.
+    fn unslashed<'a>(&self, access: &Access<'a>, decision: &Decision<'_>) -> Option<Access<'a>> {
+        let Reason::DenyRule(_) = decision.reason() else { return None };
+        let other = access.unslashed()?;
+        let denied = |access| matches!(self.decide(access).reason(), Reason::DenyRule(_));
+        (!denied(access) && denied(&other)).then_some(other)
     }
 
     fn considered(&self, id: RuleId, misses: &Misses) -> Option<Considered> {
@@ -199,7 +213,6 @@ impl Policy {
 }
 
 fn decided_by(decision: &Decision<'_>) -> Option<String> {
-    use super::Reason;
     match decision.reason() {
         Reason::Rule(rule) | Reason::DenyRule(rule) => Some(rule.to_owned()),
         _ => None,

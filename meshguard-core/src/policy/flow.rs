@@ -5,6 +5,7 @@ mod tally;
 pub use self::tally::{Flows, MAX_FLOWS, TooManyFlows};
 use super::{Reason, Unmet};
 use crate::access::Evidence;
+use crate::access::head::HeadError;
 
 /// One call as it was recorded. What the record does not say is `None`; a record says nothing of
 /// headers, claims, trust and addresses, and has the route instead of the path.
@@ -46,6 +47,8 @@ pub(super) enum Refusal<'a> {
     Unmet(&'a str),
     /// Its path can be read in more than one way.
     Path(&'a str),
+    /// Its head can, or it asks for what its route does not permit.
+    Head(HeadError),
     /// No rule was asked, before the path was read: because of who called.
     Unasked(&'a str),
     /// No rule matched.
@@ -70,6 +73,9 @@ impl<'a> Refusal<'a> {
         }
         if Reason::NoRule.to_string() == words {
             return Some(Self::NoRule(words));
+        }
+        if let Some(error) = HeadError::ALL.into_iter().find(|error| error.as_str() == words) {
+            return Some(Self::Head(error));
         }
         if words.starts_with("its path ") {
             return Some(Self::Path(words));
@@ -142,6 +148,10 @@ mod tests {
         assert_eq!(Refusal::read(&unasked), Some(Refusal::Unasked(&unasked)));
         let path = Reason::Path(PathError::Control).to_string();
         assert_eq!(Refusal::read(&path), Some(Refusal::Path(&path)));
+        for error in HeadError::ALL {
+            let head = Reason::Head(error).to_string();
+            assert_eq!(Refusal::read(&head), Some(Refusal::Head(error)));
+        }
         assert_eq!(Refusal::read("delivery is to be proved"), None);
         assert_eq!(Refusal::read("too many requests"), None);
     }

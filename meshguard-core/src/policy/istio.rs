@@ -51,7 +51,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-pub use self::case::{Case, CaseError, CaseKind, Request};
+pub use self::case::{Case, CaseError, CaseKind, How, Request};
 use self::document::Document;
 pub use self::error::{ImportError, ImportErrorKind, Warning, WarningKind};
 pub use self::resource::Skipped;

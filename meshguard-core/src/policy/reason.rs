@@ -5,6 +5,7 @@ use std::fmt;
 use super::model::{Content, DeliveryRule, Effect, Limit, RuleId, TemplateId};
 use super::{PathError, Policy};
 use crate::access::Evidence;
+use crate::access::head::HeadError;
 
 /// Policy's answer: an effect and its reason.
 ///
@@ -46,6 +47,7 @@ impl<'p> Decision<'p> {
             Finding::ForeignTrustDomain => Reason::ForeignTrustDomain,
             Finding::HopNotNamed => Reason::HopNotNamed,
             Finding::Path(error) => Reason::Path(error),
+            Finding::Head(error) => Reason::Head(error),
             Finding::NoPolicy => Reason::NoPolicy,
             Finding::PolicyExpired => Reason::PolicyExpired,
         }
@@ -155,6 +157,7 @@ pub(super) enum Finding {
     ForeignTrustDomain,
     HopNotNamed,
     Path(PathError),
+    Head(HeadError),
     NoPolicy,
     PolicyExpired,
 }
@@ -200,6 +203,8 @@ pub enum Reason<'p> {
     HopNotNamed,
     /// Denied: the path can be read in more than one way.
     Path(PathError),
+    /// Denied: the head can be read in more than one way, or no server takes it.
+    Head(HeadError),
     /// Denied: no policy is loaded.
     NoPolicy,
     /// Denied: the policy is older than its deadline, and nobody has confirmed it since.
@@ -217,6 +222,7 @@ impl fmt::Display for Reason<'_> {
             Self::ForeignTrustDomain => f.write_str("the caller is of another trust domain"),
             Self::HopNotNamed => f.write_str("it came through a hop that the policy does not name"),
             Self::Path(error) => write!(f, "its path {error}"),
+            Self::Head(error) => error.fmt(f),
             Self::NoPolicy => f.write_str("no policy is loaded"),
             Self::PolicyExpired => f.write_str("the policy has expired"),
         }

@@ -70,7 +70,8 @@ pub use self::report::{Change, Replay, Unused};
 use super::flow::{Flow, Flows, Refusal, Was};
 use super::model::{RuleId, Semantics};
 use super::reason::Finding;
-use super::{Loaded, Policy, Reason};
+use super::{Loaded, Policy, Reason, RouteOptions};
+use crate::access::head::HeadError;
 use crate::identity::SpiffeId;
 
 /// Why a policy cannot be replayed.
@@ -155,6 +156,11 @@ impl<'f> Run<'_, 'f> {
             // Every policy reads paths alike.
             return Outcome::Denied(words.to_owned());
         }
+        if let Was::Refused(words) = flow.was
+            && let Some(Refusal::Head(error)) = Refusal::read(words)
+        {
+            return self.head(error);
+        }
         let ends = (flow.from, flow.via, flow.to);
         let loaded = self.loaded;
         let edge = self.edges.entry(ends).or_insert_with(|| edge(loaded, ends));
@@ -184,6 +190,22 @@ impl<'f> Run<'_, 'f> {
         match self.outcome(verdicts) {
             Outcome::Allowed(_) if !read => Outcome::Depends(Unknowns::from(["the path".into()])),
             outcome => outcome,
+        }
+    }
+
+    /// Every policy reads heads alike, but for what a route may permit.
+    fn head(&self, error: HeadError) -> Outcome {
+        let permits = |permits: fn(&RouteOptions) -> bool| {
+            self.policy.routes().any(|(_, options)| permits(&options))
+        };
+        let permitted = match error {
+            HeadError::MethodOverride | HeadError::MethodOwes => permits(|o| o.method_override),
+            HeadError::Upgrade | HeadError::UpgradeUnproved => permits(|o| o.upgrade),
+            _ => false,
+        };
+        match permitted {
+            true => Outcome::Depends(Unknowns::from(["what else its head asked for".into()])),
+            false => Outcome::Denied(error.to_string()),
         }
     }
 

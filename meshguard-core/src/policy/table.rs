@@ -36,8 +36,8 @@
 //! ```
 //!
 //! A case has what an access has: `from`, `via`, `to`, one of `http`, `grpc` and `tcp`, `direct`,
-//! `evidence`, `trust`, `headers`, `claims`, `proof`, `source`, `client`, `destination`, `host`,
-//! `port`, `server_name`. What it leaves out is not known. Names for IDs that the policy has no
+//! `evidence`, `trust`, `headers`, `claims`, `proof`, `source`, `client`, `destination`,
+//! `scheme`, `host`, `port`, `server_name`. What it leaves out is not known. Names for IDs that the policy has no
 //! name for may stand in the table's own `[peers]`.
 
 mod error;
@@ -201,7 +201,8 @@ impl Reader<'_> {
     }
 }
 
-/// Asks the policy for every case, and counts the rules that none reaches.
+/// Asks the policy for every case, as a service's listener does
+/// ([`Policy::decide_served`]), and counts the rules that none reaches.
 #[must_use]
 pub fn run(policy: &Policy, table: &Table) -> Report {
     let mut reached = vec![false; policy.rules().count()];
@@ -213,7 +214,7 @@ pub fn run(policy: &Policy, table: &Table) -> Report {
     };
     let cases = table.cases.iter().map(|case| {
         let access = case.access.access();
-        let decision = policy.decide(&access);
+        let decision = policy.decide_served(&access);
         if let Reason::Rule(rule) | Reason::DenyRule(rule) = decision.reason() {
             reach(rule);
         }

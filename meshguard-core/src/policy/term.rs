@@ -21,6 +21,8 @@ use serde_json::Value as Json;
 pub(crate) use self::key::Key;
 pub(crate) use self::normal::{canonical, decode_slashes, escape, merge, resolve};
 use self::value::Value;
+use super::model::Effect;
+use super::reading::values;
 use crate::access::Access;
 
 /// The most values, wanted and unwanted, of one term.
@@ -121,6 +123,42 @@ impl Term {
     pub(crate) fn holds(&self, access: &Access<'_>, path: Option<&str>) -> bool {
         (self.values.is_empty() || self.any(&self.values, access, path))
             && (self.not_values.is_empty() || !self.any(&self.not_values, access, path))
+    }
+
+    /// As [`holds`](Self::holds), of a header as servers may read it: a deny rule's term for one
+    /// of the readings, an allow rule's for all of them.
+    pub(crate) fn holds_read(
+        &self,
+        access: &Access<'_>,
+        path: Option<&str>,
+        effect: Effect,
+    ) -> bool {
+        let name = match &self.key {
+            Key::RequestHeader(name) if !name.starts_with(':') => name,
+            _ => return self.holds(access, path),
+        };
+        let lines = values::lines(access, name);
+        let has = |list: &[Value], text: &[u8]| list.iter().any(|value| value.matches(text));
+        let whole = |line: &[u8]| {
+            let knows = |value: &&Value| values::knows_lists(&value.text);
+            self.values.iter().filter(knows).any(|value| value.matches(line))
+        };
+        let wanted = |line: &[u8]| {
+            whole(line) || values::every_part(name, line, |part| has(&self.values, part))
+        };
+        let unwanted = |part: &[u8]| has(&self.not_values, part);
+        let any = |test: &dyn Fn(&[u8]) -> bool| values::any_reading(name, &lines, test);
+        match effect {
+            Effect::Allow => {
+                (self.values.is_empty() || !lines.is_empty() && lines.iter().all(|l| wanted(l)))
+                    && !any(&unwanted)
+            }
+            Effect::Deny => {
+                let other = || lines.is_empty() || any(&|part| !unwanted(part));
+                (self.values.is_empty() || any(&|part| has(&self.values, part)))
+                    && (self.not_values.is_empty() || other())
+            }
+        }
     }
 
     /// Whether the attribute has a value that it may not have.

@@ -1,6 +1,7 @@
 //! Claims about policy.
 
 mod admits;
+mod announced;
 mod compared;
 mod conditions;
 mod decisions;

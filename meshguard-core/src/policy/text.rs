@@ -37,7 +37,7 @@ pub const MAX_DOCUMENT: usize = 16 << 20;
 pub const MAX_RULES: usize = 100_000;
 const MAX_NAME: usize = 128;
 /// The most trust domains in `federates`.
-const MAX_DOMAINS: usize = 64;
+pub const MAX_DOMAINS: usize = 64;
 const TOP: [&str; 15] = [
     "mesh",
     "federates",
@@ -78,12 +78,18 @@ impl Syntax {
     }
 }
 
-pub(super) fn read(text: &str, syntax: Syntax) -> Result<Document, Fault> {
+/// Refuses a text that is too long.
+pub(super) fn bound(text: &str) -> Result<(), Fault> {
     if text.len() > MAX_DOCUMENT {
         let message = format!("the document has {} bytes", text.len());
         return Err(Fault::new(Kind::TooLarge, 0, message)
             .hint(format!("the bound is {MAX_DOCUMENT} bytes")));
     }
+    Ok(())
+}
+
+/// Reads a text that is within its [bound].
+pub(super) fn read(text: &str, syntax: Syntax) -> Result<Document, Fault> {
     let table = match syntax {
         Syntax::Toml => tree::toml(text)?,
         Syntax::Yaml => tree::yaml(text)?,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use meshguard_core::delivery::{Counts, Failure, Outcome, Sid, Unknown};
 use meshguard_core::ledger::{
-    Action, Change, Decision, Effect, End, Entry, Exchange, Gap, GapCause, Incident, KINDS,
-    Operator, PolicyChange, Received, Sent, Stamp, Start, Stop, Unconfirmed,
+    Action, Adopted, Change, Decision, Dropped, Effect, End, Entry, Exchange, Gap, GapCause,
+    Incident, KINDS, Operator, PolicyChange, Received, Refusals, Sent, Stamp, Start, Stop,
+    Unconfirmed,
 };
 use meshguard_core::{Evidence, Timestamp};
 
@@ -18,7 +19,7 @@ pub struct Texts(Vec<String>);
 
 impl Texts {
     pub fn random(rng: &mut Rng) -> Self {
-        let alphabet = ['a', 'Z', '/', '{', 'é', '…', '\u{0}', '🦀', '\n', ' '];
+        let alphabet = ['a', 'Z', '/', '{', 'é', '…', '\\', '🦀', '世', ' '];
         let texts = (0..16).map(|_| {
             let len = match rng.below(20) {
                 0 => 0,
@@ -88,6 +89,8 @@ pub const OUTCOMES: [Outcome; 14] = [
 ];
 const ENDS: [End; 6] =
     [End::Consumed, End::Received, End::Partial, End::Bad, End::Unread, End::Plain];
+const CAUSES: [GapCause; 4] =
+    [GapCause::QueueFull, GapCause::TornTail, GapCause::WriteFailed, GapCause::Unsigned];
 const CHANGES: [Change; 6] = [
     Change::Applied,
     Change::Shadowed,
@@ -198,7 +201,7 @@ fn effect<'a>(rng: &mut Rng, texts: &'a Texts) -> Effect<'a> {
 
 fn gap(rng: &mut Rng) -> Gap {
     Gap {
-        cause: pick(rng, &[GapCause::QueueFull, GapCause::TornTail]),
+        cause: pick(rng, &CAUSES),
         count: maybe(rng, number),
         first_seq: maybe(rng, number),
         since: maybe(rng, time),
@@ -213,6 +216,23 @@ fn unconfirmed<'a>(rng: &mut Rng, texts: &'a Texts) -> Unconfirmed<'a> {
         sid: Sid::from_random(rng.bytes(16).try_into().unwrap()),
         first: number(rng),
         last: number(rng),
+    }
+}
+
+fn refusals<'a>(rng: &mut Rng, texts: &'a Texts) -> Refusals<'a> {
+    Refusals {
+        from: texts.maybe(rng),
+        via: texts.maybe(rng),
+        route: texts.maybe(rng),
+        code: rng.next() as u16,
+        reason: texts.one(rng),
+        policy_version: number(rng),
+        count: number(rng),
+        accepted: number(rng),
+        first: maybe(rng, exchange),
+        last: maybe(rng, exchange),
+        since: time(rng),
+        until: time(rng),
     }
 }
 
@@ -238,7 +258,10 @@ pub fn entry<'a>(rng: &mut Rng, texts: &'a Texts, kind: usize) -> Entry<'a> {
         9 => Entry::Effect(effect(rng, texts)),
         10 => Entry::Operator(Operator { verb: texts.one(rng), target: texts.one(rng) }),
         11 => Entry::Gap(gap(rng)),
-        _ => Entry::Unconfirmed(unconfirmed(rng, texts)),
+        12 => Entry::Unconfirmed(unconfirmed(rng, texts)),
+        13 => Entry::Refusals(refusals(rng, texts)),
+        14 => Entry::Adopted(Adopted { first_seq: number(rng), count: number(rng) }),
+        _ => Entry::Dropped(Dropped { first_kept: number(rng), archived: rng.below(2) == 0 }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 
 use super::Shared;
 use super::body::{Failure, Held, Source};
@@ -60,13 +60,22 @@ impl Exchange {
             (Fault::ForwardThenAnswer(forged), _) => {
                 Edit::on_answer(OnAnswer::Forge(forged, ticket))
             }
-            (Fault::AddRequestHeader { .. } | Fault::StripRequestHeader { .. }, _) => {
+            (
+                Fault::AddRequestHeader { .. }
+                | Fault::StripRequestHeader { .. }
+                | Fault::SplitRequestHeader { .. }
+                | Fault::JoinRequestHeader { .. },
+                _,
+            ) => {
                 edit_headers(self.head.headers_mut(), ticket);
                 Edit::default()
             }
-            (Fault::AddResponseHeader { .. } | Fault::StripResponseHeader { .. }, _) => {
-                Edit::on_answer(OnAnswer::Header(ticket))
-            }
+            (
+                Fault::AddResponseHeader { .. }
+                | Fault::StripResponseHeader { .. }
+                | Fault::SplitResponseHeader { .. },
+                _,
+            ) => Edit::on_answer(OnAnswer::Header(ticket)),
             _ => Edit::in_body(ticket),
         };
         self.forward(edit).await;
@@ -253,7 +262,8 @@ async fn send_copy(
     tokio::join!(send, receive).1
 }
 
-/// Adds or strips as the ticket says. A field to strip that is not there makes a miss.
+/// Adds, strips, splits or joins as the ticket says. A field that is not there to be stripped,
+/// split or joined makes a miss.
 fn edit_headers(headers: &mut HeaderMap, ticket: Ticket) {
     match ticket.fault().clone() {
         Fault::AddRequestHeader { name, value } | Fault::AddResponseHeader { name, value } => {
@@ -265,8 +275,36 @@ fn edit_headers(headers: &mut HeaderMap, ticket: Ticket) {
         {
             ticket.apply(format!("stripped {name}"));
         }
+        Fault::SplitRequestHeader { name } | Fault::SplitResponseHeader { name } => {
+            let lines = split(headers, &name);
+            if lines > 1 {
+                ticket.apply(format!("split {name} into {lines}"));
+            }
+        }
+        Fault::JoinRequestHeader { name } => {
+            let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+            if let (true, Ok(joined)) =
+                (lines.len() > 1, HeaderValue::from_bytes(&lines.join(&b", "[..])))
+            {
+                headers.insert(&name, joined);
+                ticket.apply(format!("joined {name}"));
+            }
+        }
         _ => {}
     }
+}
+
+/// How many lines there are then.
+fn split(headers: &mut HeaderMap, name: &HeaderName) -> usize {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let parts = values.flat_map(|value| value.split(", "));
+    let parts: Vec<_> = parts.filter_map(|part| part.parse::<HeaderValue>().ok()).collect();
+    headers.remove(name);
+    let lines = parts.len();
+    for part in parts {
+        headers.append(name, part);
+    }
+    lines
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -157,6 +157,23 @@ pub enum Fault {
         /// Its name.
         name: HeaderName,
     },
+    /// Makes a line of its own of each part of the field's value that `, ` separates. It says the
+    /// same (RFC 9110 §5.3), and a stock callee sees other lines.
+    SplitRequestHeader {
+        /// Its name.
+        name: HeaderName,
+    },
+    /// Makes one line of the field's lines, with `, ` between. It says the same (RFC 9110 §5.3),
+    /// and a stock callee sees one line.
+    JoinRequestHeader {
+        /// Its name.
+        name: HeaderName,
+    },
+    /// As [`Fault::SplitRequestHeader`], with the answer.
+    SplitResponseHeader {
+        /// Its name.
+        name: HeaderName,
+    },
     /// Exchanges this answer, head and body, with that of the next exchange that matches. Neither
     /// is answered before both are: send them concurrently. Stock callers see each other's answer.
     SwapAnswers,

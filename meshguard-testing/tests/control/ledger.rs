@@ -1,6 +1,7 @@
 //! What both sides write down is what both sides' books say.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use meshguard_axum::core::delivery::Sid;
 use meshguard_axum::core::ledger::{Entry, Exchange, Received, Sent};
@@ -40,6 +41,16 @@ fn received(ledger: &Ledger) -> HashMap<Key, (Option<u16>, Option<[u8; 32]>)> {
         .collect()
 }
 
+/// How many exchanges a ledger only counts: those that were refused too often.
+fn counted(ledger: &Ledger) -> u64 {
+    let entries = ledger.entries().unwrap().map(Result::unwrap);
+    let counts = entries.map(|entry| match entry.entry() {
+        Entry::Refusals(refusals) => refusals.accepted,
+        _ => 0,
+    });
+    counts.sum()
+}
+
 /// A caller with a ledger in a directory of its own.
 fn caller() -> (tempfile::TempDir, Ledger, Mesh) {
     let dir = tempfile::tempdir().unwrap();
@@ -77,10 +88,17 @@ async fn both_sides_ledgers_hold_each_exchange_once_with_the_same_digest() {
     assert!(counts.balances() && accepted.balances(), "{counts:?} {accepted:?}");
     assert_eq!((counts.begun, counts.not_delivered, accepted.settled), (81, 1, 80));
     ledger.flush().await.unwrap();
-    mall.ledger.flush().await.unwrap();
+    soon(async {
+        // Counts are written down when their second is over.
+        while received(&mall.ledger).len() as u64 + counted(&mall.ledger) < accepted.settled {
+            mall.ledger.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let (ours, theirs) = (sent(&ledger), received(&mall.ledger));
     assert_eq!(ours.len() as u64, counts.begun);
-    assert_eq!(theirs.len() as u64, accepted.settled);
+    assert_eq!(theirs.len() as u64 + counted(&mall.ledger), accepted.settled);
     let delivered = ours.iter().filter(|(_, outcome, _)| *outcome == Outcome::Delivered);
     assert_eq!(delivered.clone().count() as u64, counts.delivered);
     for (key, _, digest) in delivered {
@@ -92,6 +110,37 @@ async fn both_sides_ledgers_hold_each_exchange_once_with_the_same_digest() {
     http::call(&channel, http::get("/known/1")).await.answer();
     ledger.flush().await.unwrap();
     verify_against(dir.path(), ledger.public_key(), &note).unwrap();
+}
+
+/// One that is refused all the time writes no more into its callee's ledger than a few entries a
+/// second, and nothing of it is lost.
+#[tokio::test]
+async fn a_flood_of_refusals_is_counted_and_the_ledger_stays_small() {
+    const CALLS: u64 = 600;
+    let mall = Mall::new("").await;
+    let (_dir, _ledger, caller) = caller();
+    let channel = mall.through_hop(&caller);
+    let began = Instant::now();
+    for _ in 0..CALLS {
+        http::call(&channel, http::get("/forbidden")).await.answer();
+    }
+    let seconds = began.elapsed().as_secs() + 2;
+    let verified = soon(async {
+        loop {
+            mall.ledger.flush().await.unwrap();
+            let verified = mall.ledger.verify().unwrap();
+            if verified.refused == CALLS && mall.callee.accepted().open == 0 {
+                return verified;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (own, accepted) = (verified.refused - verified.counted, mall.callee.accepted());
+    assert!(own <= 10 * seconds, "{own} refusals in {seconds} s have an entry of their own");
+    let written = received(&mall.ledger).len() as u64;
+    assert_eq!(written + counted(&mall.ledger), accepted.settled, "{accepted:?}");
+    assert_eq!(written + verified.counted, CALLS);
 }
 
 /// Nobody flushes here but the shutdown.

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::response::Response;
 use axum::routing::any;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use http_body_util::{BodyExt as _, Full};
 use meshguard_axum::{DecisionId, Mesh};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -45,8 +48,19 @@ impl App {
             .route("/admin", handler("admin"))
             .route("/admin/{*rest}", handler("admin"))
             .route("/public/{*rest}", handler("public"))
+            .route("/trailers", any(Self::trailers))
             .fallback(handler("fallback"))
             .with_state(self.clone())
+    }
+
+    /// Reads the request, notes its trailers in place of headers, and sends them back.
+    async fn trailers(State(app): State<Self>, request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        let body = request.into_body().collect().await.unwrap();
+        let headers = body.trailers().cloned().unwrap_or_default();
+        app.0.lock().unwrap().push(Ran { handler: "trailers", path, headers });
+        let said = Full::new(body.to_bytes()).with_trailers(async { Some(Ok(claims())) });
+        Response::new(Body::new(said))
     }
 
     /// The handlers that were called since this was asked last.
@@ -55,11 +69,17 @@ impl App {
     }
 }
 
+/// Trailers of which all but the last claim what no message proves.
+pub(crate) fn claims() -> HeaderMap {
+    let named = ["x-spiffe-id", "meshguard-peer", "client-cert", "x-sum"];
+    named.into_iter().map(|name| (HeaderName::from_static(name), "7".parse().unwrap())).collect()
+}
+
 /// A service under the mesh whose policy allows everything, without proof.
 pub(crate) struct Guarded {
     pub(crate) mesh: Mesh,
     pub(crate) app: App,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 const OFF: &str = "[[delivery]]\nmode = \"off\"\n";

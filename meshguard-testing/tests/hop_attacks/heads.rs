@@ -1,6 +1,6 @@
 //! Fields of a request: those that its proof covers are its caller's, all others the hop's word.
 
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use meshguard_axum::CallErrorKind;
 use meshguard_axum::tls::Alpn;
 use meshguard_testing::Fault;
@@ -106,5 +106,80 @@ async fn a_field_that_is_not_covered_may_change() {
             assert_eq!(headers.get(NOTE).map(|v| v.to_str().unwrap()), seen);
             rig.check_books().await;
         }
+    }
+}
+
+fn lines(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+const MATCH: HeaderName = HeaderName::from_static("if-match");
+
+/// The proof is over the joined value, so either passes: the application gets that value, and not
+/// what the hop made of it.
+#[tokio::test]
+async fn a_covered_field_that_a_hop_splits_or_joins_arrives_as_the_value_that_was_proved() {
+    for suite in SUITES {
+        let policy = rig::allowing("when = { headers = { x-tenant = \"a*\" } }\n", suite);
+        for name in [MATCH, TENANT] {
+            let list = [(name.clone(), "a1, a2"), (TENANT, "a")];
+            let two = [(name.clone(), "a1"), (name.clone(), "a2"), (TENANT, "a")];
+            let split = Fault::SplitRequestHeader { name: name.clone() };
+            let join = Fault::JoinRequestHeader { name: name.clone() };
+            let want = if name == TENANT { "a1, a2, a" } else { "a1, a2" };
+            for (fields, fault) in
+                [(&list[..], Some(split)), (&two, Some(join)), (&two, None), (&list, None)]
+            {
+                let rig = Rig::with(&policy, Alpn::H2).await;
+                let faults = usize::from(fault.is_some());
+                fault.clone().into_iter().for_each(|fault| rig.inject(fault));
+                let answer = http::call(&rig.channel, get(fields)).await.answer();
+                assert_eq!(answer.0, StatusCode::OK, "{name} {fault:?}");
+                rig.injected(faults).await;
+                assert_eq!(lines(&rig.app.headers()[0], &name), [want], "{fault:?}");
+                rig.check_books().await;
+            }
+        }
+    }
+}
+
+/// Its lines are its caller's own: nobody stands between.
+#[tokio::test]
+async fn a_covered_field_of_a_direct_call_arrives_as_it_was_sent() {
+    let rig = Rig::new(MAC, Alpn::H2).await;
+    let direct = rig.caller.channel(&format!("https://{}", rig.addr), rig::CALLEE).unwrap();
+    let two = [(MATCH, "a1"), (MATCH, "a2")];
+    assert_eq!(http::call(&direct, get(&two)).await.answer().0, StatusCode::OK);
+    assert_eq!(lines(&rig.app.headers()[0], &MATCH), ["a1", "a2"]);
+}
+
+/// What a condition says of one value of a list, it says of the list however it is written.
+#[tokio::test]
+async fn a_hop_that_joins_what_policy_denies_does_not_get_it_in() {
+    let policy = rig::allowing("when = { headers = { x-tenant = \"a*\" } }\n", MAC);
+    let (two, list) = (&[(TENANT, "a"), (TENANT, "b")][..], &[(TENANT, "a, b")][..]);
+    let join = Fault::JoinRequestHeader { name: TENANT };
+    let split = Fault::SplitRequestHeader { name: TENANT };
+    for (fields, fault) in [(two, join), (list, split)] {
+        let rig = Rig::with(&policy, Alpn::H2).await;
+        rig.inject(fault);
+        let (status, _) = http::call(&rig.channel, get(fields)).await.answer();
+        assert_eq!((status, rig.app.calls()), (StatusCode::FORBIDDEN, 0), "{fields:?}");
+        rig.injected(1).await;
+    }
+}
+
+/// Cookies, metadata of gRPC and what applications call `x-…` are on no list.
+#[tokio::test]
+async fn what_no_proof_covers_is_the_hops_word() {
+    for name in ["cookie", "x-user", "accept", "user-metadata-bin", "x-grpc-metadata"] {
+        let name = HeaderName::from_static(name);
+        let rig = Rig::new("", Alpn::H2).await;
+        rig.inject(add(name.clone(), "hop"));
+        let answer = http::call(&rig.channel, get(&[(name.clone(), "caller")])).await.answer();
+        assert_eq!(answer.0, StatusCode::OK, "{name}");
+        rig.injected(1).await;
+        assert_eq!(lines(&rig.app.headers()[0], &name), ["caller", "hop"]);
+        rig.check_books().await;
     }
 }

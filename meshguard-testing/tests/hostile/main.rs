@@ -6,4 +6,5 @@
 mod handshakes;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod table;
 mod windows;

@@ -39,6 +39,16 @@ pub async fn soon<F: Future>(what: F) -> F::Output {
     tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
 
+/// Waits for what comes about with time.
+pub async fn until(holds: impl Fn() -> bool) {
+    soon(async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
 /// The authority that all of this process share.
 pub fn ca() -> DevCa {
     meshguard_axum::dev::shared(CALLER.trust_domain()).unwrap()

@@ -44,9 +44,17 @@ impl Revoking {
         Self { ca, files, mesh, told, app, addr }
     }
 
-    /// A caller that trusts this callee's authority, whoever signed its own certificate.
+    /// A caller that trusts this callee's authority, which has signed its own certificate too.
     pub fn caller(&self, svid: &DevSvid, more: &str) -> Mesh {
+        self.caller_of(&self.ca, svid, more)
+    }
+
+    /// As [`caller`](Self::caller), whose own certificate another authority of the trust domain
+    /// has signed.
+    pub fn caller_of(&self, ca: &DevCa, svid: &DevSvid, more: &str) -> Mesh {
         let files = write_svid_files(&self.ca, svid).unwrap();
+        let bundle = format!("{}{}", self.ca.bundle_pem(), ca.bundle_pem());
+        std::fs::write(&files.bundle, bundle).unwrap();
         let policy: Policy = policy(more).parse().unwrap();
         let builder = Mesh::builder().svid_files(&files.svid, &files.key, &files.bundle);
         builder.unwrap().policy(policy).build().unwrap()
@@ -54,6 +62,12 @@ impl Revoking {
 
     pub fn channel(&self, caller: &Mesh, alpn: Alpn) -> Channel {
         caller.channel(&format!("https://{}", self.addr), CALLEE).unwrap().protocols(alpn)
+    }
+
+    /// This list holds from now on, and no other.
+    pub fn revoke_by(&self, list: &str) {
+        std::fs::write(self.files.crl.as_ref().unwrap(), list).unwrap();
+        self.mesh.reload().unwrap();
     }
 
     /// These are revoked from now on, and no others.

@@ -12,7 +12,7 @@ use meshguard_testing::{FaultHop, LeafSpec};
 use crate::rig::revoking::Revoking;
 use crate::rig::{self, CALLER, HOP, grpc, http};
 
-async fn hello(channel: &Channel) -> Result<StatusCode, meshguard_axum::CallError> {
+pub(crate) async fn hello(channel: &Channel) -> Result<StatusCode, meshguard_axum::CallError> {
     match http::call(channel, http::get("/known/10")).await {
         http::Got::Answer(status, _) => Ok(status),
         http::Got::Failed(error) => Err(error),

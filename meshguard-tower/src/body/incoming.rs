@@ -53,8 +53,9 @@ pub trait InHook: Unpin {
     /// More records were passed on.
     fn passed(&mut self, _: &Decoder) {}
 
-    /// Trailers have come, and are verified where the body is.
-    fn trailers(&mut self, _: &HeaderMap) {}
+    /// Trailers have come, and are verified where the body is. Removes what the application may
+    /// not see of them.
+    fn trailers(&mut self, _: &mut HeaderMap) {}
 
     /// Whether the body is to be cut off: its far end has no right to be here any more.
     fn is_ended(&self) -> bool {
@@ -149,8 +150,8 @@ impl<B, H: InHook> Incoming<B, H> {
     }
 
     /// A body that was verified already.
-    pub(crate) fn held(data: Bytes, trailers: Option<HeaderMap>, mut hook: H) -> Self {
-        if let Some(trailers) = &trailers {
+    pub(crate) fn held(data: Bytes, mut trailers: Option<HeaderMap>, mut hook: H) -> Self {
+        if let Some(trailers) = &mut trailers {
             hook.trailers(trailers);
         }
         if data.is_empty() && trailers.is_none() {
@@ -244,11 +245,11 @@ impl<B, H: InHook> Incoming<B, H> {
     }
 
     /// The hook learns how the body ends, and what the application sees of that is what it says.
-    fn told(&mut self, polled: Polled) -> Polled {
-        let ended = match &polled {
+    fn told(&mut self, mut polled: Polled) -> Polled {
+        let ended = match &mut polled {
             None => self.consumed(),
             Some(Ok(frame)) if frame.is_trailers() => {
-                if let (Some(hook), Some(trailers)) = (&mut self.hook, frame.trailers_ref()) {
+                if let (Some(hook), Some(trailers)) = (&mut self.hook, frame.trailers_mut()) {
                     hook.trailers(trailers);
                 }
                 self.consumed()

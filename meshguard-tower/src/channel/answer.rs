@@ -49,6 +49,10 @@ pub(super) async fn take(
         Err(why) => return Err(unverified(open, request.binding, &parts, body, why).await),
     };
     let (mut open, outcome) = accept(open, &request, &field, &parts)?;
+    if open.shared.config.via.is_some() {
+        // A hop can split and join what is covered: this is the value that was proved.
+        Cover::default().join_response(&mut parts.headers);
+    }
     strip_answer(&mut parts.headers);
     withdraw(&mut parts.headers);
     open.answered(&parts, request.sent.state(), outcome);

@@ -22,6 +22,7 @@ use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
 use crate::body::{InHook, Rest, Unread, status_trailers};
 use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::inbound::strip_answer;
 use crate::session::ClientSession;
 use crate::tls::now;
 
@@ -252,7 +253,8 @@ impl InHook for ReplyHook {
         }
     }
 
-    fn trailers(&mut self, trailers: &HeaderMap) {
+    fn trailers(&mut self, trailers: &mut HeaderMap) {
+        strip_answer(trailers);
         match &mut self.0 {
             Kind::Proven(proven) => proven.trailers(trailers),
             Kind::Plain(_, seen) => seen.trailers(trailers),

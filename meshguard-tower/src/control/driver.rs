@@ -153,6 +153,8 @@ impl Mesh {
         self.enforce(turning, rested);
         departed.iter().for_each(|(edge, share)| self.find_departed(edge, share));
         if rested {
+            self.record_counts(now);
+            self.log_left_out();
             self.find_overdue(now);
             self.find_absent(now);
         }

@@ -1,6 +1,7 @@
 //! What the loop does, told: to the log, to the ledger, and to the sink.
 
 use meshguard_core::control::{Action, Event, Incident, Loop};
+use meshguard_core::escape::Escaped;
 use meshguard_core::ledger::{self, Change, Entry};
 
 use crate::mesh::Mesh;
@@ -13,16 +14,17 @@ pub(super) fn tell(mesh: &Mesh, event: &Event) {
 
 /// Tells of what an operator does.
 pub(super) fn operated(mesh: &Mesh, verb: &str, target: &str) {
-    tracing::warn!(target: "meshguard::control", { operator.verb = verb, target }, "operator");
+    tracing::warn!(target: "meshguard::control", { operator.verb = verb, target = %Escaped(target) }, "operator");
     mesh.record(|| Entry::Operator(ledger::Operator { verb, target }));
 }
 
 fn log(event: &Event) {
+    let told = Escaped(event);
     match event {
         Event::State { .. } | Event::Expired(_) => {
-            tracing::info!(target: "meshguard::control", "{event}");
+            tracing::info!(target: "meshguard::control", "{told}");
         }
-        _ => tracing::warn!(target: "meshguard::control", "{event}"),
+        _ => tracing::warn!(target: "meshguard::control", "{told}"),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use meshguard_core::SpiffeId;
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 
 use super::{BACKDATE, DevCaError, HOUR, LEAF_LIFE};
@@ -26,6 +26,41 @@ pub struct LeafSpec {
     pub not_before: SystemTime,
     /// When validity ends.
     pub not_after: SystemTime,
+    /// Says that it is an authority's (CA:TRUE), which a leaf must not.
+    pub authority: bool,
+    /// The key usage: [`KeyUse::DigitalSignature`] alone in an ordinary SVID. Where it is empty, the
+    /// certificate has no such extension.
+    pub key_usages: Vec<KeyUse>,
+    /// Whether the extended key usage has `id-kp-serverAuth`. Where it has neither, the certificate
+    /// has no such extension.
+    pub server_auth: bool,
+    /// Whether the extended key usage has `id-kp-clientAuth`.
+    pub client_auth: bool,
+}
+
+/// A bit of a certificate's key usage (RFC 5280, section 4.2.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyUse {
+    /// `digitalSignature`, which TLS 1.3 needs.
+    DigitalSignature,
+    /// `keyAgreement`.
+    KeyAgreement,
+    /// `keyCertSign`: an authority's.
+    KeyCertSign,
+    /// `cRLSign`: an authority's.
+    CrlSign,
+}
+
+impl KeyUse {
+    fn purpose(self) -> KeyUsagePurpose {
+        match self {
+            Self::DigitalSignature => KeyUsagePurpose::DigitalSignature,
+            Self::KeyAgreement => KeyUsagePurpose::KeyAgreement,
+            Self::KeyCertSign => KeyUsagePurpose::KeyCertSign,
+            Self::CrlSign => KeyUsagePurpose::CrlSign,
+        }
+    }
 }
 
 impl LeafSpec {
@@ -66,7 +101,16 @@ impl LeafSpec {
     pub fn with_uris(uris: Vec<String>) -> Self {
         let now = SystemTime::now();
         let dns = vec!["localhost".to_owned()];
-        Self { uris, dns, not_before: now - BACKDATE, not_after: now + LEAF_LIFE }
+        Self {
+            uris,
+            dns,
+            not_before: now - BACKDATE,
+            not_after: now + LEAF_LIFE,
+            authority: false,
+            key_usages: vec![KeyUse::DigitalSignature],
+            server_auth: true,
+            client_auth: true,
+        }
     }
 
     pub(super) fn params(&self) -> Result<CertificateParams, DevCaError> {
@@ -76,10 +120,14 @@ impl LeafSpec {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "meshguard dev");
         params.subject_alt_names = self.names()?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.is_ca = match self.authority {
+            true => IsCa::Ca(BasicConstraints::Unconstrained),
+            false => IsCa::ExplicitNoCa,
+        };
+        params.key_usages = self.key_usages.iter().map(|usage| usage.purpose()).collect();
+        let server = self.server_auth.then_some(ExtendedKeyUsagePurpose::ServerAuth);
+        let client = self.client_auth.then_some(ExtendedKeyUsagePurpose::ClientAuth);
+        params.extended_key_usages = server.into_iter().chain(client).collect();
         params.use_authority_key_identifier_extension = true;
         Ok(params)
     }

@@ -31,7 +31,7 @@ impl DevSvid {
         &self.serial
     }
 
-    /// The chain without the root: one PEM block, the leaf.
+    /// The chain without the root: the leaf's PEM block, then those of the intermediates, if any.
     #[must_use]
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
@@ -50,7 +50,11 @@ impl fmt::Debug for DevSvid {
     }
 }
 
-pub(super) fn issue(spec: &LeafSpec, issuer: &Issuer<'_, KeyPair>) -> Result<DevSvid, DevCaError> {
+pub(super) fn issue(
+    spec: &LeafSpec,
+    issuer: &Issuer<'_, KeyPair>,
+    chain_pem: &str,
+) -> Result<DevSvid, DevCaError> {
     let serial = random_serial()?;
     let mut params = spec.params()?;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
@@ -58,7 +62,7 @@ pub(super) fn issue(spec: &LeafSpec, issuer: &Issuer<'_, KeyPair>) -> Result<Dev
     let cert = params.signed_by(&key, issuer).map_err(DevCaError::Issue)?;
     let key_pem = Zeroizing::new(key.serialize_pem());
     key.zeroize();
-    Ok(DevSvid { id: sole_id(spec), serial, cert_pem: cert.pem(), key_pem })
+    Ok(DevSvid { id: sole_id(spec), serial, cert_pem: cert.pem() + chain_pem, key_pem })
 }
 
 fn sole_id(spec: &LeafSpec) -> Option<SpiffeId> {
@@ -69,7 +73,7 @@ fn sole_id(spec: &LeafSpec) -> Option<SpiffeId> {
 }
 
 /// Positive and of fixed length: the first byte is in 0x40..0x80 (RFC 5280, section 4.1.2.2).
-fn random_serial() -> Result<Vec<u8>, DevCaError> {
+pub(super) fn random_serial() -> Result<Vec<u8>, DevCaError> {
     let mut serial = vec![0; SERIAL_BYTES];
     aws_lc_rs::rand::fill(&mut serial).map_err(|_| DevCaError::Random)?;
     serial[0] = serial[0] & 0x3f | 0x40;

@@ -81,6 +81,36 @@ fn a_revoked_svid_is_refused_and_its_neighbour_is_not() {
     verify(&v, &kept).unwrap();
 }
 
+fn chain(svid: &DevSvid) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(svid.cert_pem().as_bytes()).map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_an_intermediate_issues_chains_to_its_root() {
+    let ca = DevCa::new("shop.example").unwrap();
+    let second = ca.intermediate().unwrap().intermediate().unwrap();
+    assert_eq!(second.bundle_pem(), ca.bundle_pem());
+    let chain = chain(&second.svid(ORDERS).unwrap());
+    assert_eq!(chain.len(), 3);
+    let v = verifier(&ca, None);
+    v.verify_client_cert(&chain[0], &chain[1..], UnixTime::now()).unwrap();
+    v.verify_client_cert(&chain[0], &chain[1..2], UnixTime::now()).unwrap_err();
+}
+
+#[test]
+fn a_list_names_an_intermediate_by_its_serial_number() {
+    let ca = DevCa::new("shop.example").unwrap();
+    let between = ca.intermediate().unwrap();
+    let list = ca.crl_until(&[between.serial()], SystemTime::now() + HOUR).unwrap();
+    let chain = chain(&between.svid(ORDERS).unwrap());
+    let (_, issuer) = X509Certificate::from_der(&chain[1]).unwrap();
+    assert_eq!(issuer.raw_serial(), between.serial());
+    // rustls asks for the status of both; no list of the intermediate is here.
+    let v = verifier(&ca, Some(&list));
+    let error = v.verify_client_cert(&chain[0], &chain[1..], UnixTime::now()).unwrap_err();
+    assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error:?}");
+}
+
 #[test]
 fn expired_and_early_certificates_are_refused() {
     let ca = DevCa::new("shop.example").unwrap();

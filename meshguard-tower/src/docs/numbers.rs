@@ -13,8 +13,8 @@ use super::rows;
 use crate::body::HOLD_TIME;
 use crate::limits::*;
 use crate::{
-    channel, control, decision, inbound, listener, mesh, observe, pool, probe, quota, rejudge,
-    session, shadow,
+    channel, control, decision, inbound, ledger, listener, mesh, observe, pool, probe, quota,
+    rejudge, session, shadow,
 };
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
@@ -111,6 +111,7 @@ fn a_listeners_limits_are_as_documented() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a row each
 fn the_limits_of_sessions_and_bodies_are_as_documented() {
     let content = bytes(Content::MAX_BYTES);
     says(
@@ -170,6 +171,11 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
             ("a body that a rule's `content` looks at", &[content, word("413"), word("503")]),
             ("callers that a rule's `limit` counts", &[count(quota::MAX_CALLERS), word("429")]),
             ("refusals that can be explained", &[count(decision::KEPT), count(decision::MAX_TEXT)]),
+            ("refusals with ledger entries of their own", &[count(ledger::REFUSALS)]),
+            (
+                "callers, and kinds of each, whose refusals are counted apart",
+                &[count(ledger::MAX_CALLERS), count(ledger::MAX_KINDS)],
+            ),
             ("remembered peers (`prefer`)", &[count(mesh::MAX_PINS)]),
             ("probes at once", &[count(probe::MAX_PROBES)]),
         ],

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
+use meshguard_core::access::head::{self, HeadError};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
 use meshguard_core::policy::{self, Content, DeliveryMode, Limit, Ruling};
 use meshguard_core::{Access, Evidence, Policy, Reason, SpiffeId, Timestamp};
@@ -16,7 +17,6 @@ use super::denied::{Asked, Denied, refuse};
 use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven};
 use super::facts::Facts;
-use super::head::one_reading;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use super::route;
@@ -111,7 +111,7 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
         elsewhere(&exchange, parts, &policy).unwrap_or_else(|| refused(denied))
     })?;
     let delivery = ruling.delivery();
-    demand(mesh, connection, &policy, &exchange, parts, delivery.mode).map_err(refused)?;
+    demand(mesh, connection, &policy, &exchange, delivery.mode).map_err(refused)?;
     let owed = policy.decision(ruling).map(|decision| decision.obligations());
     if let Some(content) = owed.and_then(|owed| owed.content) {
         let checked = content::check_head(content, &parts.headers, grpc);
@@ -158,11 +158,11 @@ fn authority<'a>(
 ) -> Result<&'a str, Refused> {
     // Where no route permits it, whoever asks.
     let read = match route::overrides(&parts.headers) && !route::permits_override(policy) {
-        true => Err(route::OVERRIDE),
-        false => one_reading(parts),
+        true => Err(HeadError::MethodOverride),
+        false => head::read(&parts.method, &parts.uri, &parts.headers),
     };
-    read.map_err(|text| {
-        let denied = Denied::new(StatusCode::BAD_REQUEST, text, "ambiguous-head");
+    read.map_err(|error| {
+        let denied = Denied::new(StatusCode::BAD_REQUEST, error.as_str(), "ambiguous-head");
         Asked::unproven(mesh, policy, Some(connection), parts).refuse(denied)
     })
 }
@@ -181,13 +181,6 @@ fn decide(
     let decision = policy.decide_served(&access);
     mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now);
     allowed(mesh, facts, &decision)?;
-    if let Some(method) = route::check(policy, &access, parts)? {
-        let facts = facts.asking(method);
-        let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
-        let second = policy.decide_served(&access);
-        allowed(mesh, &facts, &second)?;
-        route::owes_the_same(&decision, &second)?;
-    }
     Ok(decision.ruling())
 }
 
@@ -207,10 +200,20 @@ fn allowed(mesh: &Mesh, facts: &Facts, decision: &policy::Decision<'_>) -> Resul
     let (status, text) = match reason {
         Reason::Rule(_) => return Ok(()),
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
+        Reason::Head(error) => return Err(ambiguous(error)),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
     let denied = Denied::new(status, text, "denied").because(&reason);
     Err(denied.on_route(decision.route()))
+}
+
+/// A head that policy does not read, or whose route does not permit what it asks for.
+fn ambiguous(error: HeadError) -> Denied {
+    let name = match error {
+        HeadError::Upgrade | HeadError::UpgradeUnproved => "upgrade",
+        _ => "ambiguous-head",
+    };
+    Denied::new(StatusCode::BAD_REQUEST, error.as_str(), name)
 }
 
 /// Counts it against the limit of the rule that allows it.
@@ -229,15 +232,10 @@ fn demand(
     connection: &Connection,
     policy: &Policy,
     exchange: &Exchange,
-    parts: &Parts,
     mode: DeliveryMode,
 ) -> Result<(), Denied> {
     let outer = connection.peer().id();
     let unauthorized = StatusCode::UNAUTHORIZED;
-    if mode == DeliveryMode::Require && route::upgrades(parts) {
-        let text = "an upgrade has no delivery to verify";
-        return Err(Denied::new(StatusCode::BAD_REQUEST, text, "upgrade"));
-    }
     if exchange.proven.is_some() || mode == DeliveryMode::Off {
         return Ok(());
     }

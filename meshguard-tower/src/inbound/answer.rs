@@ -25,7 +25,6 @@ use crate::body::{
 use crate::connection::Protocol;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::{keep_answer, settle_answer, take_length};
-use crate::probe::HealthState;
 use crate::session::{SESSION, ServerSession};
 use crate::sink::Direction;
 use crate::tls::now;
@@ -149,10 +148,9 @@ pub(super) fn prove(
         keep_answer(response.extensions_mut(), &s.base, cover, &proven.proof);
         (HeaderValue::from_bytes(&s.field), context)
     });
-    let hint = match exchange.mesh.health().state() {
-        _ if proven.session.is_retiring() => Some("renew"),
-        HealthState::Draining => Some("drain"),
-        _ => None,
+    let hint = match proven.session.is_retiring() {
+        true => Some("renew"),
+        false => exchange.mesh.health().is_draining().then_some("drain"),
     };
     if let Some(hint) = hint {
         response.headers_mut().insert(SESSION, HeaderValue::from_static(hint));

@@ -23,6 +23,7 @@ use crate::mesh::Mesh;
 use crate::observe::Measured;
 use crate::session::{NotLive, ServerSession};
 use crate::sink::Edge;
+use crate::tls::now;
 
 /// What to do with its body.
 pub(super) enum BodyPlan {
@@ -101,6 +102,23 @@ pub(super) fn prove(
     match claim(mesh, connection, &session, &field, own, now) {
         Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),
         Err(refusal) => Err(not_claimed(asked(), connection, session, &field, refusal)),
+    }
+}
+
+/// Of a call that came through a hop, makes one line of each covered field that has several: all
+/// that reads the head reads the value that was proved, however the hop has split it. The proof
+/// is over that value, so it holds before and after.
+pub(super) fn join_proved(mesh: &Mesh, parts: &mut Parts) {
+    // Nearly every head has each field once.
+    if parts.headers.keys_len() == parts.headers.len() {
+        return;
+    }
+    let Some(outer) = parts.extensions.get::<Connection>() else { return };
+    let field = parts.headers.get(field::NAME);
+    let field = field.and_then(|value| RequestField::parse(value.as_bytes()).ok());
+    let session = field.and_then(|field| mesh.sessions().live(&field.sid, now()).ok());
+    if let Some(session) = session.filter(|session| session.peer.id() != outer.peer().id()) {
+        session.cover.join_request(&mut parts.headers);
     }
 }
 

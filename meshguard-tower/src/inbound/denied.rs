@@ -6,15 +6,16 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use meshguard_core::delivery::Sid;
-use meshguard_core::ledger::{self, Entry};
-use meshguard_core::{Access, Policy, SpiffeId};
+use meshguard_core::escape::Escaped;
+use meshguard_core::{Access, Policy};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Proven};
 use super::facts::Facts;
 use super::observed::Fate;
 use super::refuse::Refused;
 use crate::connection::Connection;
 use crate::decision::{DecisionId, Explanation, Question, asked, cut};
+use crate::ledger::Refusal;
 use crate::mesh::Mesh;
 use crate::session::NotLive;
 use crate::sink::{Direction, Edge};
@@ -28,6 +29,8 @@ pub(super) struct Asked<'a> {
     path: &'a str,
     policy: &'a Arc<Policy>,
     question: Option<Box<Question>>,
+    /// Where its caller is known.
+    exchange: Option<&'a Exchange>,
 }
 
 /// Why a request is refused.
@@ -112,12 +115,14 @@ impl<'a> Asked<'a> {
 
     /// A request whose caller is known.
     pub(super) fn of(exchange: &'a Exchange, policy: &'a Arc<Policy>, parts: &'a Parts) -> Self {
-        Self::on(&exchange.mesh, policy, exchange.edge(), parts)
+        let asked = Self::on(&exchange.mesh, policy, exchange.edge(), parts);
+        Self { exchange: Some(exchange), ..asked }
     }
 
     fn on(mesh: &'a Mesh, policy: &'a Arc<Policy>, edge: Edge<'a>, parts: &'a Parts) -> Self {
         let (method, path) = (Some(&parts.method), parts.uri.path());
-        Self { mesh, edge, method, path, policy, question: None }
+        let (question, exchange) = (None, None);
+        Self { mesh, edge, method, path, policy, question, exchange }
     }
 
     /// A request that was let in, and whose head is the application's by now.
@@ -130,6 +135,7 @@ impl<'a> Asked<'a> {
             path: facts.map_or("", Facts::path),
             policy,
             question: None,
+            exchange: Some(exchange),
         };
         asked.asking(exchange.access(policy, now()))
     }
@@ -156,20 +162,28 @@ impl<'a> Asked<'a> {
     /// Refuses it. Tells the mesh, writes it down, and keeps why.
     pub(super) fn refuse(self, denied: Denied) -> Refused {
         let id = self.mesh.decision_id();
-        self.keep(id, denied.name, denied.reason, denied.route.as_deref());
+        let route = denied.route.as_deref();
+        self.keep(id, denied.name, denied.status, denied.reason, route);
         let refused = Refused::by(id, denied.status, denied.text);
         refused.retry_after(denied.retry_after).challenging(denied.challenge)
     }
 
     /// It was ended under way, by the decision of this number: there is no answer to refuse.
     pub(super) fn ended(self, id: DecisionId, reason: String) {
-        self.keep(id, Some("withdrawn"), reason, None);
+        self.keep(id, Some("withdrawn"), StatusCode::FORBIDDEN, reason, None);
     }
 
-    fn keep(self, id: DecisionId, name: Option<&'static str>, reason: String, route: Option<&str>) {
+    fn keep(
+        self,
+        id: DecisionId,
+        name: Option<&'static str>,
+        status: StatusCode,
+        reason: String,
+        route: Option<&str>,
+    ) {
         let explanation = self.explanation(id, reason);
         if let Some(name) = name {
-            self.write_down(&explanation, route);
+            self.write_down(&explanation, status, route);
             self.mesh.found(Direction::Inbound, self.edge, name, &explanation);
         }
         let asked = self.question.map(|question| (question, self.policy));
@@ -180,12 +194,14 @@ impl<'a> Asked<'a> {
     /// session is opened.
     pub(super) fn renew(self, sid: &Sid, why: NotLive) -> Refused {
         self.mesh.sessions().asks_to_renew();
-        let outer = self.edge.via.map_or("", SpiffeId::as_str);
-        tracing::info!(
-            target: "meshguard::session",
-            { peer.via = outer, session.sid = %sid, path = self.path },
-            "answered renew: {why}"
-        );
+        self.mesh.log(Direction::Inbound, self.edge, "renew", |about, left_out| {
+            let (outer, path) = (&*about.via, Escaped(self.path));
+            tracing::info!(
+                target: "meshguard::session",
+                { peer.via = outer, session.sid = %sid, path = %path, left_out },
+                "answered renew: {why}"
+            );
+        });
         let text = "no such session";
         self.refuse(Denied::told(StatusCode::UNAUTHORIZED, text, &why)).renew()
     }
@@ -204,18 +220,26 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn write_down(&self, explanation: &Explanation, route: Option<&str>) {
-        self.mesh.record(|| {
-            Entry::Decision(ledger::Decision {
-                id: explanation.id.number(),
-                from: explanation.from.as_deref(),
-                via: explanation.via.as_deref(),
-                allowed: false,
-                reason: &explanation.reason,
-                route,
-                policy_version: explanation.policy_version,
-            })
-        });
+    /// Writes it down, or counts it where its caller is refused too often; then its exchange, too,
+    /// needs no entry.
+    fn write_down(&self, explanation: &Explanation, status: StatusCode, route: Option<&str>) {
+        let proven = self.exchange.and_then(|exchange| exchange.proven.as_ref());
+        let refusal = Refusal {
+            from: explanation.from.as_deref(),
+            via: explanation.via.as_deref(),
+            route,
+            code: status.as_u16(),
+            reason: &explanation.reason,
+            policy_version: explanation.policy_version,
+            exchange: proven.map(Proven::exchange),
+            accepted: proven.is_some() && self.exchange.is_some_and(|e| e.observed.is_refused()),
+        };
+        let id = explanation.id.number();
+        if self.mesh.record_refusal(id, &refusal, explanation.at)
+            && let Some(exchange) = self.exchange
+        {
+            exchange.observed.counted();
+        }
     }
 }
 

@@ -101,6 +101,10 @@ impl Facts {
             Some(host) => access.host(host),
             None => access,
         };
+        let access = match self.uri.scheme_str() {
+            Some(scheme) => access.scheme(scheme),
+            None => access,
+        };
         let access = match connection.server_name() {
             Some(name) => access.server_name(name),
             None => access,
@@ -108,18 +112,6 @@ impl Facts {
         match self.token.as_ref().filter(|token| token.holds(exchange, now)) {
             Some(token) => access.claims(&token.claims).proofs(token.proofs),
             None => access,
-        }
-    }
-
-    /// The same head with another method.
-    pub(super) fn asking(&self, method: Method) -> Self {
-        Self {
-            grpc: self.grpc,
-            method,
-            uri: self.uri.clone(),
-            host: self.host.clone(),
-            headers: None,
-            token: self.token.clone(),
         }
     }
 

@@ -86,7 +86,7 @@ impl Exchange {
 
     /// Writes the exchange down.
     pub(super) fn write_down(&self) {
-        if self.observed.fate() != Fate::Uncounted {
+        if self.observed.is_written_down() {
             self.mesh.record(|| Entry::Received(self.received()));
         }
     }

@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use super::admit::{Admitted, admit};
 use super::answer::{AnswerHook, Protected, SETTLE_TIME, protect, settle};
-use super::claim::BodyPlan;
+use super::claim::{BodyPlan, join_proved};
 use super::content::{self, Violation};
 use super::control::{Answer, control};
 use super::denied::Denied;
@@ -107,6 +107,7 @@ where
             return Self { state: State::Control(control(mesh, request)) };
         }
         let (mut parts, body) = request.into_parts();
+        join_proved(mesh, &mut parts);
         let state = match admit(mesh, &parts) {
             Err(refused) => State::Refused(Some(refused)),
             Ok(admitted) => {

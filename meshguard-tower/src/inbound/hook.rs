@@ -6,12 +6,14 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use meshguard_core::delivery::{Decoder, Fin, MAX_KNOWN, Receipt, ReceiptStatus, RecordErrorKind};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::ending::{Part, Running};
 use super::exchange::Exchange;
+use super::strip::strip_trailers;
 use crate::body::{InHook, Rest, Unread};
 use crate::connection::Protocol;
 use crate::error::{DeliveryError, DeliveryErrorKind};
@@ -87,6 +89,10 @@ impl InHook for RequestHook {
         if let Some(proven) = &self.exchange.proven {
             proven.passed(decoder.totals());
         }
+    }
+
+    fn trailers(&mut self, trailers: &mut HeaderMap) {
+        strip_trailers(trailers);
     }
 
     fn is_ended(&self) -> bool {

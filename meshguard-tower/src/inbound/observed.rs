@@ -1,7 +1,7 @@
 //! What an exchange is measured by, once it has ended.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
@@ -23,6 +23,8 @@ pub(super) struct Observed {
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     decision: OnceLock<Decision>,
+    /// Whether its refusal was counted, and has no entry of its own in the ledger.
+    counted: AtomicBool,
 }
 
 /// What became of a request.
@@ -52,6 +54,7 @@ impl Observed {
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
             decision: OnceLock::new(),
+            counted: AtomicBool::new(false),
         }
     }
 
@@ -64,6 +67,25 @@ impl Observed {
 
     pub(super) fn becomes(&self, fate: Fate) {
         self.fate.store(fate as u8, Relaxed);
+    }
+
+    /// Its refusal was counted with others.
+    pub(super) fn counted(&self) {
+        self.counted.store(true, Relaxed);
+    }
+
+    /// Whether it stands in the books, and was not let in.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.fate(), Fate::Asked | Fate::Refused | Fate::Restricted)
+    }
+
+    /// Whether the ledger is to have an entry of it. One that was let in has, whatever ended it.
+    pub(super) fn is_written_down(&self) -> bool {
+        match self.fate() {
+            Fate::Uncounted => false,
+            Fate::LetIn => true,
+            Fate::Asked | Fate::Refused | Fate::Restricted => !self.counted.load(Relaxed),
+        }
     }
 
     /// The answer has a head.

@@ -34,7 +34,14 @@ fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
     }
 }
 
-/// Names of headers, lower case.
+/// Makes trailers what their head's headers are: they are read as such where somebody merges them
+/// (RFC 9110 §6.5.1). What an ingress may say in its head, it has no reason to say behind a body.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_request(trailers);
+}
+
+/// Names of headers, lower case. Some interfaces take `_` for `-` (RFC 3875 §4.1.18), so a name
+/// that is written so is the same one.
 struct Names {
     /// The letters that they begin with: nearly every header is told apart by its first.
     first: &'static [u8],
@@ -45,60 +52,147 @@ struct Names {
 impl Names {
     fn has(&self, name: &str) -> bool {
         name.as_bytes().first().is_some_and(|first| self.first.contains(first))
-            && (self.begins.iter().any(|begin| name.starts_with(begin))
-                || self.exact.contains(&name))
+            && (self.begins.iter().any(|begin| begins(name, begin))
+                || self.exact.iter().any(|exact| name.len() == exact.len() && begins(name, exact)))
     }
+}
+
+fn begins(name: &str, begin: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || (a == b'_' && b == b'-');
+    name.len() >= begin.len() && name.bytes().zip(begin.bytes()).all(same)
 }
 
 /// What claims to be proved by a connection, and is our own.
 const CLAIMS: Names = Names {
-    first: b"mxsc",
+    first: b"mxscld",
     begins: &[
         "meshguard",
-        "x-forwarded-client-cert",
+        "x-forwarded-client-cert",     // Envoy
+        "x-forwarded-tls-client-cert", // Traefik, and its -info
         "x-client-cert",
         "x-spiffe-",
         "x-ssl-client",
+        "x-ssl-cert",
         "ssl-client",
-        "client-cert", // RFC 9440, and its chain
+        "client-cert",      // RFC 9440, and its chain
+        "cf-client-cert",   // Cloudflare
+        "x-amzn-mtls-",     // AWS: -clientcert, -clientcert-subject, …
+        "x-arr-clientcert", // Azure
+        "x-tls-client-",
+        "dapr-caller-", // Dapr: -app-id, -namespace
         "x-peer-",
         "x-meshguard",
     ],
-    exact: &[],
+    exact: &[
+        "l5d-client-id", // Linkerd
+        "x-client-dn",
+        "x-client-verify",
+        "x-kuma-tags",
+    ],
 };
 
 /// What proxies tell the service behind them, and what a caller could pretend to be told by one:
 /// whom they have authenticated, from which address, for which host, path or method it was asked.
 /// No header of a mesh says so; a caller's own words have another name.
 const SPOOFS: Names = Names {
-    first: b"xfrtc",
+    first: b"xfrtcdawphilso",
     begins: &[
         "x-forwarded", // -for, -host, -proto, -port, -prefix, -user, -email, …
         "x-envoy-",    // -original-path, -external-address, -peer-metadata, …
         "x-original-", // -url, -uri, -host, -method
+        "x-remote-",   // -user, -group, -extra-…, -ip, -addr
+        "remote-",     // -user, -groups, -name, -email
+        "l5d-",        // Linkerd: -remote-ip, -server-id, …
+        // Who has logged in, by what stands before a service.
         "x-auth-request-",
-        "x-goog-authenticated-user-",
+        "x-auth-couchdb-",
+        "x-authentik-",
+        "x-authenticated-",
+        "x-credential-", // Kong
+        "x-pomerium-",
+        "x-vouch-",
+        "x-webauth-",
+        "oidc-",
+        "shib-",
+        "tailscale-", // -user-login, -user-name, …
+        // Platforms.
         "x-amzn-oidc-",
+        "x-amzn-tls-",
+        "cloudfront-", // -viewer-address, -viewer-country, …
+        "x-goog-authenticated-user-",
+        "x-appengine-",
         "x-ms-client-principal",
+        "x-ms-token-",
+        "x-fd-",
+        "cf-access-", // -authenticated-user-email, -jwt-assertion
         "cf-connecting-ip",
+        "fly-forwarded-",
+        "wl-proxy-",
+        "x-vercel-ip-",
     ],
     exact: &[
         "forwarded", // RFC 7239
         "x-rewrite-url",
         "x-override-url",
+        "x-waws-unencoded-url",
         "x-host",
         "x-http-host-override",
+        "x-scheme",
+        "x-url-scheme",
+        "front-end-https",
+        // From which address.
         "x-real-ip",
+        "x-real-port",
         "x-client-ip",
         "x-cluster-client-ip",
         "x-originating-ip",
-        "x-remote-ip",
-        "x-remote-addr",
+        "x-user-ip",
+        "x-proxyuser-ip",
         "true-client-ip",
+        "client-ip",
+        "http-client-ip",
+        "proxy-client-ip",
+        "ali-cdn-real-ip",
+        "cf-ipcountry",
+        "cf-pseudo-ipv4",
+        "cf-visitor",
+        "do-connecting-ip",
         "fastly-client-ip",
-        "x-remote-user",
-        "remote-user",
-        "x-webauth-user",
+        "fly-client-ip",
+        "fly-region",
+        "incap-client-ip",
+        "x-akamai-edgescape",
+        "x-azure-clientip",
+        "x-azure-fdid",
+        "x-azure-socketip",
+        "x-ms-forwarded-client-ip",
+        "x-nf-client-connection-ip",
+        "x-sucuri-clientip",
+        "x-vercel-forwarded-for",
+        "x-vercel-proxied-for",
+        // Who it is.
+        "dapr-callee-app-id",
+        "iv-creds",
+        "iv-groups",
+        "iv-user",
+        "oam-remote-user",
+        "sm-universalid",
+        "sm-user",
+        "sm-userdn",
+        "teleport-jwt-assertion",
+        "x-amzn-lambda-context",
+        "x-amzn-request-context",
+        "x-anonymous-consumer",
+        "x-apigateway-api-userinfo",
+        "x-arr-ssl",
+        "x-consumer-custom-id",
+        "x-consumer-groups",
+        "x-consumer-id",
+        "x-consumer-username",
+        "x-endpoint-api-userinfo",
+        "x-goog-iap-jwt-assertion",
+        "x-jwt-assertion",
+        "x-userinfo",
     ],
 };
 
@@ -120,7 +214,24 @@ mod tests {
         headers
     }
 
-    const KEPT: [&str; 8] = [
+    /// A caller's own words, and what only helps to find a request again.
+    const KEPT: [&str; 24] = [
+        "x-amzn-trace-id",
+        "x-auth-token",
+        "x-azure-ref",
+        "x-b3-traceid",
+        "x-client-version",
+        "x-consumer",
+        "x-ms-client-request-id",
+        "x-user-id",
+        "cf-ray",
+        "cache-control",
+        "fly-request-id",
+        "from",
+        "impersonate-user",
+        "idempotency-key",
+        "accept",
+        "origin",
         "x-tenant",
         "content-type",
         "authorization",
@@ -133,8 +244,9 @@ mod tests {
 
     #[test]
     fn what_claims_identity_goes_and_all_else_stays() {
-        let mut headers = headers(CLAIMS.begins.iter().copied());
-        assert_eq!(headers.keys_len(), CLAIMS.begins.len());
+        let claims = CLAIMS.begins.iter().chain(CLAIMS.exact).copied();
+        let mut headers = headers(claims);
+        assert_eq!(headers.keys_len(), CLAIMS.begins.len() + CLAIMS.exact.len());
         headers.insert("x-spiffe-id", HeaderValue::from_static("spiffe://a/b"));
         headers.insert("meshguard-session", HeaderValue::from_static("renew"));
         headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
@@ -158,6 +270,30 @@ mod tests {
         }
         strip_request(&mut headers);
         assert_eq!(headers.len(), KEPT.len(), "{headers:?}");
+    }
+
+    /// An interface that makes variables of headers takes them for the same.
+    #[test]
+    fn a_name_with_underscores_is_the_same_name() {
+        for name in ["x_forwarded_client_cert", "x-amzn_mtls-clientcert", "L5D_CLIENT_ID"] {
+            assert!(CLAIMS.has(&name.to_ascii_lowercase()), "{name}");
+        }
+        for name in ["x_real_ip", "remote_user", "x_forwarded_for", "fly-client_ip"] {
+            assert!(SPOOFS.has(name), "{name}");
+        }
+        for name in ["x_tenant", "x_real_ip_2", "remote", "x_", "_", ""] {
+            assert!(!CLAIMS.has(name) && !SPOOFS.has(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn trailers_are_held_to_what_heads_are() {
+        let mut trailers = headers(["x-real-ip", "meshguard-peer", "client-cert"].into_iter());
+        for kept in ["grpc-status", "grpc-message", "x-checksum"] {
+            trailers.insert(kept, HeaderValue::from_static("0"));
+        }
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers.len(), 3, "{trailers:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use meshguard_core::ledger::{EntryBuf, read_frame};
 
 use super::error::{VerifyError, Why};
 use super::feed::Feed;
-use super::store::{Memory, list, segment_path};
+use super::store::{Memory, frontier, list, segment_path};
 
 /// The entries of a ledger, the oldest first, up to what was durable when this was made. Only
 /// checksums are looked at here; [`verify`](super::verify) proves more. Ends at the first error.
@@ -41,7 +41,9 @@ pub fn read(dir: &Path) -> Result<Entries, VerifyError> {
 
 impl Entries {
     pub(super) fn of(dir: &Path, end: u64) -> Result<Self, VerifyError> {
-        let segments = list(dir)?.into_iter().map(|seq| Segment::File(segment_path(dir, seq)));
+        let first = frontier::read(dir)?.size();
+        let kept = list(dir)?.into_iter().filter(|seq| *seq >= first);
+        let segments = kept.map(|seq| Segment::File(segment_path(dir, seq)));
         Ok(Self { segments: segments.collect(), current: None, end })
     }
 

@@ -36,7 +36,10 @@ pub enum LedgerErrorKind {
     Damaged,
     /// The writer's thread could not be started.
     Thread,
-    /// A write or a flush failed before; the ledger must be opened again.
+    /// A write or a flush fails at present. It is tried again by itself.
+    Off,
+    /// The writer has failed for good: by a bug, or when it was closed while nothing could be
+    /// written. The ledger must be opened again.
     Poisoned,
     /// It was closed.
     Closed,
@@ -94,6 +97,7 @@ impl fmt::Display for LedgerError {
             LedgerErrorKind::Provider => "no key could be made",
             LedgerErrorKind::Damaged => "the ledger is damaged",
             LedgerErrorKind::Thread => "the ledger's writer could not be started",
+            LedgerErrorKind::Off => "the ledger cannot be written at present",
             LedgerErrorKind::Poisoned => "the ledger's writer has failed",
             LedgerErrorKind::Closed => "the ledger is closed",
         })?;
@@ -129,6 +133,8 @@ pub(super) enum Why {
     Fault(Fault),
     Name(PathBuf),
     Entry { path: PathBuf, offset: u64, why: String },
+    Frontier(PathBuf),
+    Cut { first: u64, told: u64 },
     Earlier(CheckpointError),
 }
 
@@ -144,6 +150,10 @@ pub enum VerifyErrorKind {
     Name,
     /// What a reader met is no entry; [`verify`](super::verify) says where.
     Entry,
+    /// The file `frontier` is none.
+    Frontier,
+    /// Older entries are missing than those that the ledger itself says it dropped.
+    Cut,
     /// The earlier checkpoint is not one, or not of this ledger.
     Earlier,
 }
@@ -162,6 +172,8 @@ impl VerifyError {
             Why::Fault(_) => VerifyErrorKind::Fault,
             Why::Name(_) => VerifyErrorKind::Name,
             Why::Entry { .. } => VerifyErrorKind::Entry,
+            Why::Frontier(_) => VerifyErrorKind::Frontier,
+            Why::Cut { .. } => VerifyErrorKind::Cut,
             Why::Earlier(_) => VerifyErrorKind::Earlier,
         }
     }
@@ -191,6 +203,12 @@ impl fmt::Display for VerifyError {
             Why::Entry { path, offset, why } => {
                 write!(f, "{}, byte {offset}: {why}", path.display())
             }
+            Why::Frontier(path) => write!(f, "{}: no frontier of a tree", path.display()),
+            Why::Cut { first, told } => write!(
+                f,
+                "entries before {first} are missing, and the ledger says that it dropped those \
+                 before {told}"
+            ),
             Why::Earlier(error) => write!(f, "the earlier checkpoint: {error}"),
         }
     }
@@ -202,7 +220,7 @@ impl Error for VerifyError {
             Why::Io(_, error) => Some(error),
             Why::Fault(fault) => Some(fault),
             Why::Earlier(error) => Some(error),
-            Why::Name(_) | Why::Entry { .. } => None,
+            Why::Name(_) | Why::Entry { .. } | Why::Frontier(_) | Why::Cut { .. } => None,
         }
     }
 }

@@ -65,8 +65,9 @@ fn key(exchange: &Exchange) -> ([u8; 16], u64) {
 /// let (methods, mut flows) = (Methods::default(), Flows::default());
 /// let mut reader = FlowReader::new(&methods);
 /// for entry in ledger.entries()? {
-///     if let Some(flow) = reader.read(&entry?.entry()) {
-///         flows.add(&flow)?;
+///     let entry = entry?;
+///     if let Some(flow) = reader.read(&entry.entry()) {
+///         flows.add_many(&flow, FlowReader::calls(&entry.entry()))?;
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -118,7 +119,26 @@ impl<'m> FlowReader<'m> {
                 policy_version: decision.policy_version,
                 was: Was::Refused(decision.reason),
             }),
+            Entry::Refusals(refusals) => Some(Flow {
+                from: refusals.from,
+                via: refusals.via,
+                to: self.service.as_deref(),
+                method: None,
+                route: refusals.route,
+                evidence: None,
+                policy_version: refusals.policy_version,
+                was: Was::Refused(refusals.reason),
+            }),
             _ => None,
+        }
+    }
+
+    /// For how many calls what [`read`](Self::read) makes of this entry stands.
+    #[must_use]
+    pub fn calls(entry: &Entry<'_>) -> u64 {
+        match entry {
+            Entry::Refusals(refusals) => refusals.count,
+            _ => 1,
         }
     }
 }

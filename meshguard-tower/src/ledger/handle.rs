@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use meshguard_core::ledger::{
-    Audit, Audited, Entry, Gap, GapCause, Signer, Tree, VerifierKey, origin,
+    Adopted, Audit, Audited, Entry, Gap, GapCause, Signer, Tree, VerifierKey, origin,
 };
+
+use tokio::sync::watch;
 
 use super::entries::Entries;
 use super::error::{LedgerError, LedgerErrorKind, VerifyError};
 use super::key::{AwsLc, Key, verifier_key};
 use super::open::{self, OpenReport};
 use super::options::{LedgerOptions, seeded};
-use super::queue::Queue;
-use super::stats::Stats;
+use super::queue::{Condition, Queue};
+use super::stats::{LedgerState, Stats};
 use super::store::{Memory, Store};
 use super::verify::verify;
 use super::writer::{Writer, first_note};
@@ -77,16 +79,29 @@ impl Ledger {
     pub fn open_with(dir: impl AsRef<Path>, options: LedgerOptions) -> Result<Self, LedgerError> {
         let dir = dir.as_ref();
         let opened = open::open(dir, &options)?;
-        let (torn, next) = (opened.report.torn, opened.report.entries);
+        let found = opened.report.clone();
         let (store, place) = (Box::new(opened.files), Place::Dir(dir.into()));
         let (tree, report) = (opened.tree, opened.report);
         let ledger = Self::start(options, opened.key, store, tree, place, report, &opened.note)?;
-        if torn > 0 {
-            let (cause, first_seq) = (GapCause::TornTail, Some(next));
-            let gap = Gap { cause, count: None, first_seq, since: None, until: None };
-            ledger.append(&Entry::Gap(gap));
-        }
+        ledger.tell(&found);
         Ok(ledger)
+    }
+
+    /// Records what was found, beyond entries in order.
+    fn tell(&self, found: &OpenReport) {
+        let gap = |cause, count, first_seq| {
+            Entry::Gap(Gap { cause, count, first_seq: Some(first_seq), since: None, until: None })
+        };
+        if found.adopted > 0 {
+            let (first_seq, count) = (found.signed, found.adopted);
+            self.append(&Entry::Adopted(Adopted { first_seq, count }));
+        }
+        if found.set_aside > 0 {
+            self.append(&gap(GapCause::Unsigned, Some(found.set_aside), found.signed));
+        }
+        if found.torn > 0 {
+            self.append(&gap(GapCause::TornTail, None, found.entries));
+        }
     }
 
     pub(super) fn start(
@@ -102,7 +117,19 @@ impl Ledger {
         let signed = report.signed;
         let queue = Queue::new(options, tree.size(), signed, note);
         let origin = origin(&public_key);
-        let writer = Writer { queue: queue.clone(), store, tree, signed, key, origin };
+        let stopped = report.stopped;
+        let writer = Writer {
+            queue: queue.clone(),
+            store,
+            tree,
+            signed,
+            key,
+            origin,
+            released: false,
+            dropping: None,
+            stopped,
+            signed_stop: stopped,
+        };
         let thread = Mutex::new(Some(writer.start()?));
         Ok(Self(Arc::new(Inner { queue, thread, public_key, place, report })))
     }
@@ -117,7 +144,7 @@ impl Ledger {
     /// Waits until all that was appended before is durable and covered by a checkpoint.
     ///
     /// # Errors
-    /// The writer has failed, or the ledger is closed, before that.
+    /// The disk fails or is full, so that it may take long; or the ledger is closed before that.
     pub async fn flush(&self) -> Result<(), LedgerError> {
         self.0.queue.flush().await
     }
@@ -134,7 +161,7 @@ impl Ledger {
     /// appended later is lost. Waits for the disk.
     ///
     /// # Errors
-    /// The writer has failed, now or before.
+    /// What waited could not be written.
     pub fn close(&self) -> Result<(), LedgerError> {
         self.0.close();
         match self.0.queue.ended() {
@@ -149,10 +176,25 @@ impl Ledger {
         self.0.queue.stats()
     }
 
-    /// Why nothing is written any more, where that is so.
+    /// Whether entries are written.
+    #[must_use]
+    pub fn state(&self) -> LedgerState {
+        match (self.0.queue.ended(), self.0.queue.is_off()) {
+            (Some(_), _) => LedgerState::Ended,
+            (None, Some(_)) => LedgerState::Off,
+            (None, None) => LedgerState::Writing,
+        }
+    }
+
+    /// Why nothing is written, at present or any more, where that is so.
     #[must_use]
     pub fn failure(&self) -> Option<LedgerError> {
-        self.0.queue.ended()
+        self.0.queue.ended().or_else(|| self.0.queue.is_off())
+    }
+
+    /// Tells of failures as they happen.
+    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
+        self.0.queue.condition()
     }
 
     /// What was found when it was opened.

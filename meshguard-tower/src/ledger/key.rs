@@ -13,7 +13,7 @@ use super::error::{LedgerError, LedgerErrorKind};
 use super::store::{replace, sync_dir};
 
 /// The key's file in a ledger's directory.
-const FILE: &str = "ledger.key";
+pub(super) const FILE: &str = "ledger.key";
 
 /// Signs checkpoints. Has no `Debug`.
 pub(super) struct Key(Ed25519KeyPair);

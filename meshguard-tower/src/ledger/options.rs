@@ -15,6 +15,7 @@ macro_rules! seeded {
 }
 pub(super) use seeded;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What can be set. The defaults are for a service that writes some thousand entries a second.
@@ -28,6 +29,10 @@ pub struct LedgerOptions {
     pub(super) window_entries: usize,
     pub(super) checkpoint: Duration,
     pub(super) checkpoint_entries: u64,
+    pub(super) retry: Duration,
+    pub(super) reserve: u64,
+    pub(super) retain: Option<u64>,
+    pub(super) archive: Option<PathBuf>,
     #[cfg(test)]
     pub(super) defect: Option<super::tests::Defect>,
 }
@@ -43,6 +48,10 @@ impl Default for LedgerOptions {
             window_entries: 1024,
             checkpoint: Duration::from_secs(1),
             checkpoint_entries: 4096,
+            retry: Duration::from_secs(1),
+            reserve: 1 << 20,
+            retain: None,
+            archive: None,
             #[cfg(test)]
             defect: None,
         }
@@ -87,11 +96,44 @@ impl LedgerOptions {
         self
     }
 
-    /// How long entries, and how many, go without a checkpoint; 1 s and 4,096. A batch that is
-    /// longer has one at its end.
+    /// How long entries, and how many, go without a checkpoint; 1 s and 4,096, at least 1. No
+    /// more than so many are ever on disk without one, so a start adopts no more.
     #[must_use]
     pub fn checkpoints(mut self, time: Duration, entries: u64) -> Self {
-        (self.checkpoint, self.checkpoint_entries) = (time, entries);
+        (self.checkpoint, self.checkpoint_entries) = (time, entries.max(1));
+        self
+    }
+
+    /// How long after a write that failed it is tried again; 1 s. The first time that is done at
+    /// once.
+    #[must_use]
+    pub fn retry(mut self, every: Duration) -> Self {
+        self.retry = every;
+        self
+    }
+
+    /// Bytes of segments that are kept on disk; without this, all are. The oldest segments that
+    /// are covered by a checkpoint go, whole; so there is up to one segment more. The tree over
+    /// what went stays, and what is left verifies from there on.
+    #[must_use]
+    pub fn retain(mut self, bytes: u64) -> Self {
+        self.retain = Some(bytes);
+        self
+    }
+
+    /// Where segments go that are not kept, with their checkpoints; without this they are
+    /// removed. The directory is a ledger that verifies by itself, as far as it reaches.
+    #[must_use]
+    pub fn archive(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.archive = Some(dir.into());
+        self
+    }
+
+    /// Bytes on disk that are kept free for the entries in hand when the disk is full; 1 MiB. With
+    /// 0 there is no reserve.
+    #[must_use]
+    pub fn reserve(mut self, bytes: u64) -> Self {
+        self.reserve = bytes;
         self
     }
 }

@@ -26,6 +26,17 @@ pub(super) struct Queue {
     progress: watch::Sender<Progress>,
     /// The same, for threads.
     progressed: Condvar,
+    /// Whether entries are written.
+    condition: watch::Sender<Condition>,
+}
+
+/// Whether entries are written, and how often that failed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Condition {
+    pub(crate) failures: u64,
+    /// What failed last.
+    pub(crate) failure: Option<LedgerError>,
+    pub(crate) off: bool,
 }
 
 /// What a flush waits for.
@@ -33,6 +44,8 @@ pub(super) struct Queue {
 struct Progress {
     signed: u64,
     ended: Option<LedgerError>,
+    /// Why nothing is written at present.
+    off: Option<LedgerError>,
 }
 
 /// What the writer is to do next.
@@ -51,7 +64,7 @@ pub(super) enum Work {
 impl Queue {
     pub(super) fn new(options: LedgerOptions, entries: u64, signed: u64, note: &str) -> Arc<Self> {
         let state = State::new(&options, entries, signed, note);
-        let progress = watch::Sender::new(Progress { signed, ended: None });
+        let progress = watch::Sender::new(Progress { signed, ..Progress::default() });
         Arc::new(Self {
             options,
             opened: Instant::now(),
@@ -59,6 +72,7 @@ impl Queue {
             work: Condvar::new(),
             progress,
             progressed: Condvar::new(),
+            condition: watch::Sender::default(),
         })
     }
 
@@ -108,6 +122,10 @@ impl Queue {
         self.lock().note.clone()
     }
 
+    pub(super) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
     /// Ends the writer once it has done what waits.
     pub(super) fn close(&self) {
         self.lock().closing = true;
@@ -118,7 +136,7 @@ impl Queue {
     pub(super) async fn flush(&self) -> Result<(), LedgerError> {
         let wanted = self.want();
         let mut progress = self.progress.subscribe();
-        let done = progress.wait_for(|p| p.signed >= wanted || p.ended.is_some()).await;
+        let done = progress.wait_for(|p| p.is_done(wanted)).await;
         // The sender is in `self`, and cannot be gone.
         done.map_or_else(|_| Err(LedgerError::new(LedgerErrorKind::Closed)), |p| p.of(wanted))
     }
@@ -129,7 +147,7 @@ impl Queue {
         let mut state = self.lock();
         loop {
             let progress = self.progress.borrow().clone();
-            if progress.signed >= wanted || progress.ended.is_some() {
+            if progress.is_done(wanted) {
                 return progress.of(wanted);
             }
             state = self.progressed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -216,6 +234,60 @@ impl Queue {
         self.progressed.notify_all();
     }
 
+    /// A write has failed; `off`: and its repetition too.
+    pub(super) fn failed(&self, why: &LedgerError, off: bool) {
+        let mut state = self.lock();
+        state.stats.failures += 1;
+        self.condition.send_modify(|condition| {
+            condition.failures += 1;
+            (condition.failure, condition.off) = (Some(why.clone()), off);
+        });
+        self.set_off(&mut state, off.then_some(why));
+    }
+
+    /// The disk is as good as full.
+    pub(super) fn off(&self, why: &LedgerError) {
+        let mut state = self.lock();
+        self.condition.send_modify(|condition| {
+            (condition.failure, condition.off) = (Some(why.clone()), true);
+        });
+        self.set_off(&mut state, Some(why));
+    }
+
+    /// What had failed is done.
+    pub(super) fn recovered(&self) {
+        self.set_off(&mut self.lock(), None);
+        self.condition.send_if_modified(|condition| std::mem::take(&mut condition.off));
+    }
+
+    fn set_off(&self, state: &mut State, why: Option<&LedgerError>) {
+        state.stats.off = why.is_some();
+        self.progress.send_modify(|p| p.off = why.cloned());
+        if why.is_some() {
+            self.progressed.notify_all();
+        }
+    }
+
+    /// Waits so long before the writer tries again; `false`: the ledger closes.
+    pub(super) fn rest(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        while !state.closing {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            let waited = self.work.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        false
+    }
+
+    /// Tells of failures.
+    pub(super) fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
+    }
+
     /// The writer has ended: `lost` entries that it had taken will not be durable, nor will
     /// those that wait.
     pub(super) fn end(&self, lost: usize, why: LedgerError) {
@@ -223,6 +295,7 @@ impl Queue {
         state.stats.lost += (lost + state.batch.count) as u64;
         state.batch = Batch::default();
         state.stats.poisoned = why.kind() != LedgerErrorKind::Closed;
+        state.stats.off = false;
         state.ended = Some(why.clone());
         self.progress.send_modify(|p| p.ended = Some(why));
         self.progressed.notify_all();
@@ -233,15 +306,25 @@ impl Queue {
         self.lock().ended.clone()
     }
 
+    /// Why nothing is written at present, where that is so.
+    pub(super) fn is_off(&self) -> Option<LedgerError> {
+        self.progress.borrow().off.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Progress {
+    /// Whether a flush need not, or cannot, wait any longer.
+    fn is_done(&self, wanted: u64) -> bool {
+        self.signed >= wanted || self.ended.is_some() || self.off.is_some()
+    }
+
     fn of(&self, wanted: u64) -> Result<(), LedgerError> {
-        match &self.ended {
-            Some(ended) if self.signed < wanted => Err(ended.clone()),
+        match self.ended.as_ref().or(self.off.as_ref()) {
+            Some(why) if self.signed < wanted => Err(why.clone()),
             _ => Ok(()),
         }
     }

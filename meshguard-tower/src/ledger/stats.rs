@@ -8,7 +8,7 @@ pub struct Stats {
     pub appended: u64,
     /// Of these, written; on disk: and flushed.
     pub durable: u64,
-    /// Of these, lost: the queue was full, the writer is poisoned, or the ledger closed.
+    /// Of these, lost: the queue was full, the writer has failed, or the ledger is closed.
     pub lost: u64,
     /// Checkpoints signed.
     pub checkpoints: u64,
@@ -18,7 +18,24 @@ pub struct Stats {
     pub entries: u64,
     /// Of these, the ones that the last checkpoint covers.
     pub signed: u64,
-    /// Whether a write or a flush failed. Nothing is written after that; it is not tried again,
-    /// for a flush that failed once may succeed then without having written anything.
+    /// Writes and flushes that failed. Each is done again on files that are opened anew: on the
+    /// old ones a flush that failed once may succeed without having written anything.
+    pub failures: u64,
+    /// Whether nothing is written at present, because that failed too.
+    pub off: bool,
+    /// Whether the writer has ended by a failure: nothing is written any more.
     pub poisoned: bool,
+}
+
+/// Whether entries are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LedgerState {
+    /// They are.
+    Writing,
+    /// The disk is full, or fails: they wait, and are lost, counted and recorded as a gap where
+    /// too many wait. Writing is tried again, and goes on by itself.
+    Off,
+    /// Not any more: the ledger is closed, or its writer has failed for good.
+    Ended,
 }

@@ -5,12 +5,15 @@ mod damage;
 mod disk;
 mod flows;
 mod memory;
-mod rig;
+mod off;
+mod retain;
+pub(crate) mod rig;
+mod tail;
 mod writer;
 
 /// What can be broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Defect {
+pub(crate) enum Defect {
     /// A directory that is open elsewhere is opened.
     NoLock,
     /// A torn tail stays in the file.
@@ -21,6 +24,8 @@ pub(super) enum Defect {
     AcknowledgeEarly,
     /// A write that failed is tried again.
     TryAgain,
+    /// Whatever lies behind the last checkpoint is adopted.
+    AdoptAll,
     /// Nobody waits for the writer's end.
     LeaveThread,
 }

@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use meshguard_core::baseline;
 use meshguard_core::control::Cadence;
 use meshguard_core::delivery::{MAX_MESSAGE, MESSAGE};
-use meshguard_core::{Policy, SpiffeId, Timestamp};
+use meshguard_core::{Policy, SpiffeId};
 use tokio::sync::watch;
 
 use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable};
@@ -31,7 +31,7 @@ use crate::session::Sessions;
 use crate::shadow::Shadows;
 use crate::sink::Sink;
 use crate::source::{Mark, PolicyFile, PolicySource, mark};
-use crate::tls::{Credentials, CredentialsError, TlsContext, now};
+use crate::tls::{Credentials, CredentialsError, Revocation, TlsContext, now};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
 pub const MESSAGE_LIMIT: usize = MESSAGE;
@@ -45,6 +45,7 @@ pub const RELOAD_EVERY: Duration = Duration::from_secs(1);
 pub struct MeshBuilder {
     credentials: Option<Credentials>,
     files: Files,
+    revocation: Revocation,
     policy: Option<Policy>,
     tokens: Option<Tokens>,
     source: Source,
@@ -105,6 +106,7 @@ impl MeshBuilder {
         Self {
             credentials: None,
             files: Files::new(RELOAD_EVERY),
+            revocation: Revocation::default(),
             policy: None,
             tokens: None,
             source: Source::None,
@@ -139,10 +141,14 @@ impl MeshBuilder {
     }
 
     /// The SVID, its private key and the trust bundle, as PEM files. They are read again
-    /// whenever they change.
+    /// whenever they change; what is of no use does not replace what is in use.
+    ///
+    /// The bundle's roots vouch for workloads of the SVID's own trust domain, and for no others;
+    /// [`federate_file`](Self::federate_file) takes those of others.
     ///
     /// # Errors
-    /// Where a file cannot be read or used.
+    /// Where a file cannot be read or used: [`CredentialsFault`](crate::tls::CredentialsFault) has
+    /// all that can be wrong.
     pub fn svid_files(
         self,
         svid: impl AsRef<Path>,
@@ -165,6 +171,37 @@ impl MeshBuilder {
         let mut files = self.files.credentials.take().ok_or(BuildError::NoCredentials)?;
         files.crls = Some(crls.as_ref().to_owned());
         self.credential_files(files)
+    }
+
+    /// The roots of another trust domain, a PEM text. They vouch for its workloads, and for no
+    /// others: peers of the domain are accepted, and the policy decides what they may do, for
+    /// which its `federates` has to name the domain.
+    ///
+    /// # Errors
+    /// Where the bundle cannot be used, or the domain has one already. The own trust domain is
+    /// refused by [`build`](Self::build): its roots come with the SVID.
+    pub fn federate(mut self, domain: &str, bundle: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        let added = self.files.federation.add(domain, bundle.as_ref());
+        added.map(|()| self).map_err(BuildError::Credentials)
+    }
+
+    /// As [`federate`](Self::federate), from a PEM file that is read again whenever it changes.
+    ///
+    /// # Errors
+    /// As [`federate`](Self::federate), or where the file cannot be read.
+    pub fn federate_file(
+        mut self,
+        domain: &str,
+        bundle: impl AsRef<Path>,
+    ) -> Result<Self, BuildError> {
+        let added = self.files.federation.add_file(domain, bundle.as_ref());
+        added.map(|()| self).map_err(BuildError::Credentials)
+    }
+
+    /// What it means where revocation lists do not say whether a certificate is revoked.
+    pub fn revocation(mut self, revocation: Revocation) -> Self {
+        self.revocation = revocation;
+        self
     }
 
     /// Credentials that are in memory already, and stay as they are.
@@ -302,21 +339,23 @@ impl MeshBuilder {
     pub fn build(self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
         let expires = credentials.not_after();
-        let tls = TlsContext::new(credentials).map_err(BuildError::Credentials)?;
+        let credentials =
+            self.files.federation.join(credentials).map_err(BuildError::Credentials)?;
+        let tls = TlsContext::with(credentials, self.revocation);
+        let tls = tls.map_err(BuildError::Credentials)?;
         let source = self.source.opened(self.files.every);
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         enforceable(&policy).map_err(BuildError::Policy)?;
         let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
-        warn(expires, policy.reads_claims() && tokens.is_none());
+        warn(policy.reads_claims() && tokens.is_none());
         let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
         let ledger_key = ledger_key(self.ledger.as_ref())?;
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
         let gate: Arc<Gate> = Arc::default();
-        let (own, at) = (Arc::clone(&instance), Arc::clone(&gate));
-        let (limit, ledger) = (self.message_limit, self.ledger.clone());
-        let sessions = Sessions::new(tls.clone(), own, ledger_key, limit, at, ledger);
+        let (own, at, ledger) = (Arc::clone(&instance), Arc::clone(&gate), self.ledger.clone());
+        let sessions = Sessions::new(tls.clone(), own, ledger_key, self.message_limit, at, ledger);
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,
@@ -336,10 +375,11 @@ impl MeshBuilder {
             limits: self.limits,
             message_limit: self.message_limit,
             handshakes: HandshakeStats::default(),
-            health: Health::new(),
+            health: Health::until(expires),
             findings: Default::default(),
             sink: self.sink,
             ledger: self.ledger,
+            refusals: Default::default(),
             explanations: Explanations::default(),
             quotas: Quotas::default(),
             shadows: Shadows::default(),
@@ -354,6 +394,7 @@ impl MeshBuilder {
             stopped: AtomicBool::new(false),
         }));
         mesh.0.expectations.replace(&mesh.policy(), mesh.id(), now());
+        mesh.missing_roots(&mesh.policy());
         mesh.started();
         Ok(mesh)
     }
@@ -380,13 +421,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Says what lets the service start and serve nobody.
-fn warn(expires: Timestamp, no_tokens: bool) {
-    if expires <= now() {
-        tracing::error!(
-            target: "meshguard::identity",
-            "this service's own certificate has expired: nobody accepts it"
-        );
-    }
+fn warn(no_tokens: bool) {
     if no_tokens {
         tracing::warn!(
             target: "meshguard::tokens",

@@ -11,7 +11,10 @@ use meshguard_core::policy::Durability;
 use meshguard_core::reflex::Signal;
 use meshguard_core::{Policy, PolicyError};
 
+use super::books::follow_ledger;
+use super::federation::Federation;
 use super::follow::follow;
+use super::renew::Term;
 use super::{Mesh, Shared};
 use crate::auth::TokensError;
 use crate::control::drive;
@@ -23,6 +26,7 @@ use crate::tls::{Credentials, CredentialsError, HandshakeErrorKind, now};
 /// What is read again.
 pub(crate) struct Files {
     pub(super) credentials: Option<CredentialFiles>,
+    pub(super) federation: Federation,
     pub(super) policy: Option<PathBuf>,
     pub(super) every: Duration,
     /// Of the credentials; taken before they were first read, so that no change is missed.
@@ -90,12 +94,19 @@ impl PolicyStatus {
 
 impl Files {
     pub(super) fn new(every: Duration) -> Self {
-        Self { credentials: None, policy: None, every, seen: Vec::new() }
+        let federation = Federation::default();
+        Self { credentials: None, federation, policy: None, every, seen: Vec::new() }
     }
 
-    /// Changes whenever one of the credentials' files does.
+    /// Changes whenever one of the credentials' files does, or of a federated bundle.
     fn marks(&self) -> Vec<Mark> {
-        self.credentials.as_ref().map(CredentialFiles::marks).unwrap_or_default()
+        let own = self.credentials.as_ref().map(CredentialFiles::marks).unwrap_or_default();
+        own.into_iter().chain(self.federation.marks()).collect()
+    }
+
+    /// As [`marks`](Self::marks), before each was first read.
+    fn first_marks(&self) -> Vec<Mark> {
+        self.seen.iter().copied().chain(self.federation.seen()).collect()
     }
 }
 
@@ -161,6 +172,7 @@ impl Mesh {
         // Of the one in force, which may be a still newer one: the last to come here is right.
         let policy = self.policy();
         self.change_plan(policy.plan());
+        self.missing_roots(&policy);
         // An imported deny rule may hold by a header that a hop could drop where nothing covers it.
         self.0.sessions.must_cover(policy.covered_headers(), !policy.is_native(), now());
         if !policy.is_expired() {
@@ -186,7 +198,7 @@ impl Mesh {
         self.sweep_for(&self.change(Cause::Credentials))
     }
 
-    fn sweep_for(&self, change: &Arc<Change>) -> usize {
+    pub(super) fn sweep_for(&self, change: &Arc<Change>) -> usize {
         let now = now();
         let late = self.0.sessions.expire(now);
         let withdrawn = self.0.sessions.sweep(now, change);
@@ -218,29 +230,8 @@ impl Mesh {
         error
     }
 
-    fn reload_credentials(&self) -> Result<(), ReloadError> {
-        let Some(files) = &self.0.files.credentials else { return Ok(()) };
-        let change = self.change(Cause::Credentials);
-        let replaced = files.read().and_then(|credentials| {
-            self.expect_sweep(&change);
-            self.0.tls.replace(credentials)
-        });
-        match replaced {
-            Ok(()) => {
-                self.sweep_for(&change);
-                tracing::info!(target: "meshguard::identity", "credentials replaced");
-                Ok(())
-            }
-            Err(error) => {
-                change.void();
-                tracing::warn!(target: "meshguard::identity", "kept the old ones: {error}");
-                Err(ReloadError::Credentials(error))
-            }
-        }
-    }
-
     /// The listeners look through their connections as soon as credentials were replaced.
-    fn expect_sweep(&self, change: &Arc<Change>) {
+    pub(super) fn expect_sweep(&self, change: &Arc<Change>) {
         let live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter().for_each(|connections| connections.expect(change));
     }
@@ -260,6 +251,10 @@ impl Mesh {
             watching.push(tokio::spawn(turns).abort_handle());
             let judging = rejudge::drive(Arc::downgrade(&self.0));
             watching.push(tokio::spawn(judging).abort_handle());
+            if self.0.ledger.is_some() {
+                let ledger = follow_ledger(Arc::downgrade(&self.0));
+                watching.push(tokio::spawn(ledger).abort_handle());
+            }
             let source = self.0.source.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(source) = source {
                 let policies = follow(Arc::downgrade(&self.0), source, self.0.stale_after);
@@ -271,16 +266,18 @@ impl Mesh {
 
 async fn watch(mesh: Weak<Shared>, every: Duration) {
     let marks = || mesh.upgrade().map(|m| m.files.marks());
-    let Some(mut seen) = mesh.upgrade().map(|m| m.files.seen.clone()) else { return };
+    let Some(mut seen) = mesh.upgrade().map(|m| m.files.first_marks()) else { return };
     let mut ticks = tokio::time::interval(every);
+    let mut term = Term::default();
     loop {
         ticks.tick().await;
         let Some(found) = marks() else { return };
         let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
         // What a reload says is kept in the status and logged; here nobody asks.
-        if found != seen {
-            let _ = mesh.reload_credentials();
+        if found != seen || term.is_due(now()) {
+            term.reload(&mesh);
         }
+        term.look(&mesh);
         mesh.follow_tokens();
         mesh.0.sessions.expire(now());
         seen = found;

@@ -1,58 +1,56 @@
 //! A workload's credentials, parsed and checked once.
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use meshguard_core::identity::TrustDomain;
 use meshguard_core::{SpiffeId, Timestamp};
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, TrustAnchor};
-use webpki::{CertRevocationList, OwnedCertRevocationList};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::HandshakeErrorKind;
-use super::verify::peer_of;
+use super::fault::{CredentialsError, CredentialsFault, Source, fault};
+use super::own::Own;
+use super::revocation::{self, Revocation, RevocationList};
+use super::roots::Roots;
+use super::verify::{Trust, Usage};
+use super::{now, provider};
 
-/// An X.509-SVID with its private key, the roots to believe, and what they revoked.
+/// The roots of trust domains other than the own one.
+pub(crate) type Federated = BTreeMap<TrustDomain, Arc<Roots>>;
+
+/// An X.509-SVID with its private key, the roots of its trust domain, and what they revoked.
 ///
-/// The PEM form of the key is wiped after parsing, and there is no `Debug`.
+/// The PEM form of the key is wiped after parsing, and there is no `Debug`. Cloning shares all of
+/// it.
+#[derive(Clone)]
 pub struct Credentials {
-    pub(crate) key: Arc<CertifiedKey>,
-    pub(crate) roots: Vec<TrustAnchor<'static>>,
-    pub(crate) crls: Vec<CertRevocationList<'static>>,
-    pub(crate) id: SpiffeId,
-    pub(crate) not_after: Timestamp,
+    pub(crate) own: Own,
+    pub(crate) roots: Arc<Roots>,
+    pub(crate) lists: Arc<[RevocationList]>,
+    pub(crate) federated: Arc<Federated>,
 }
 
 impl Credentials {
     /// From PEM texts: the SVID (leaf first, then its intermediates), its private key (PKCS #8,
-    /// SEC 1 or PKCS #1), the trust bundle's root certificates, and revocation lists, if any.
+    /// SEC 1 or PKCS #1), the root certificates of its trust domain, and revocation lists, if any.
     ///
     /// # Errors
-    /// What is wrong, and in which of the four.
+    /// What is wrong, and in which of the four. Whatever would have every peer refuse the SVID
+    /// is wrong: see [`CredentialsFault`].
     pub fn from_pem(
         svid: &[u8],
         key: &[u8],
         bundle: &[u8],
         crls: Option<&[u8]>,
     ) -> Result<Self, CredentialsError> {
-        let chain: Vec<CertificateDer<'static>> = items(svid, Source::Svid)?;
-        let Some(leaf) = chain.first() else {
-            return Err(fault(Source::Svid, CredentialsFault::Empty));
-        };
-        let own =
-            peer_of(leaf).map_err(|kind| fault(Source::Svid, CredentialsFault::NotAnSvid(kind)))?;
-        let key = certified(chain, key)?;
-        Ok(Self {
-            key: Arc::new(key),
-            roots: roots(bundle)?,
-            crls: crls.map_or(Ok(Vec::new()), lists)?,
-            id: own.id().clone(),
-            not_after: own.not_after(),
-        })
+        let (own, now) = (Own::read(svid, key)?, now());
+        let roots = Roots::read(bundle, Source::Bundle, own.id.trust_domain(), now)?;
+        let lists = crls.map_or_else(|| Ok(Vec::new()), |pem| revocation::read(pem, now))?;
+        let credentials =
+            Self { own, roots: Arc::new(roots), lists: lists.into(), federated: Arc::default() };
+        credentials.examine(now)?;
+        Ok(credentials)
     }
 
     /// From files with those PEM texts; reads them now, blocking.
@@ -73,216 +71,72 @@ impl Credentials {
             crl_pem.as_ref().map(|pem| pem.as_slice()),
         )
         .map_err(|error| {
-            let path = match error.source {
+            let path = match error.input() {
                 Source::Svid => Some(svid),
                 Source::Key => Some(key),
                 Source::Bundle => Some(bundle),
                 Source::Crls => crls,
+                Source::Federated => None,
             };
-            CredentialsError { path: path.map(Path::to_path_buf), ..error }
+            error.at(path)
         })
     }
 
     /// The workload's own name.
     #[must_use]
     pub fn id(&self) -> &SpiffeId {
-        &self.id
+        &self.own.id
     }
 
     /// When the SVID's validity ends.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
-    }
-}
-
-/// Which of a workload's inputs a [`CredentialsError`] speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// The certificate chain.
-    Svid,
-    /// The private key.
-    Key,
-    /// The root certificates.
-    Bundle,
-    /// The revocation lists.
-    Crls,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Svid => "SVID",
-            Self::Key => "private key",
-            Self::Bundle => "trust bundle",
-            Self::Crls => "revocation lists",
-        })
-    }
-}
-
-/// Why credentials cannot be used: which input, from which file, and what is wrong with it. `Debug`
-/// says it as `Display` does: `main` prints that of what it returns.
-pub struct CredentialsError {
-    source: Source,
-    path: Option<PathBuf>,
-    fault: CredentialsFault,
-}
-
-/// What can be wrong with credentials.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CredentialsFault {
-    /// The file cannot be read.
-    Unreadable(io::Error),
-    /// The text is not PEM (RFC 7468): the parser's words.
-    Pem(String),
-    /// The text holds no item of the kind that is needed.
-    Empty,
-    /// The leaf certificate is not an X.509-SVID, in the terms of a refused peer.
-    NotAnSvid(HandshakeErrorKind),
-    /// The private key is of no supported kind, or malformed: the provider's words.
-    BadKey(String),
-    /// The private key belongs to another certificate.
-    KeyMismatch,
-    /// The item at this position, counted from 0, cannot be parsed: the parser's words.
-    BadItem(usize, String),
-    /// New credentials are for another SPIFFE ID than those they would replace.
-    OtherIdentity {
-        /// The ID in use.
-        current: SpiffeId,
-        /// The ID of the new credentials.
-        new: SpiffeId,
-    },
-    /// rustls cannot be set up with them: its words.
-    Unusable(String),
-}
-
-impl CredentialsError {
-    /// Which input it is.
-    #[must_use]
-    pub fn input(&self) -> Source {
-        self.source
+        self.own.not_after
     }
 
-    /// The file it was read from, if it came from one.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+    /// Says what a peer would say that holds the same bundle: whether the SVID is valid now, and
+    /// vouched for, as a client's and as a server's. Its own revocation is not asked for: a list
+    /// that names this SVID has to be taken all the same.
+    pub(crate) fn examine(&self, now: Timestamp) -> Result<(), CredentialsError> {
+        self.own.in_time(now)?;
+        let Some((leaf, intermediates)) = self.own.chain().split_first() else {
+            return Err(fault(Source::Svid, CredentialsFault::Empty));
+        };
+        let trust = Trust { lists: Arc::default(), ..self.trust(Revocation::default()) };
+        for usage in [Usage::Client, Usage::Server] {
+            trust
+                .verify(leaf, intermediates, usage, now.max(self.own.not_before))
+                .map_err(|kind| fault(Source::Svid, CredentialsFault::NotVouchedFor(kind)))?;
+        }
+        Ok(())
     }
 
-    /// What is wrong.
-    #[must_use]
-    pub fn fault(&self) -> &CredentialsFault {
-        &self.fault
-    }
-}
-
-impl fmt::Display for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.path {
-            Some(path) => write!(f, "{} ({}): {}", self.source, path.display(), self.fault),
-            None => write!(f, "{}: {}", self.source, self.fault),
+    /// Whom this workload believes.
+    pub(crate) fn trust(&self, revocation: Revocation) -> Trust {
+        Trust {
+            roots: Arc::clone(&self.roots),
+            federated: Arc::clone(&self.federated),
+            lists: Arc::clone(&self.lists),
+            own: self.own.id.clone(),
+            revocation,
+            algorithms: provider().signature_verification_algorithms,
         }
     }
 }
 
-impl fmt::Debug for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CredentialsError: {self}")
-    }
+/// A file's text, which is wiped when it is dropped.
+pub(crate) fn read(path: &Path, source: Source) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
+    std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| fault(source, CredentialsFault::Unreadable(error)).at(Some(path)))
 }
 
-impl std::error::Error for CredentialsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.fault {
-            CredentialsFault::Unreadable(error) => Some(error),
-            CredentialsFault::NotAnSvid(kind) => Some(kind),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for CredentialsFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
-            Self::Pem(words) => write!(f, "not PEM: {words}"),
-            Self::Empty => f.write_str("holds nothing of this kind"),
-            Self::NotAnSvid(kind) => write!(f, "the leaf is not an X.509-SVID: {kind}"),
-            Self::BadKey(words) => write!(f, "not a usable private key: {words}"),
-            Self::KeyMismatch => f.write_str("belongs to another certificate than the SVID"),
-            Self::BadItem(at, words) => write!(f, "item {at} cannot be parsed: {words}"),
-            Self::OtherIdentity { current, new } => {
-                write!(f, "is for {new}, but {current} is in use")
-            }
-            Self::Unusable(words) => write!(f, "rustls cannot be set up: {words}"),
-        }
-    }
-}
-
-pub(crate) fn fault(source: Source, fault: CredentialsFault) -> CredentialsError {
-    CredentialsError { source, path: None, fault }
-}
-
-fn read(path: &Path, source: Source) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
-    std::fs::read(path).map(Zeroizing::new).map_err(|error| CredentialsError {
-        source,
-        path: Some(path.to_path_buf()),
-        fault: CredentialsFault::Unreadable(error),
-    })
-}
-
-/// Every item of one kind in a PEM text; items of other kinds are passed over.
-fn items<T: PemObject>(pem: &[u8], source: Source) -> Result<Vec<T>, CredentialsError> {
+/// Every item of one kind in a PEM text, at least one; items of other kinds are passed over.
+pub(crate) fn items<T: PemObject>(pem: &[u8], source: Source) -> Result<Vec<T>, CredentialsError> {
     let items: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
     let items = items.map_err(|e| fault(source, CredentialsFault::Pem(e.to_string())))?;
     if items.is_empty() {
         return Err(fault(source, CredentialsFault::Empty));
     }
     Ok(items)
-}
-
-fn certified(
-    chain: Vec<CertificateDer<'static>>,
-    pem: &[u8],
-) -> Result<CertifiedKey, CredentialsError> {
-    let bad = |e: rustls::Error| fault(Source::Key, CredentialsFault::BadKey(e.to_string()));
-    let mut der = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        rustls_pki_types::pem::Error::NoItemsFound => fault(Source::Key, CredentialsFault::Empty),
-        // Without the parser's words: they may quote the text, which is secret.
-        _ => fault(Source::Key, CredentialsFault::Pem("malformed".to_owned())),
-    })?;
-    let key = any_supported_type(&der);
-    der.zeroize();
-    let certified = CertifiedKey::new(chain, key.map_err(bad)?);
-    match certified.keys_match() {
-        Ok(()) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(fault(Source::Key, CredentialsFault::KeyMismatch))
-        }
-        Err(error) => Err(bad(error)),
-    }
-}
-
-fn roots(pem: &[u8]) -> Result<Vec<TrustAnchor<'static>>, CredentialsError> {
-    let certificates: Vec<CertificateDer<'static>> = items(pem, Source::Bundle)?;
-    let mut roots = Vec::with_capacity(certificates.len());
-    for (at, certificate) in certificates.iter().enumerate() {
-        let anchor = webpki::anchor_from_trusted_cert(certificate)
-            .map_err(|e| fault(Source::Bundle, CredentialsFault::BadItem(at, e.to_string())))?;
-        roots.push(anchor.to_owned());
-    }
-    Ok(roots)
-}
-
-fn lists(pem: &[u8]) -> Result<Vec<CertRevocationList<'static>>, CredentialsError> {
-    let texts: Vec<CertificateRevocationListDer<'static>> = items(pem, Source::Crls)?;
-    let mut lists = Vec::with_capacity(texts.len());
-    for (at, text) in texts.iter().enumerate() {
-        let list = OwnedCertRevocationList::from_der(text)
-            .map_err(|e| fault(Source::Crls, CredentialsFault::BadItem(at, e.to_string())))?;
-        lists.push(list.into());
-    }
-    Ok(lists)
 }

@@ -15,14 +15,18 @@ use rustls::{CertificateError, InvalidMessage, OtherError};
 pub enum HandshakeErrorKind {
     /// The peer presented no certificate.
     NoCertificate,
-    /// No root of the trust bundle signed the peer's chain.
+    /// No root of the peer's trust domain signed its chain.
     UnknownIssuer,
     /// A certificate of the chain is past its `notAfter`.
     Expired,
     /// A certificate of the chain is before its `notBefore`.
     NotYetValid,
-    /// The leaf's serial number is in its issuer's revocation list.
+    /// The leaf's serial number is in its issuer's revocation list. In a handshake also that of
+    /// an intermediate authority, for which TLS has no other alert.
     Revoked,
+    /// The serial number of an intermediate authority is in its issuer's revocation list: said of
+    /// live connections and sessions, whose peers are not themselves revoked.
+    RevokedIssuer,
     /// The handshake's signature is not by the certificate's key: the peer does not hold it.
     BadSignature,
     /// The certificate is not well-formed DER, or its subject alternative names cannot be read.
@@ -34,15 +38,21 @@ pub enum HandshakeErrorKind {
     WrongPurpose,
     /// A signature algorithm that this side does not accept.
     UnsupportedAlgorithm,
-    /// The revocation list that speaks for the peer's issuer is itself not acceptable.
+    /// The revocation list of one of the chain's issuers is not acceptable: it is signed by an
+    /// authority that may not sign lists, or it is past its `nextUpdate` and
+    /// [such are refused](super::Revocation::refusing_stale).
     UnusableCrl,
+    /// No revocation list speaks of a certificate of the chain, and
+    /// [such are refused](super::Revocation::refusing_unknown).
+    UnknownStatus,
     /// The certificate has no SPIFFE ID among its subject alternative names.
     NoSpiffeId,
     /// The certificate has more than one URI among its subject alternative names.
     ManyUriSans,
     /// The certificate's URI is not a SPIFFE ID with a path.
     MalformedSpiffeId,
-    /// The peer's SPIFFE ID is of another trust domain.
+    /// The peer's SPIFFE ID, or one in its issuers' certificates, is of a trust domain whose roots
+    /// this side does not have.
     ForeignTrustDomain,
     /// The peer is another workload than the one that was called.
     WrongPeer,
@@ -74,18 +84,20 @@ pub enum HandshakeErrorKind {
 pub(crate) const KINDS: usize = ALL.len();
 
 /// Every kind; its position is its [`HandshakeErrorKind::index`].
-pub(crate) const ALL: [HandshakeErrorKind; 27] = [
+pub(crate) const ALL: [HandshakeErrorKind; 29] = [
     HandshakeErrorKind::NoCertificate,
     HandshakeErrorKind::UnknownIssuer,
     HandshakeErrorKind::Expired,
     HandshakeErrorKind::NotYetValid,
     HandshakeErrorKind::Revoked,
+    HandshakeErrorKind::RevokedIssuer,
     HandshakeErrorKind::BadSignature,
     HandshakeErrorKind::MalformedCertificate,
     HandshakeErrorKind::InvalidChain,
     HandshakeErrorKind::WrongPurpose,
     HandshakeErrorKind::UnsupportedAlgorithm,
     HandshakeErrorKind::UnusableCrl,
+    HandshakeErrorKind::UnknownStatus,
     HandshakeErrorKind::NoSpiffeId,
     HandshakeErrorKind::ManyUriSans,
     HandshakeErrorKind::MalformedSpiffeId,
@@ -114,12 +126,14 @@ impl HandshakeErrorKind {
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
             Self::Revoked => "revoked",
+            Self::RevokedIssuer => "revoked_issuer",
             Self::BadSignature => "bad_signature",
             Self::MalformedCertificate => "malformed_certificate",
             Self::InvalidChain => "invalid_chain",
             Self::WrongPurpose => "wrong_purpose",
             Self::UnsupportedAlgorithm => "unsupported_algorithm",
             Self::UnusableCrl => "unusable_crl",
+            Self::UnknownStatus => "unknown_status",
             Self::NoSpiffeId => "no_spiffe_id",
             Self::ManyUriSans => "many_uri_sans",
             Self::MalformedSpiffeId => "malformed_spiffe_id",
@@ -145,13 +159,14 @@ impl HandshakeErrorKind {
         ALL.iter().position(alike).unwrap_or(KINDS - 1)
     }
 
-    /// As rustls's error, with the alert that fits best; [`classify`] gives the kind back.
+    /// As rustls's error, with the alert that fits best; [`classify`] gives the kind back, and
+    /// [`Self::Revoked`] for [`Self::RevokedIssuer`].
     pub(crate) fn into_tls(self) -> rustls::Error {
         rustls::Error::InvalidCertificate(match self {
             Self::UnknownIssuer => CertificateError::UnknownIssuer,
             Self::Expired => CertificateError::Expired,
             Self::NotYetValid => CertificateError::NotValidYet,
-            Self::Revoked => CertificateError::Revoked,
+            Self::Revoked | Self::RevokedIssuer => CertificateError::Revoked,
             Self::MalformedCertificate => CertificateError::BadEncoding,
             Self::WrongPurpose => CertificateError::InvalidPurpose,
             _ => CertificateError::Other(OtherError(Arc::new(Refusal(self)))),
@@ -339,6 +354,7 @@ mod tests {
             Kind::WrongPurpose,
             Kind::UnsupportedAlgorithm,
             Kind::UnusableCrl,
+            Kind::UnknownStatus,
             Kind::NoSpiffeId,
             Kind::ManyUriSans,
             Kind::MalformedSpiffeId,
@@ -349,6 +365,13 @@ mod tests {
             let io = io::Error::new(io::ErrorKind::InvalidData, kind.into_tls());
             assert_eq!(classify_io(&io), kind);
         }
+    }
+
+    #[test]
+    fn a_revoked_issuer_has_the_alert_of_what_is_revoked() {
+        let error = HandshakeErrorKind::RevokedIssuer.into_tls();
+        assert_eq!(error, rustls::Error::InvalidCertificate(CertificateError::Revoked));
+        assert_eq!(classify(&error), HandshakeErrorKind::Revoked);
     }
 
     #[test]

@@ -1,8 +1,17 @@
-use rustls::{ClientConnection, HandshakeKind, ServerConnection};
-use rustls_pki_types::ServerName;
+mod domains;
+mod lists;
+mod own;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::version::TLS13;
+use rustls::{
+    ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme,
+};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{PrivateKeyDer, ServerName, UnixTime};
 
 use super::*;
-use crate::dev::{DevCa, DevSvid, LeafSpec};
+use crate::dev::{DevCa, DevSvid, KeyUse, LeafSpec};
 use crate::rig::{CHECKOUT, ORDERS, credentials};
 
 struct Pair {
@@ -193,4 +202,106 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = Credentials::from_files(missing, missing, missing, None).err().unwrap();
     assert_eq!(error.path(), Some(missing));
     assert!(error.to_string().contains("/nonexistent/svid.pem"), "{error}");
+}
+
+fn ca(domain: &str) -> DevCa {
+    DevCa::new(domain).unwrap()
+}
+
+fn chain(svid: &DevSvid) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(svid.cert_pem().as_bytes()).map(Result::unwrap).collect()
+}
+
+/// What one side of a handshake says of the other.
+type Verdict = Result<(), HandshakeErrorKind>;
+
+/// Has a client show `svid` to a server, and a server show it to a client, in handshakes of
+/// connections and of sessions; what each says. `own` is the credentials of the side that judges.
+fn shown(svid: &DevSvid, own: &Credentials) -> Vec<Verdict> {
+    let judge = TlsContext::new(own.clone()).unwrap();
+    let id = svid.id().unwrap();
+    let mut verdicts = Vec::new();
+    for (alpn, server, client) in [
+        ("h2", judge.outer_server(Alpn::H2), judge.outer_client(id, Alpn::H2)),
+        ("meshguard/1", judge.inner_server(), judge.inner_client(id)),
+    ] {
+        verdicts.push(verdict("server", handshake(odd_client(svid, alpn), server)));
+        verdicts.push(verdict("client", handshake(client, odd_server(svid, alpn))));
+    }
+    verdicts
+}
+
+fn verdict<T>(side: &str, got: Result<T, (&'static str, rustls::Error)>) -> Verdict {
+    match got {
+        Ok(_) => Ok(()),
+        Err((by, error)) => {
+            assert_eq!(by, side, "{error}");
+            Err(classify(&error))
+        }
+    }
+}
+
+/// Made with rustls alone: shows `svid`, and believes everybody.
+fn odd_client(svid: &DevSvid, alpn: &str) -> Arc<ClientConfig> {
+    let key = PrivateKeyDer::from_pem_slice(svid.key_pem().as_bytes()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider())))
+        .with_client_auth_cert(chain(svid), key)
+        .unwrap();
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    Arc::new(config)
+}
+
+/// As [`odd_client`], a server.
+fn odd_server(svid: &DevSvid, alpn: &str) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::from_pem_slice(svid.key_pem().as_bytes()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain(svid), key)
+        .unwrap();
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct Anybody(rustls::crypto::CryptoProvider);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

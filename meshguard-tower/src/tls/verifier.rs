@@ -12,7 +12,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::HandshakeErrorKind;
 use super::verify::{SharedTrust, Usage};
 
-/// Accepts any workload of the own trust domain; the inbound layer decides what it may do.
+/// Accepts any workload of the own trust domain and of federated ones; the inbound layer decides
+/// what it may do.
 pub(crate) struct InboundVerifier(pub(crate) SharedTrust);
 
 /// Accepts one workload and no other.

@@ -1,5 +1,7 @@
-//! What makes a certificate chain a peer: chain, revocation, and exactly one SPIFFE ID.
+//! What makes a certificate chain a peer: exactly one SPIFFE ID, a chain to a root of its trust
+//! domain, and nothing on it that was revoked.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,21 +9,23 @@ use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
-use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator,
-    KeyPurposeIdIter, KeyUsage, RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder,
-    UnknownStatusPolicy,
-};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::HandshakeErrorKind;
+use super::credentials::Federated;
+use super::revocation::{Lists, Revocation, RevocationList};
+use super::roots::{Roots, foreign_name};
 
-/// Whom this side believes: roots, revocation lists, and its trust domain.
+/// Whom this side believes: the roots of each trust domain, and revocation lists.
 pub(crate) struct Trust {
-    pub(crate) roots: Vec<TrustAnchor<'static>>,
-    pub(crate) crls: Vec<CertRevocationList<'static>>,
-    /// This side's own ID; peers are of its trust domain.
+    /// Of the own trust domain.
+    pub(crate) roots: Arc<Roots>,
+    pub(crate) federated: Arc<Federated>,
+    pub(crate) lists: Arc<[RevocationList]>,
+    /// This side's own ID.
     pub(crate) own: SpiffeId,
+    pub(crate) revocation: Revocation,
     pub(crate) algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -37,7 +41,8 @@ pub(crate) enum Usage {
 }
 
 impl Trust {
-    /// Verifies `leaf` through `intermediates` to one of the roots, its revocation, and its name.
+    /// Verifies the name of `leaf`, its chain through `intermediates` to a root of its trust
+    /// domain, and the revocation of all but the root.
     pub(crate) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -45,35 +50,75 @@ impl Trust {
         usage: Usage,
         now: Timestamp,
     ) -> Result<Peer, HandshakeErrorKind> {
-        self.verify_chain(leaf, intermediates, usage, now)?;
         let peer = peer_of(leaf)?;
-        if peer.id().trust_domain() != self.own.trust_domain() {
-            return Err(HandshakeErrorKind::ForeignTrustDomain);
-        }
-        Ok(peer)
-    }
-
-    fn verify_chain(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        usage: Usage,
-        now: Timestamp,
-    ) -> Result<(), HandshakeErrorKind> {
-        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        let domain = peer.id().trust_domain();
+        let roots = self.roots_of(domain).ok_or(HandshakeErrorKind::ForeignTrustDomain)?;
+        let refusal = Cell::new(None);
+        let judge = |path: &VerifiedPath<'_>| {
+            self.judge(path, domain, now).map_err(|kind| {
+                refusal.set(Some(kind));
+                webpki::Error::CertRevoked // webpki goes on with another path, if there is one
+            })
+        };
         EndEntityCert::try_from(leaf)
             .map_err(|e| chain_fault(&e))?
             .verify_for_usage(
                 self.algorithms.all,
-                &self.roots,
+                roots,
                 intermediates,
                 UnixTime::since_unix_epoch(Duration::from_secs(now.as_unix_secs())),
                 usage,
-                revocation(&crls),
                 None,
+                Some(&judge),
             )
-            .map_err(|e| chain_fault(&e))?;
-        Ok(())
+            .map_err(|error| refusal.get().unwrap_or_else(|| chain_fault(&error)))?;
+        Ok(peer)
+    }
+
+    /// The only roots that can vouch for a workload of `domain`.
+    fn roots_of(&self, domain: &str) -> Option<&[TrustAnchor<'static>]> {
+        if domain == self.own.trust_domain() {
+            return Some(self.roots.anchors());
+        }
+        self.federated.get(domain).map(|roots| roots.anchors())
+    }
+
+    /// What webpki leaves open of a chain that leads to a root.
+    fn judge(
+        &self,
+        path: &VerifiedPath<'_>,
+        domain: &str,
+        now: Timestamp,
+    ) -> Result<(), HandshakeErrorKind> {
+        is_leaf(&path.end_entity().der())?;
+        for issuer in path.intermediate_certificates() {
+            stays_within(&issuer.der(), domain)?;
+        }
+        let terms = self.revocation;
+        Lists { lists: &self.lists, terms, algorithms: &self.algorithms, now }.check(path)
+    }
+}
+
+/// X509-SVID, section 5.2: a leaf signs neither certificates nor lists. webpki has refused CA:TRUE,
+/// and does not read the key usage.
+fn is_leaf(der: &CertificateDer<'_>) -> Result<(), HandshakeErrorKind> {
+    let malformed = HandshakeErrorKind::MalformedCertificate;
+    let (_, leaf) = X509Certificate::from_der(der).map_err(|_| malformed)?;
+    let usage = leaf.key_usage().map_err(|_| malformed)?;
+    match usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign()) {
+        true => Err(HandshakeErrorKind::WrongPurpose),
+        false => Ok(()),
+    }
+}
+
+/// X509-SVID, section 3.2: an authority that has a SPIFFE ID signs for its own trust domain, even
+/// where a root of another one vouches for it.
+fn stays_within(der: &CertificateDer<'_>, domain: &str) -> Result<(), HandshakeErrorKind> {
+    let (_, issuer) = X509Certificate::from_der(der)
+        .map_err(|_malformed| HandshakeErrorKind::MalformedCertificate)?;
+    match foreign_name(&issuer, domain) {
+        Some(_) => Err(HandshakeErrorKind::ForeignTrustDomain),
+        None => Ok(()),
     }
 }
 
@@ -87,6 +132,9 @@ pub(crate) fn peer_of(leaf: &CertificateDer<'_>) -> Result<Peer, HandshakeErrorK
     Ok(Peer::new(id, Sha256::digest(leaf).into(), not_after))
 }
 
+/// The tag of a URI among general names (RFC 5280, section 4.2.1.6).
+const URI_TAG: u32 = 6;
+
 /// X509-SVID, section 2: exactly one URI SAN, and it is the SPIFFE ID of a workload.
 fn spiffe_id(certificate: &X509Certificate<'_>) -> Result<SpiffeId, HandshakeErrorKind> {
     let names = certificate
@@ -95,6 +143,8 @@ fn spiffe_id(certificate: &X509Certificate<'_>) -> Result<SpiffeId, HandshakeErr
         .ok_or(HandshakeErrorKind::NoSpiffeId)?;
     let mut uris = names.value.general_names.iter().filter_map(|name| match name {
         GeneralName::URI(uri) => Some(*uri),
+        // One that is not text counts as one, too.
+        GeneralName::Invalid(tag, _) if tag.0 == URI_TAG => Some(""),
         _ => None,
     });
     let uri = uris.next().ok_or(HandshakeErrorKind::NoSpiffeId)?;
@@ -106,20 +156,6 @@ fn spiffe_id(certificate: &X509Certificate<'_>) -> Result<SpiffeId, HandshakeErr
         return Err(HandshakeErrorKind::MalformedSpiffeId);
     }
     Ok(id)
-}
-
-/// Only the leaf's status is asked for, and a leaf that no list speaks of is accepted: SVIDs live
-/// for an hour, lists are for what cannot wait so long. A list past its `nextUpdate` still counts:
-/// to forget what it revoked would be worse.
-fn revocation<'a>(crls: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
-    let options = RevocationOptionsBuilder::new(crls).ok()?; // Err: there are no lists
-    Some(
-        options
-            .with_depth(RevocationCheckDepth::EndEntity)
-            .with_status_policy(UnknownStatusPolicy::Allow)
-            .with_expiration_policy(ExpirationPolicy::Ignore)
-            .build(),
-    )
 }
 
 impl ExtendedKeyUsageValidator for Usage {
@@ -140,7 +176,6 @@ fn chain_fault(error: &webpki::Error) -> HandshakeErrorKind {
         E::UnknownIssuer | E::InvalidSignatureForPublicKey => Kind::UnknownIssuer,
         E::CertExpired { .. } | E::InvalidCertValidity => Kind::Expired,
         E::CertNotValidYet { .. } => Kind::NotYetValid,
-        E::CertRevoked => Kind::Revoked,
         E::BadDer
         | E::BadDerTime
         | E::TrailingData(_)
@@ -153,13 +188,6 @@ fn chain_fault(error: &webpki::Error) -> HandshakeErrorKind {
         E::UnsupportedSignatureAlgorithmContext(_)
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
         | E::SignatureAlgorithmMismatch => Kind::UnsupportedAlgorithm,
-        E::UnknownRevocationStatus
-        | E::CrlExpired { .. }
-        | E::IssuerNotCrlSigner
-        | E::InvalidCrlNumber
-        | E::InvalidCrlSignatureForPublicKey
-        | E::UnsupportedCrlSignatureAlgorithmContext(_)
-        | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => Kind::UnusableCrl,
         _ => Kind::InvalidChain,
     }
 }

@@ -27,6 +27,16 @@ pub struct Audited {
     pub kinds: [u64; KINDS],
     /// How many entries the gaps say are missing, where they know.
     pub lost: u64,
+    /// How many requests were refused: those that have a decision of their own, and those that
+    /// are counted only.
+    pub refused: u64,
+    /// Of these, the ones that are counted only.
+    pub counted: u64,
+    /// How many entries without a signature were kept when the ledger was opened.
+    pub adopted: u64,
+    /// The seq of the first entry that the ledger itself says to keep, in what is signed; 0 where
+    /// it says nothing of that. [`first`](Self::first) is no larger, unless somebody else dropped some.
+    pub told_first: u64,
     /// Stops whose books do not balance.
     pub unbalanced: u64,
     /// The wall clock of the first entry that is kept.
@@ -44,6 +54,12 @@ impl Audited {
         self.entries - self.signed
     }
 
+    /// Whether older entries are missing than those that the ledger itself says it dropped.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.first > self.told_first
+    }
+
     pub(super) fn from(tree: &Tree) -> Self {
         Self {
             first: tree.size(),
@@ -55,6 +71,10 @@ impl Audited {
             bytes: 0,
             kinds: [0; KINDS],
             lost: 0,
+            refused: 0,
+            counted: 0,
+            adopted: 0,
+            told_first: 0,
             unbalanced: 0,
             begin: None,
             end: None,
@@ -71,6 +91,14 @@ impl Audited {
             Entry::Gap(Gap { count, .. }) => {
                 self.lost = self.lost.saturating_add(count.unwrap_or(0));
             }
+            Entry::Decision(decision) if !decision.allowed => {
+                self.refused = self.refused.saturating_add(1);
+            }
+            Entry::Refusals(refusals) => {
+                self.refused = self.refused.saturating_add(refusals.count);
+                self.counted = self.counted.saturating_add(refusals.count);
+            }
+            Entry::Adopted(adopted) => self.adopted = self.adopted.saturating_add(adopted.count),
             Entry::Stop(stop) if !stop.balances() => self.unbalanced += 1,
             _ => {}
         }

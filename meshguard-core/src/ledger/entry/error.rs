@@ -14,8 +14,8 @@ pub struct EntryError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EntryErrorKind {
-    /// The encoding's version is above [`VERSION`](super::VERSION) or below
-    /// [`OLDEST_VERSION`](super::OLDEST_VERSION).
+    /// The encoding's version is above [`VERSION`](super::VERSION), below
+    /// [`OLDEST_VERSION`](super::OLDEST_VERSION), or not the one that such an entry has.
     Version(u8),
     /// No kind of entry has this number.
     Kind(u8),
@@ -52,7 +52,7 @@ impl EntryError {
 impl fmt::Display for EntryErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(v) => write!(f, "version {v} is not known"),
+            Self::Version(v) => write!(f, "version {v} is not known, or not this entry's"),
             Self::Kind(k) => write!(f, "no kind of entry has the number {k}"),
             Self::Short => f.write_str("the entry ends inside a field"),
             Self::Trailing => f.write_str("bytes follow the last field"),

@@ -71,15 +71,46 @@ pub enum GapCause {
     /// The last start found the end of the file half written, and cut it off: what was in it
     /// had not been said to be durable.
     TornTail,
+    /// The disk was full, or failed, for so long that what waited for it found no room.
+    WriteFailed,
+    /// The last start found more entries behind the last checkpoint than a crash can leave there,
+    /// and did not adopt them. They lie beside the segments.
+    Unsigned,
+}
+
+/// Entries that no checkpoint covered when the ledger was opened: what a crash left of the last
+/// moments, as far as anybody can know. They are kept, and signed from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The seq of the first.
+    pub first_seq: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Entries that are not kept any longer, because there is a bound. The tree still has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The seq of the first that is kept.
+    pub first_kept: u64,
+    /// Whether the others were put elsewhere; else they are gone.
+    pub archived: bool,
 }
 
 impl GapCause {
+    /// Whether version 2 of the encoding has it.
+    pub(super) const fn is_old(self) -> bool {
+        matches!(self, Self::QueueFull | Self::TornTail)
+    }
+
     /// The name, as `queue-full`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue-full",
             Self::TornTail => "torn-tail",
+            Self::WriteFailed => "write-failed",
+            Self::Unsigned => "unsigned",
         }
     }
 }
@@ -92,7 +123,11 @@ wire!(Gap { cause, count, first_seq, since, until });
 wire_enum!(GapCause {
     1 => Self::QueueFull = Self::QueueFull,
     2 => Self::TornTail = Self::TornTail,
+    3 => Self::WriteFailed = Self::WriteFailed,
+    4 => Self::Unsigned = Self::Unsigned,
 });
+wire!(Adopted { first_seq, count });
+wire!(Dropped { first_kept, archived });
 
 impl<'a> Wire<'a> for Counts {
     fn put(&self, out: &mut Vec<u8>) {

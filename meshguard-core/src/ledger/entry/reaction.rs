@@ -1,5 +1,6 @@
 //! What was decided, judged and done.
 
+use super::delivery::Exchange;
 use super::wire::{wire, wire_enum};
 use crate::time::Timestamp;
 
@@ -20,6 +21,36 @@ pub struct Decision<'a> {
     pub route: Option<&'a str>,
     /// The version of the policy that decided.
     pub policy_version: u64,
+}
+
+/// Refusals of one caller, alike, that have no [`Decision`] and no
+/// [`Received`](super::Received) of their own: there were too many at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusals<'a> {
+    /// Who asked, end to end, where that is known.
+    pub from: Option<&'a str>,
+    /// Through which hop.
+    pub via: Option<&'a str>,
+    /// The matched template.
+    pub route: Option<&'a str>,
+    /// The answers' status.
+    pub code: u16,
+    /// Why, in words.
+    pub reason: &'a str,
+    /// The version of the policy that decided.
+    pub policy_version: u64,
+    /// How many.
+    pub count: u64,
+    /// Of these, the ones that stand in the books as accepted: proven exchanges.
+    pub accepted: u64,
+    /// Which exchange the first was, where it was proved to be one.
+    pub first: Option<Exchange>,
+    /// Which exchange the last was.
+    pub last: Option<Exchange>,
+    /// When the first was refused.
+    pub since: Timestamp,
+    /// When the last was.
+    pub until: Timestamp,
 }
 
 /// A verdict, at one point of its life.
@@ -109,6 +140,9 @@ impl Change {
 }
 
 wire!(Decision<'a> { id, from, via, allowed, reason, route, policy_version });
+wire!(Refusals<'a> {
+    from, via, route, code, reason, policy_version, count, accepted, first, last, since, until,
+});
 wire!(Incident<'a> { id, edge, reflex, signal, bits, state, text });
 wire!(Action<'a> { id, incident, kind, edge, change, why, expires });
 wire!(Effect<'a> { action, incident, effect, before, after });

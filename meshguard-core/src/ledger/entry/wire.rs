@@ -1,10 +1,12 @@
 //! Fields as bytes: one way to write each, and nothing else is read.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::error::{EntryError, EntryErrorKind};
 use crate::access::Evidence;
 use crate::delivery::{Failure, Outcome, Sid, Unknown};
+use crate::escape::{self, is_plain};
 use crate::time::Timestamp;
 
 /// Bytes of a text, at most.
@@ -137,15 +139,18 @@ impl<'a, const N: usize> Wire<'a> for [u64; N] {
 }
 
 impl<'a> Wire<'a> for &'a str {
+    /// Escaped, and cut where it is too long then.
     fn put(&self, out: &mut Vec<u8>) {
-        let (text, cut) = match self.len() {
-            ..=MAX_TEXT => (*self, ""),
-            _ => (cut_to(self, MAX_TEXT - CUT.len()), CUT),
-        };
+        let at = out.len();
+        0_u16.put(out);
+        if self.len() <= MAX_TEXT && is_plain(self) {
+            out.extend_from_slice(self.as_bytes());
+        } else {
+            put_escaped(self, out);
+        }
         // At most MAX_TEXT, which is below 2^16.
-        ((text.len() + cut.len()) as u16).put(out);
-        out.extend_from_slice(text.as_bytes());
-        out.extend_from_slice(cut.as_bytes());
+        let len = (out.len() - at - 2) as u16;
+        out[at..at + 2].copy_from_slice(&len.to_be_bytes());
     }
 
     fn get(from: &mut Reader<'a>) -> Result<Self, EntryError> {
@@ -159,10 +164,32 @@ impl<'a> Wire<'a> for &'a str {
     }
 }
 
-/// As much of the text as fits into `len` bytes and ends with a whole character.
-fn cut_to(text: &str, len: usize) -> &str {
-    let end = (0..=len).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    &text[..end]
+/// Appends the text escaped, or as much of it as fits with [`CUT`] behind it: whole characters,
+/// and whole escapes.
+fn put_escaped(text: &str, out: &mut Vec<u8>) {
+    let begin = out.len();
+    let mut kept = begin;
+    for c in text.chars() {
+        // Appending to a vector does not fail.
+        let _ = escape::put(c, &mut Text(out));
+        if out.len() - begin <= MAX_TEXT - CUT.len() {
+            kept = out.len();
+        } else if out.len() - begin > MAX_TEXT {
+            out.truncate(kept);
+            out.extend_from_slice(CUT.as_bytes());
+            return;
+        }
+    }
+}
+
+/// Bytes that grow by text.
+struct Text<'o>(&'o mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl<'a, T: Wire<'a>> Wire<'a> for Option<T> {

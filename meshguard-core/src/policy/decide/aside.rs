@@ -53,10 +53,15 @@ impl Policy {
     }
 
     /// The shadow rules that would decide `access`: those of which everything holds, in the
-    /// order of the document. None where no rule is asked at all.
+    /// order of the document. None where no rule is asked at all. A deny rule also speaks of its
+    /// path with a slash behind it, as in [`decide_served`](Self::decide_served).
     #[must_use]
     pub fn shadows(&self, access: &Access<'_>) -> Vec<Shadow<'_>> {
         let mut found = self.shadow_rules(access);
+        if let Some(bare) = access.unslashed().filter(|_| self.has_shadows()) {
+            let denies = |id: &RuleId| self.rule(*id).is_some_and(|r| r.effect == Effect::Deny);
+            found.extend(self.shadow_rules(&bare).into_iter().filter(denies));
+        }
         found.sort_unstable();
         found.dedup();
         let rules = found.into_iter().filter_map(|id| self.rule(id));

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Number, Value};
 
-use super::Facts;
+use super::{Facts, Lines};
 use crate::policy::model::{ClaimCondition, HeaderCondition, When};
+use crate::policy::reading::values::{every_part, knows_lists};
 use crate::policy::reason::UnmetAt;
 
 /// The claim whose text is a list (RFC 8693 §4.2).
@@ -75,9 +76,14 @@ impl Facts<'_, '_> {
     /// Whether a value of the header does not match; `None` where there is none. One is enough:
     /// which of several a handler reads, nobody knows.
     fn differs(&self, condition: &HeaderCondition) -> Option<bool> {
+        let whole = self.lines == Lines::Whole || knows_lists(condition.glob.as_str());
         let mut found = None;
         self.access.any_named_header(&condition.name, |value: &[u8]| {
-            let differs = !condition.glob.matches(value);
+            let matches = |part: &[u8]| condition.glob.matches(part);
+            let differs = match whole {
+                true => !matches(value),
+                false => !every_part(condition.name.as_str(), value, matches),
+            };
             found = Some(differs);
             differs
         });

@@ -21,17 +21,27 @@ impl Policy {
             return self.refuse(Finding::HopNotNamed);
         }
         match read(normalization, access) {
-            Ok(path) => self.judge_read(loaded, access, path.as_deref()),
+            Ok(path) => self.judge_by(loaded, access, path.as_deref(), holds),
             Err(error) => self.refuse(Finding::Path(error)),
         }
     }
 
-    /// By the rules alone, with a path that is read already.
+    /// By the rules alone, with a path that is one of its readings, and headers in all of theirs.
     pub(in crate::policy) fn judge_read(
         &self,
         loaded: &Loaded,
         access: &Access<'_>,
         path: Option<&str>,
+    ) -> Ruling {
+        self.judge_by(loaded, access, path, holds_read)
+    }
+
+    fn judge_by(
+        &self,
+        loaded: &Loaded,
+        access: &Access<'_>,
+        path: Option<&str>,
+        holds: impl Fn(&Rule, &Access<'_>, Option<&str>) -> bool,
     ) -> Ruling {
         let first = |effect: Effect| -> Option<RuleId> {
             let rules = (0..).zip(&loaded.document.rules);
@@ -88,11 +98,16 @@ impl Rule {
         (access, path): (&Access<'_>, Option<&str>),
         (other, spelt): (&Access<'_>, Option<&str>),
     ) -> bool {
-        holds(self, access, path) && !self.when.terms.iter().any(|t| t.rules_out(other, spelt))
+        holds_read(self, access, path) && !self.when.terms.iter().any(|t| t.rules_out(other, spelt))
     }
 }
 
 /// Whether all terms of a rule hold; a rule without any holds for everything.
 pub(super) fn holds(rule: &Rule, access: &Access<'_>, path: Option<&str>) -> bool {
     rule.when.terms.iter().all(|term| term.holds(access, path))
+}
+
+/// As [`holds`], where a server may read a header in several ways.
+fn holds_read(rule: &Rule, access: &Access<'_>, path: Option<&str>) -> bool {
+    rule.when.terms.iter().all(|term| term.holds_read(access, path, rule.effect))
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Facts, Loaded, Policy, Rooms};
+use super::{Facts, Lines, Loaded, Policy, Rooms};
 use crate::access::{Access, Operation};
 use crate::policy::index::{ANY, Ends};
 use crate::policy::model::{
@@ -56,7 +56,8 @@ impl Policy {
         let loaded = self.loaded.as_ref().ok_or_else(|| self.absent())?;
         let as_read = match loaded.document.semantics {
             Semantics::Native => {
-                let facts = Box::new(loaded.facts(access, rooms)?);
+                let mut facts = Box::new(loaded.facts(access, rooms)?);
+                facts.lines = Lines::Lists;
                 let path = path::normalize(access.path()).map_err(Finding::Path)?;
                 let mut fits = Vec::new();
                 loaded.fits(access.operation(), &path, &mut |id, fit, _| fits.push((id, fit)));
@@ -98,7 +99,8 @@ impl Asked<'_, '_> {
             AsRead::Native(facts, templates) => (facts, templates),
             AsRead::Imported(access, path) => {
                 let terms = (0..).zip(&rule.when.terms);
-                let miss = terms.filter(|(_, term)| !term.holds(access, path.as_deref()));
+                let path = path.as_deref();
+                let miss = terms.filter(|(_, term)| !term.holds_read(access, path, rule.effect));
                 let terms = miss.map(|(at, _)| at).collect();
                 return Misses { terms, ..Misses::default() };
             }

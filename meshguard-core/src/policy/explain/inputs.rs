@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::access::{Access, Operation};
+use crate::escape::escape;
 use crate::policy::model::Rule;
 
 /// The headers, and the claims, that are told of, at most.
@@ -16,8 +17,8 @@ const MAX_NAMES: usize = 32;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Inputs {
-    /// The operation, as `POST /orders`, `grpc /shop.v1.Orders/Get` or `tcp`. What could
-    /// disturb a terminal is escaped.
+    /// The operation, as `POST /orders`, `grpc /shop.v1.Orders/Get` or `tcp`,
+    /// [escaped](crate::escape).
     pub operation: String,
     /// The end-to-end caller.
     pub from: Option<String>,
@@ -59,9 +60,9 @@ impl Inputs {
         Self {
             operation: match access.operation() {
                 Operation::Http { method, path } => {
-                    format!("{} {}", method.escape_debug(), path.escape_debug())
+                    format!("{} {}", escape(method), escape(path))
                 }
-                Operation::Grpc { path } => format!("grpc {}", path.escape_debug()),
+                Operation::Grpc { path } => format!("grpc {}", escape(path)),
                 Operation::Tcp => "tcp".to_owned(),
             },
             from: text(access.principal()),

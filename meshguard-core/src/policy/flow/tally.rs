@@ -59,11 +59,19 @@ impl Flows {
     /// # Errors
     /// It is of yet another kind, and there are [`MAX_FLOWS`] already.
     pub fn add(&mut self, flow: &Flow<'_>) -> Result<(), TooManyFlows> {
+        self.add_many(flow, 1)
+    }
+
+    /// Counts so many calls that are alike: a ledger counts refusals beyond a rate.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_many(&mut self, flow: &Flow<'_>, calls: u64) -> Result<(), TooManyFlows> {
         let was = match flow.was {
             Was::Allowed(rule) => Decided::Allowed(self.number(rule)?),
             Was::Refused(words) => match Refusal::read(words) {
                 None => {
-                    self.otherwise += 1;
+                    self.otherwise = self.otherwise.saturating_add(calls);
                     return Ok(());
                 }
                 Some(Refusal::Unmet(rule)) => Decided::Refused(self.number(&unmet(rule))?),
@@ -83,7 +91,8 @@ impl Flows {
         if self.calls.len() == MAX_FLOWS && !self.calls.contains_key(&key) {
             return Err(TooManyFlows);
         }
-        *self.calls.entry(key).or_default() += 1;
+        let counted = self.calls.entry(key).or_default();
+        *counted = counted.saturating_add(calls);
         Ok(())
     }
 

@@ -53,6 +53,18 @@ pub struct Request {
     pub name: Option<String>,
 }
 
+/// In whose way a request is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum How {
+    /// Upstream's: [`Policy::decide`].
+    Upstream,
+    /// On all that a server may take it for: [`Policy::decide_hardened`].
+    Hardened,
+    /// As a service's listener does: [`Policy::decide_served`].
+    Served,
+}
+
 /// Why a case cannot be read: the field, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseError {
@@ -104,6 +116,14 @@ impl Case {
     /// # Errors
     /// Documents of a `decide` case that cannot be imported.
     pub fn decide(&self, hardened: bool) -> Result<Effect, ImportError> {
+        self.decide_as(if hardened { How::Hardened } else { How::Upstream })
+    }
+
+    /// As [`decide`](Self::decide), in one of three ways.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub fn decide_as(&self, how: How) -> Result<Effect, ImportError> {
         let imported = import_documents(&self.policies, &self.workload);
         match self.kind {
             CaseKind::Load if imported.is_err() => Ok(Effect::Deny),
@@ -114,7 +134,7 @@ impl Case {
                     let message = "none of the case's documents is an AuthorizationPolicy";
                     return Err(ImportError::new(ImportErrorKind::WrongKind, "", "", message));
                 }
-                Ok(self.request.decide(&policy, hardened))
+                Ok(self.request.decide_as(&policy, how))
             }
         }
     }
@@ -143,6 +163,7 @@ impl Request {
             }
         };
         access.headers = top.headers()?;
+        access.scheme = text("scheme")?;
         access.host = text("host")?;
         access.server_name = text("sni")?;
         access.port = top.port()?;
@@ -170,14 +191,21 @@ impl Request {
     /// Decides.
     #[must_use]
     pub fn decide(&self, policy: &Policy, hardened: bool) -> Effect {
+        self.decide_as(policy, if hardened { How::Hardened } else { How::Upstream })
+    }
+
+    /// Decides in one of three ways.
+    #[must_use]
+    pub fn decide_as(&self, policy: &Policy, how: How) -> Effect {
         let access = self.access.access();
         let access = match &self.name {
             Some(name) => access.named(name),
             None => access,
         };
-        match hardened {
-            true => policy.decide_hardened(&access).effect(),
-            false => policy.decide(&access).effect(),
+        match how {
+            How::Upstream => policy.decide(&access).effect(),
+            How::Hardened => policy.decide_hardened(&access).effect(),
+            How::Served => policy.decide_served(&access).effect(),
         }
     }
 }

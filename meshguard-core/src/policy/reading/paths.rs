@@ -22,6 +22,7 @@ pub(super) fn readings(raw: &str, normalization: Normalization) -> Result<Vec<Re
     let upstream = normalization.apply(cut)?.into_owned();
     let mut found = vec![Reading { path: upstream, strict: true }];
     if is_simple(cut) {
+        unslashed(&mut found);
         return Ok(found);
     }
     if !cut.starts_with(['/', '\\']) {
@@ -50,7 +51,18 @@ pub(super) fn readings(raw: &str, normalization: Normalization) -> Result<Vec<Re
             add(&mut found, path, false);
         }
     }
+    unslashed(&mut found);
     Ok(found)
+}
+
+/// A slash at the end is dropped by some servers.
+fn unslashed(found: &mut Vec<Reading>) {
+    for at in 0..found.len() {
+        let bare = found[at].path.strip_suffix('/').filter(|bare| !bare.is_empty());
+        if let Some(bare) = bare.map(ToOwned::to_owned) {
+            add(found, bare, false);
+        }
+    }
 }
 
 fn add(found: &mut Vec<Reading>, path: String, strict: bool) {

@@ -29,7 +29,7 @@ fn policy(effect: &str, path: &str) -> Policy {
 }
 
 /// As a server that decodes first, then takes `\` for `/`, merges, and resolves. A slash at the
-/// end is kept: `/a/` is another path than `/a`.
+/// end is kept.
 fn lenient(path: &str) -> String {
     let mut decoded = path.to_owned();
     while let Some(next) = super::paths::decode(&decoded) {
@@ -79,7 +79,7 @@ proptest! {
         let access = Access::http("GET", &path);
         let lenient = lenient(&path);
         if DENY.decide_hardened(&access).is_allowed() {
-            prop_assert!(lenient != "/a", "{path}");
+            prop_assert!(!["/a", "/a/"].contains(&&*lenient), "{path}");
         }
         if ALLOW.decide_hardened(&access).is_allowed() {
             prop_assert!(lenient == "/a" || lenient.starts_with("/a/"), "{path} is {lenient}");

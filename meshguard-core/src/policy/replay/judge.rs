@@ -13,7 +13,7 @@ use crate::policy::index::Numbers;
 use crate::policy::model::{Effect, Peers, ProofNeed, Rule, RuleId, When};
 use crate::policy::pattern::Glob;
 use crate::policy::reason::Finding;
-use crate::policy::template::{Protocol, Template};
+use crate::policy::template::{Protocol, Segment, Template};
 
 /// What is not known: `the method`, `the header x-tenant`.
 pub(super) type Unknowns = BTreeSet<String>;
@@ -200,16 +200,33 @@ impl Judge<'_> {
         let templates = &self.loaded.document.templates;
         let templates = ids.iter().filter_map(|id| templates.get(*id as usize));
         templates.fold(Holds::No, |holds, template| {
-            holds.or(|| self.path(template).and(|| self.asks(template, rule.effect)))
+            holds.or(|| self.path(template, rule.effect).and(|| self.asks(template, rule.effect)))
         })
     }
 
-    fn path(&self, template: &Template) -> Holds {
-        match &self.operation.path {
-            None => Holds::depends("the path"),
-            Some(paths) if covers(&template.segments, paths) => Holds::Yes,
-            Some(paths) if overlap(&template.segments, paths) => Holds::depends("the path"),
-            Some(_) => Holds::No,
+    /// A deny rule also speaks of its paths with a slash behind them.
+    fn path(&self, template: &Template, effect: Effect) -> Holds {
+        let Some(paths) = &self.operation.path else { return Holds::depends("the path") };
+        let holds = Self::on_path(template, paths);
+        match (effect, paths.split_last()) {
+            (Effect::Deny, Some((Segment::Literal(last), bare)))
+                if last.is_empty() && !bare.is_empty() =>
+            {
+                holds.or(|| Self::on_path(template, bare))
+            }
+            // The last segment of a `{**}` may be empty.
+            (Effect::Deny, Some((Segment::Many, bare))) if overlap(&template.segments, bare) => {
+                holds.or(|| Holds::depends("the path"))
+            }
+            _ => holds,
+        }
+    }
+
+    fn on_path(template: &Template, paths: &[Segment]) -> Holds {
+        match covers(&template.segments, paths) {
+            true => Holds::Yes,
+            false if overlap(&template.segments, paths) => Holds::depends("the path"),
+            false => Holds::No,
         }
     }
 

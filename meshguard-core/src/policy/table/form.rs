@@ -43,6 +43,7 @@ pub(super) struct CaseForm {
     source: Option<IpAddr>,
     client: Option<IpAddr>,
     destination: Option<IpAddr>,
+    scheme: Option<String>,
     host: Option<String>,
     port: Option<u16>,
     server_name: Option<String>,
@@ -123,8 +124,10 @@ impl CaseForm {
         }
         (access.source, access.client) = (self.source, self.client);
         (access.destination, access.port) = (self.destination, self.port);
-        (access.host, access.server_name) = (self.host, self.server_name);
-        Ok(access)
+        access.scheme = self.scheme.or(access.scheme);
+        access.host = self.host.or(access.host);
+        access.server_name = self.server_name;
+        Ok(access.read_as_sent())
     }
 }
 

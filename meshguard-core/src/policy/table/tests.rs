@@ -169,3 +169,27 @@ fn an_empty_policy_is_wholly_covered() {
     assert!(report.passed() && report.coverage.percent() == 100);
     assert!(!policy.decide(&Access::tcp()).is_allowed());
 }
+
+/// A case that the service answers with 400 or 403 cannot be expected to be allowed.
+#[test]
+fn a_test_says_what_the_service_does() {
+    let policy: Policy = "mesh='m'\nversion=1\n[peers]\nx='spiffe://m/x'\n[[allow]]\nname='all'\nfrom=['x']\n[[deny]]\nname='d'\nhttp=['* /admin']\n[[delivery]]\nmode='off'\n".parse().unwrap();
+    for (case, reason) in [
+        ("http='GET /r'\nhost='shop.example'", "all allows it"),
+        ("http='GET https://shop.example/r'", "all allows it"),
+        ("http='GET /admin/'", "d denies it"),
+        ("http='GET /r'\nhost='a, b'", "malformed host"),
+        ("http='GET ftp://a/r'", "a scheme other than http and https"),
+        ("http='get /r'", "a method in another case"),
+        ("http='POST /r'\nheaders={x-http-method='DELETE'}", "a header that overrides the method"),
+        ("http='GET /r'\nheaders={upgrade='websocket'}", "no upgrade here"),
+        ("http='GET /r'\nheaders={host=['a', 'a']}", "more than one host"),
+    ] {
+        let expect = if reason.ends_with("allows it") { "allow" } else { "deny" };
+        let text =
+            format!("[[case]]\nname='c'\nfrom='x'\nexpect='{expect}'\nreason='{reason}'\n{case}\n");
+        let table = Table::read(&text, &policy).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let report = run(&policy, &table);
+        assert!(report.passed(), "{case}: {report:?}");
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::refusals::check;
 use super::{CHECKOUT, NIGHTLY, ORDERS, policy};
 use crate::identity::SpiffeId;
+use crate::identity::TrustDomain;
 use crate::policy::PolicyErrorKind::*;
 use crate::policy::{Durability, Effect, Limit, Per, Policy, Reason, RouteOptions, Shadow};
 use crate::reflex::Rate;
@@ -86,6 +87,10 @@ fn a_federated_caller_is_let_in_by_rules_that_name_it_and_kept_out_by_all() {
     let policy: Policy = "mesh='shop.example'\nfederates=['partner.example']\nversion=1\n[peers]\nbilling='spiffe://partner.example/billing'\n[[allow]]\nname='ours'\nhttp=['GET /ours']\n[[allow]]\nname='theirs'\nfrom=['billing']\nhttp=['GET /theirs']\n[[deny]]\nname='never'\nhttp=['GET /never']"
         .parse()
         .unwrap();
+    assert_eq!(
+        policy.federates().map(TrustDomain::as_str).collect::<Vec<_>>(),
+        ["partner.example"]
+    );
     let ask = |id, path| reason(&policy, &Access::http("GET", path).by(id));
     assert_eq!(ask(CHECKOUT, "/ours"), "ours allows it");
     assert_eq!(ask(PARTNER, "/ours"), "no rule allows it");

@@ -8,7 +8,7 @@ use crate::policy::{Effect, Policy, Reason};
 
 /// Whether an explanation gives another account than the decision.
 fn contradicts(policy: &Policy, access: &Access<'_>, explained: &Explanation) -> Option<String> {
-    let decision = policy.decide(access);
+    let decision = policy.decide_served(access);
     if explained.allowed != decision.is_allowed() || explained.reason != reason(policy, access) {
         return Some("another decision".into());
     }
@@ -34,7 +34,7 @@ fn contradicts(policy: &Policy, access: &Access<'_>, explained: &Explanation) ->
 }
 
 fn reason(policy: &Policy, access: &Access<'_>) -> String {
-    policy.decide(access).reason().to_string()
+    policy.decide_served(access).reason().to_string()
 }
 
 #[test]

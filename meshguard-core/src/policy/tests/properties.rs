@@ -220,7 +220,7 @@ fn the_generated_accesses_meet_every_reason() {
                 Finding::NoIdentity => "no identity",
                 Finding::ForeignTrustDomain => "foreign",
                 Finding::HopNotNamed => "hop",
-                Finding::Path(_) => "path",
+                Finding::Path(_) | Finding::Head(_) => "path",
                 Finding::NoPolicy | Finding::PolicyExpired => "no policy",
             };
             *met.entry(name).or_default() += 1;

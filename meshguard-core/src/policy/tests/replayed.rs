@@ -215,3 +215,43 @@ fn a_caller_that_was_seen_once_is_told_beside_one_that_calls_all_the_time() {
     assert!(shown.contains("spiffe://m/rare -> spiffe://m/y\n    1 x /a\n"), "{shown}");
     assert!(shown.contains("never exercised: d (deny)"), "{shown}");
 }
+
+#[test]
+fn a_deny_rule_is_replayed_on_its_path_with_a_slash_behind_it() {
+    let candidate = policy(
+        "[[allow]]\nname='all'\nfrom=['x']\nto=['y']\n[[deny]]\nname='d'\nhttp=['* /a', '* /b/{id}']\n",
+    );
+    for (route, denied, depends) in [
+        ("/a/", 1, 0),
+        ("/a", 1, 0),
+        ("/b/{id}/", 1, 0),
+        ("/a/{**}", 0, 1),
+        ("/c/", 0, 0),
+        ("/a/b", 0, 0),
+    ] {
+        let replay = replay(&candidate, &allowed("spiffe://m/x", route, "all"), None);
+        let found = (replay.newly_denied.len(), replay.depends.len());
+        assert_eq!(found, (denied, depends), "{route}");
+    }
+}
+
+/// A head that was refused is refused under every policy, unless a route may permit it.
+#[test]
+fn a_refused_head_stays_refused() {
+    let all = "[[allow]]\nname='all'\nfrom=['x']\nto=['y']\n";
+    let route = "[[route]]\nhttp=['POST /a']\nmethod_override=true\n";
+    let (closed, open) = (policy(all), policy(&format!("{all}{route}")));
+    for (words, under_open) in [
+        ("more than one host", 0),
+        ("a method in another case", 0),
+        ("a header that overrides the method", 1),
+        ("no upgrade here", 0),
+    ] {
+        let flow = Flow { was: Was::Refused(words), ..allowed("spiffe://m/x", "/a", "") };
+        for (candidate, depends) in [(&closed, 0), (&open, under_open)] {
+            let replay = replay(candidate, &flow, None);
+            assert_eq!(replay.newly_allowed.len(), 0, "{words}");
+            assert_eq!(replay.depends.len(), depends, "{words}");
+        }
+    }
+}

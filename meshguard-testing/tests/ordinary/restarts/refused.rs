@@ -1,5 +1,7 @@
 //! A caller that the callee refuses in the TLS handshake is told why.
 
+use std::time::{Duration, SystemTime};
+
 use meshguard_axum::tls::Alpn;
 use meshguard_axum::{CallError, CallErrorKind, Channel};
 use meshguard_testing::{DevCa, LeafSpec};
@@ -26,16 +28,19 @@ async fn refused(channel: &Channel, shape: Shape, alert: &str) {
 async fn every_call_says_which_alert_refused_it() {
     for more in ["", OFF] {
         let mut callee = Revoking::new(more).await;
-        let stranger = DevCa::new(CALLEE.trust_domain()).unwrap().svid(&CALLER).unwrap();
+        let other = DevCa::new(CALLEE.trust_domain()).unwrap();
         let revoked = callee.ca.svid(&CALLER).unwrap();
-        let expired = callee.ca.issue(&LeafSpec::expired(&CALLER)).unwrap();
         callee.revoke(&[&revoked]);
-        for (svid, alert) in [
-            (stranger, "unknown_ca"),
-            (revoked, "certificate_revoked"),
+        // No service starts with an SVID that has expired: this one does while it runs.
+        let mut spec = LeafSpec::of(&CALLER);
+        spec.not_after = SystemTime::now() + Duration::from_secs(3);
+        let expired = callee.caller(&callee.ca.issue(&spec).unwrap(), more);
+        rig::until(|| SystemTime::now() > spec.not_after + Duration::from_secs(1)).await;
+        for (caller, alert) in [
+            (callee.caller_of(&other, &other.svid(&CALLER).unwrap(), more), "unknown_ca"),
+            (callee.caller(&revoked, more), "certificate_revoked"),
             (expired, "certificate_expired"),
         ] {
-            let caller = callee.caller(&svid, more);
             for alpn in [Alpn::H2, Alpn::Http11] {
                 let channel = callee.channel(&caller, alpn);
                 refused(&channel, Shape::Get, alert).await;

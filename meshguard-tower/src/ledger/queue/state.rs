@@ -45,6 +45,7 @@ pub(super) struct Time {
 /// Lost since the last gap.
 #[derive(Clone, Copy)]
 struct Lost {
+    cause: GapCause,
     count: u64,
     since: Timestamp,
     until: Timestamp,
@@ -111,7 +112,11 @@ impl State {
 
     pub(super) fn lose(&mut self, at: Timestamp) {
         self.stats.lost += 1;
-        let lost = self.lost.get_or_insert(Lost { count: 0, since: at, until: at });
+        let cause = if self.stats.off { GapCause::WriteFailed } else { GapCause::QueueFull };
+        let lost = self.lost.get_or_insert(Lost { cause, count: 0, since: at, until: at });
+        if self.stats.off {
+            lost.cause = cause;
+        }
         lost.count += 1;
         lost.until = at;
     }
@@ -122,7 +127,7 @@ impl State {
         mem::swap(&mut self.batch, spare);
         let Some(lost) = self.lost.take().filter(|_| !seeded!(options, ForgetGap)) else { return };
         let gap = Gap {
-            cause: GapCause::QueueFull,
+            cause: lost.cause,
             count: Some(lost.count),
             first_seq: Some(self.next_seq),
             since: Some(lost.since),

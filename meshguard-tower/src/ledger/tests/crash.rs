@@ -39,18 +39,21 @@ fn reopened(from: &Path, bytes: &[u8], defect: Option<Defect>) -> Result<(u64, V
     fs::write(segment(dir.path()), bytes).unwrap();
     let ledger = Ledger::open_with(dir.path(), with(defect)).map_err(|e| e.to_string())?;
     let (torn, kept) = (ledger.opened().torn, ledger.opened().entries);
+    let adopted = ledger.opened().adopted;
+    assert_eq!(adopted, kept - SIGNED);
     append(&ledger, 900);
     ledger.close().unwrap();
     let verified = verify(dir.path(), ledger.public_key()).map_err(|e| e.to_string())?;
-    assert_eq!((verified.entries, verified.unsigned()), (kept + 1 + u64::from(torn > 0), 0));
+    let told = u64::from(torn > 0) + u64::from(adopted > 0);
+    assert_eq!((verified.entries, verified.unsigned()), (kept + 1 + told, 0));
     let gap = ledger.entries().unwrap().map(|e| e.unwrap()).find_map(|e| match e.get() {
         (stamp, Entry::Gap(gap)) => Some((stamp.seq, gap)),
         _ => None,
     });
     assert_eq!(gap.is_some(), torn > 0);
     if let Some((seq, gap)) = gap {
-        assert_eq!((gap.cause, gap.count, gap.first_seq), (GapCause::TornTail, None, Some(seq)));
-        assert_eq!(seq, kept);
+        assert_eq!((gap.cause, gap.count, gap.first_seq), (GapCause::TornTail, None, Some(kept)));
+        assert_eq!(seq, kept + u64::from(adopted > 0));
     }
     let mut numbers = numbers(&ledger);
     assert_eq!(numbers.pop(), Some(900));
@@ -149,6 +152,7 @@ fn a_checkpoint_cut_at_any_length_is_cut_off() {
         assert_eq!((ledger.opened().entries, ledger.opened().signed), (1, 0));
         // The entry is signed again without anybody asking.
         ledger.close().unwrap();
-        assert_eq!(verify(copied.path(), ledger.public_key()).unwrap().signed, 1);
+        let verified = verify(copied.path(), ledger.public_key()).unwrap();
+        assert_eq!((verified.signed, verified.adopted), (2, 1));
     }
 }

@@ -98,21 +98,53 @@ fn segments_are_named_by_their_first_entry_and_bounded() {
 #[test]
 fn the_files_are_their_owners_alone_and_no_key_is_made_twice() {
     use std::os::unix::fs::PermissionsExt as _;
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("ledger.key");
-    let public_key = *Ledger::open(dir.path()).unwrap().public_key();
-    for name in ["ledger.key", "checkpoints", "00000000000000000000.seg"] {
-        let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+    let above = tempfile::tempdir().unwrap();
+    let dir = above.path().join("ledger");
+    let file = dir.join("ledger.key");
+    let opened = Ledger::open(&dir).unwrap();
+    let public_key = *opened.public_key();
+    assert_eq!(opened.opened().exposed, Vec::<std::path::PathBuf>::new());
+    drop(opened);
+    let mode = fs::metadata(&dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    for name in ["lock", "reserve", "ledger.key", "checkpoints", "00000000000000000000.seg"] {
+        let mode = fs::metadata(dir.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    assert_eq!(*Ledger::open(dir.path()).unwrap().public_key(), public_key);
+    assert_eq!(*Ledger::open(&dir).unwrap().public_key(), public_key);
     let key = fs::read(&file).unwrap();
     fs::write(&file, &key[..key.len() - 1]).unwrap();
-    assert_eq!(Ledger::open(dir.path()).unwrap_err().kind(), LedgerErrorKind::Key);
+    assert_eq!(Ledger::open(&dir).unwrap_err().kind(), LedgerErrorKind::Key);
     fs::remove_file(&file).unwrap();
-    assert_eq!(Ledger::open(dir.path()).unwrap_err().kind(), LedgerErrorKind::NoKey);
+    assert_eq!(Ledger::open(&dir).unwrap_err().kind(), LedgerErrorKind::NoKey);
     fs::write(&file, key).unwrap();
-    assert_eq!(*Ledger::open(dir.path()).unwrap().public_key(), public_key);
+    assert_eq!(*Ledger::open(&dir).unwrap().public_key(), public_key);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_others_can_get_at_is_told_and_the_lock_is_narrowed() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    drop(Ledger::open(dir.path()).unwrap());
+    let wide = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    // As older versions made it: whoever can open it can keep the service from starting.
+    let lock = dir.path().join("lock");
+    wide(&lock, 0o644);
+    assert_eq!(Ledger::open(dir.path()).unwrap().opened().exposed.len(), 0);
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = dir.path().join("ledger.key");
+    wide(&key, 0o640);
+    wide(dir.path(), 0o755);
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert_eq!(ledger.opened().exposed, [dir.path(), &key]);
+    // It is told, and no reason not to serve.
+    append(&ledger, 0);
+    ledger.close().unwrap();
 }
 
 #[test]

@@ -17,13 +17,13 @@ use super::super::writer::first_note;
 use super::Defect;
 
 /// An operator's act, told apart by its number.
-pub(super) fn append(ledger: &Ledger, number: u64) -> Option<u64> {
+pub(crate) fn append(ledger: &Ledger, number: u64) -> Option<u64> {
     let target = format!("{number:06}");
     ledger.append(&Entry::Operator(Operator { verb: "lift", target: &target }))
 }
 
 /// As many of them as there are numbers.
-pub(super) fn fill(ledger: &Ledger, numbers: std::ops::Range<u64>) {
+pub(crate) fn fill(ledger: &Ledger, numbers: std::ops::Range<u64>) {
     numbers.for_each(|number| _ = append(ledger, number));
 }
 
@@ -38,16 +38,51 @@ pub(super) fn numbers(ledger: &Ledger) -> Vec<u64> {
         .collect()
 }
 
-pub(super) fn with(defect: Option<Defect>) -> LedgerOptions {
+pub(crate) fn with(defect: Option<Defect>) -> LedgerOptions {
     LedgerOptions { defect, ..LedgerOptions::default() }
 }
 
 /// What a [`Script`] was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     Write,
     Checkpoint(u64),
+    Reopen,
+    Release,
+    Reserve,
     Dropped,
+}
+
+/// The disk under a [`Script`].
+#[derive(Default)]
+struct Disk {
+    /// Each such operation fails, until it is mended.
+    broken: Option<Op>,
+    full: bool,
+    /// Whether there is a reserve, and for how many operations what was released of it lasts.
+    reserve: bool,
+    room: u32,
+}
+
+impl Disk {
+    fn op(&mut self, op: Op) -> io::Result<()> {
+        let writes = matches!(op, Op::Write | Op::Checkpoint(_) | Op::Reserve);
+        if self.broken.is_some_and(|broken| is_same(broken, op)) {
+            return Err(io::Error::other("as the test wants it"));
+        }
+        if !writes || !self.full {
+            return Ok(());
+        }
+        if self.room == 0 || op == Op::Reserve {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.room -= 1;
+        Ok(())
+    }
+}
+
+fn is_same(one: Op, other: Op) -> bool {
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
 /// A store in memory that tells what it is asked to do, waits where it is held, and fails where
@@ -57,18 +92,41 @@ pub(super) struct Script {
     tell: Sender<Op>,
     hold: Arc<Mutex<Option<Receiver<()>>>>,
     fail: Arc<Mutex<Option<Op>>>,
+    disk: Arc<Mutex<Disk>>,
 }
 
 /// The test's end of it.
-pub(super) struct Remote {
-    pub(super) ops: Receiver<Op>,
+pub(crate) struct Remote {
+    pub(crate) ops: Receiver<Op>,
     hold: Arc<Mutex<Option<Receiver<()>>>>,
     fail: Arc<Mutex<Option<Op>>>,
+    disk: Arc<Mutex<Disk>>,
 }
 
 impl Remote {
+    /// Each such operation fails from now on.
+    pub(crate) fn break_down(&self, op: Op) {
+        self.disk.lock().unwrap().broken = Some(op);
+    }
+
+    /// The disk is full from now on, but for the reserve, if there is one: that lasts for a
+    /// write and a checkpoint.
+    pub(crate) fn fill_up(&self, reserve: bool) {
+        let mut disk = self.disk.lock().unwrap();
+        (disk.full, disk.reserve, disk.room) = (true, reserve, 0);
+    }
+
+    pub(crate) fn disk_has_reserve(&self) -> bool {
+        self.disk.lock().unwrap().reserve
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn mend(&self) {
+        *self.disk.lock().unwrap() = Disk::default();
+    }
+
     /// From now on each operation waits for a message; for none, once the sender is dropped.
-    pub(super) fn hold(&self) -> Sender<()> {
+    pub(crate) fn hold(&self) -> Sender<()> {
         let (release, held) = channel();
         *self.hold.lock().unwrap() = Some(held);
         release
@@ -85,7 +143,7 @@ impl Remote {
     }
 
     /// The next such operation fails; those after it would succeed.
-    pub(super) fn fail(&self, op: Op) {
+    pub(crate) fn fail(&self, op: Op) {
         *self.fail.lock().unwrap() = Some(op);
     }
 }
@@ -98,10 +156,9 @@ impl Script {
             let _ = held.recv();
         }
         let mut fail = self.fail.lock().unwrap();
-        let same = |of: &Op| std::mem::discriminant(of) == std::mem::discriminant(&op);
-        match fail.take_if(|of| same(of)) {
+        match fail.take_if(|of| is_same(*of, op)) {
             Some(_) => Err(io::Error::other("as the test wants it")),
-            None => Ok(()),
+            None => self.disk.lock().unwrap().op(op),
         }
     }
 }
@@ -124,6 +181,25 @@ impl Store for Script {
         self.op(Op::Checkpoint(size))?;
         self.memory.checkpoint(size, record)
     }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.op(Op::Reopen)
+    }
+
+    fn release(&mut self) -> io::Result<bool> {
+        self.op(Op::Release)?;
+        let mut disk = self.disk.lock().unwrap();
+        if disk.reserve {
+            (disk.reserve, disk.room) = (false, 2);
+        }
+        Ok(disk.room > 0)
+    }
+
+    fn reserve(&mut self) -> io::Result<()> {
+        self.op(Op::Reserve)?;
+        self.disk.lock().unwrap().reserve = true;
+        Ok(())
+    }
 }
 
 impl Drop for Script {
@@ -135,18 +211,23 @@ impl Drop for Script {
 }
 
 /// A ledger over a script.
-pub(super) fn scripted(options: LedgerOptions) -> (Ledger, Remote) {
+pub(crate) fn scripted(options: LedgerOptions) -> (Ledger, Remote) {
     let key = Key::generate().unwrap();
     let note = first_note(&key);
     let memory = Memory::new(options.memory, &note);
     let (tell, ops) = channel();
-    let (hold, fail) = (Arc::default(), Arc::default());
-    let script =
-        Script { memory: memory.clone(), tell, hold: Arc::clone(&hold), fail: Arc::clone(&fail) };
+    let (hold, fail, disk) = (Arc::default(), Arc::default(), Arc::default());
+    let script = Script {
+        memory: memory.clone(),
+        tell,
+        hold: Arc::clone(&hold),
+        fail: Arc::clone(&fail),
+        disk: Arc::clone(&disk),
+    };
     let (place, report) = (Place::Memory(memory), OpenReport::default());
     let tree = Tree::new();
     let ledger = Ledger::start(options, key, Box::new(script), tree, place, report, &note);
-    (ledger.unwrap(), Remote { ops, hold, fail })
+    (ledger.unwrap(), Remote { ops, hold, fail, disk })
 }
 
 /// Copies a directory's files.

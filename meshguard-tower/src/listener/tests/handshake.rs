@@ -1,7 +1,9 @@
 //! Who is refused, under which kind, and that each is counted exactly once.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use meshguard_core::SpiffeId;
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,7 +12,7 @@ use tokio::time::timeout;
 use crate::connection::Protocol;
 use crate::dev::{DevCa, DevSvid, LeafSpec};
 use crate::limits::Limits;
-use crate::rig::{CHECKOUT, ORDERS, PATIENCE, Rig, connect, eventually};
+use crate::rig::{CHECKOUT, ORDERS, PATIENCE, Rig, connect, credentials, eventually, federated};
 use crate::tls::{Alpn, HandshakeErrorKind as Kind};
 
 /// A client with `config` is refused, as `expected` and nothing else; a good one is served then.
@@ -93,6 +95,42 @@ async fn a_peer_that_is_a_trust_domain_and_no_workload_is_refused() {
 #[tokio::test]
 async fn a_peer_of_a_foreign_trust_domain_is_refused() {
     spec_refused(spec(&["spiffe://other.example/checkout"]), Kind::ForeignTrustDomain).await;
+}
+
+/// A partner's authority that makes a workload of ours.
+#[tokio::test]
+async fn a_peer_of_our_domain_by_a_partners_root_is_refused() {
+    let partner = DevCa::new("partner.example").unwrap();
+    let federate = |rig: &Rig| {
+        let own = federated(credentials(&rig.ca, &rig.server, None), &partner);
+        rig.tls.replace(own).unwrap();
+    };
+    let forged = |rig: &Rig| {
+        federate(rig);
+        partner.issue(&LeafSpec::of(CHECKOUT)).unwrap()
+    };
+    svid_refused(forged, Kind::UnknownIssuer).await;
+    // The control: one of its own is a peer.
+    let rig = Rig::new();
+    federate(&rig);
+    let id = SpiffeId::from_static("spiffe://partner.example/billing");
+    let mut listener = rig.listen(Limits::default()).await;
+    let config = Arc::new(rig.odd_client(Some(&partner.svid(&id).unwrap())));
+    let _stream = connect(listener.local_addr(), config).await.unwrap();
+    let (_io, connection) = listener.accept().await.unwrap();
+    assert_eq!(*connection.peer().id(), id);
+}
+
+#[tokio::test]
+async fn a_peer_of_a_revoked_intermediate_is_refused() {
+    let revoked = |rig: &Rig| {
+        let between = rig.ca.intermediate().unwrap();
+        let next_update = SystemTime::now() + Duration::from_secs(3600);
+        let list = rig.ca.crl_until(&[between.serial()], next_update).unwrap();
+        rig.tls.replace(credentials(&rig.ca, &rig.server, Some(&list))).unwrap();
+        between.svid(CHECKOUT).unwrap()
+    };
+    svid_refused(revoked, Kind::Revoked).await;
 }
 
 #[tokio::test]

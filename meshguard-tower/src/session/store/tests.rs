@@ -221,9 +221,9 @@ fn what_ends_the_others_ends_a_session_that_is_just_being_opened() {
         let session = step.opened.unwrap();
         assert_eq!(desk.sessions.check_again(&session, generation, now()), Ok(()));
         if revokes {
-            desk.rig.revoke(&[&svid])
+            desk.rig.revoke(&[&svid]);
         } else {
-            desk.cut_off(CHECKOUT)
+            desk.cut_off(CHECKOUT);
         }
         assert_eq!(desk.sessions.check_again(&session, generation, now()), Err(why));
         assert!(desk.sessions.len() == 0 && !session.is_open(now()));
