@@ -36,7 +36,7 @@ impl Activity {
 
     fn touch(&self, at: Instant) {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
-        let since = at.saturating_duration_since(*BEGAN.get_or_init(|| at)).as_millis();
+        let since = at.saturating_duration_since(*BEGAN.get_or_init(|| at)).as_micros();
         self.0.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
     }
 }

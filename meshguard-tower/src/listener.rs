@@ -27,6 +27,8 @@ use crate::io::BoundedIo;
 use crate::limits::Limits;
 use crate::tls::{Alpn, TlsContext};
 
+#[cfg(test)]
+pub(crate) use acceptor::SHORT_PATIENCE;
 use acceptor::{Acceptor, Kept};
 #[cfg(test)]
 pub(crate) use live::MAKE_ROOM;

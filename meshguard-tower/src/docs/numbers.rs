@@ -97,7 +97,10 @@ fn a_listeners_limits_are_as_documented() {
     says(
         "### A listener",
         &[
-            ("connections whose first byte has not come", &[count(MAX_SILENT), word("1 s")]),
+            (
+                "connections whose first byte has not come",
+                &[count(MAX_SILENT), time(listener::SHORT_PATIENCE)],
+            ),
             ("handshakes under way", &[count(MAX_PENDING_HANDSHAKES)]),
             (
                 "connections",

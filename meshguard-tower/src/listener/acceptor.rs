@@ -29,7 +29,7 @@ use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// A connection waits so long for its peer's first byte where half of such places are taken.
-const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// Else it waits on, and looks again after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The HTTP/2 connection preface, `PRI * HTTP/2.0…` (RFC 9113, section 3.4).
