@@ -321,7 +321,7 @@ impl Policy {
 
     fn compile(document: Document, fingerprint: u64, origin: Origin) -> Result<Self, Fault> {
         let index = Index::build(&document)?;
-        let (reads, covered) = reads::of(document.rules.iter());
+        let (reads, covered) = reads::of(document.rules.iter(), &document.routes);
         let plan = document.plan.clone();
         let loaded = Some(Loaded { document, index });
         let origin = Some(origin);

@@ -11,6 +11,7 @@ mod incoming;
 mod outgoing;
 mod packed;
 mod plain;
+mod room;
 
 pub(crate) use eager::{Eager, eager};
 pub(crate) use gather::Gather;
@@ -23,6 +24,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use outgoing::{Framing, OutHook};
 pub(crate) use packed::{Packed, announce, withdraw};
 pub(crate) use plain::{Plain, evidence, stated_length};
+pub(crate) use room::Room;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use meshguard_core::delivery::{RecordErrorKind, grpc};

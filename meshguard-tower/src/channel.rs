@@ -37,7 +37,7 @@ use tower_service::Service;
 
 pub use error::{CallError, CallErrorKind, ChannelError};
 #[cfg(test)]
-pub(crate) use join::{MAX_SESSIONS, PROBE_TIME, PROVEN_FOR};
+pub(crate) use join::{DENIED_FOR, MAX_SESSIONS, PROBE_TIME, PROVEN_FOR};
 #[cfg(test)]
 pub(crate) use open::OPEN_AT_MOST;
 pub(crate) use registry::Registry;
@@ -51,7 +51,7 @@ use crate::error::BoxError;
 use crate::mesh::{Mesh, random};
 use crate::observe::Tally;
 use crate::pool::{Pool, PoolLimits, Reply, Target};
-use crate::session::ClientSession;
+use crate::session::{ClientSession, SessionError};
 use crate::tls::Alpn;
 use open::Opened;
 use request::SendHook;
@@ -89,6 +89,8 @@ struct Shared {
     opening: Mutex<Option<Opened>>,
     /// When the last session was opened.
     opened: Mutex<Option<Instant>>,
+    /// When the callee last refused a session, whatever is asked, and with what.
+    denied: Mutex<Option<(Instant, SessionError)>>,
     places: Arc<Semaphore>,
     affinity: Option<HeaderValue>,
     hop: Option<Arc<Tally>>,
@@ -156,6 +158,7 @@ impl Channel {
             left: Mutex::default(),
             opening: Mutex::default(),
             opened: Mutex::default(),
+            denied: Mutex::default(),
             places: Arc::clone(&places),
             affinity,
             hop,
@@ -265,6 +268,7 @@ impl Shared {
             left: Mutex::default(),
             opening: Mutex::default(),
             opened: Mutex::default(),
+            denied: Mutex::default(),
             places: Arc::clone(&self.places),
             affinity: self.affinity.clone(),
             hop: self.hop.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use http::Extensions;
@@ -11,6 +11,7 @@ use meshguard_core::baseline::EdgeKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::io::Activity;
+use crate::listener::Standing;
 use crate::observe::{Edges, Tally};
 use crate::rejudge::Change;
 use crate::session::{MAX_SESSIONS_PER_PRINCIPAL, Principal, Sessions};
@@ -24,6 +25,10 @@ struct Inner {
     peer: Peer,
     ends: Ends,
     protocol: Protocol,
+    /// A [`Standing`]'s code.
+    standing: AtomicU8,
+    /// Whether its requests are answered without a look at them.
+    turned_away: AtomicBool,
     end: CancellationToken,
     activity: Arc<Activity>,
     /// Cancelled: it takes no further requests, and closes with the last one.
@@ -109,6 +114,7 @@ impl Connection {
         peer: Peer,
         ends: Ends,
         protocol: Protocol,
+        standing: Standing,
         end: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -116,6 +122,8 @@ impl Connection {
             peer,
             ends,
             protocol,
+            standing: AtomicU8::new(standing.code()),
+            turned_away: AtomicBool::new(false),
             end,
             activity: Arc::default(),
             leave: CancellationToken::new(),
@@ -176,6 +184,27 @@ impl Connection {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.0.protocol
+    }
+
+    /// What policy has for its peer.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::from_code(self.0.standing.load(Ordering::Relaxed))
+    }
+
+    /// Policy has something else for its peer.
+    pub(crate) fn stands(&self, standing: Standing) {
+        self.0.standing.store(standing.code(), Ordering::Relaxed);
+    }
+
+    /// Has its requests answered without a look at them: policy allows its peer nothing, and it has
+    /// been told often.
+    pub(crate) fn turn_away(&self) {
+        self.0.turned_away.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its requests are answered without a look at them.
+    pub(crate) fn is_turned_away(&self) -> bool {
+        self.0.turned_away.load(Ordering::Relaxed) && self.standing() == Standing::Nothing
     }
 
     /// A number that no other connection of this process's listeners has.
@@ -292,6 +321,11 @@ impl Connection {
         for session in carrying.sessions.drain(..).filter_map(|session| session.upgrade()) {
             session.live.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+
+    /// Whether it was closed from this side, or its byte stream is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.end.is_cancelled() || self.closing().gone
     }
 
     fn closing(&self) -> MutexGuard<'_, Closing> {

@@ -62,6 +62,20 @@ pub(crate) const MAX_FRAME: u32 = (RECORD + OVERHEAD) as u32;
 /// all streams of a connection full these are 16 MiB; hyper's default of 400 KiB makes it 100 MiB.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;
 
+/// Streams of one peer whose bytes have waited a second for its window, at once, at most: with their
+/// send buffers they are 64 MiB. One more ends the one that has waited longest. Of a hop, which
+/// carries the streams of many, four times as many.
+pub const MAX_STALLED_PER_PEER: usize = 1024;
+
+/// Such streams of all peers: 512 MiB. One more ends the one that has waited longest, of the peer
+/// that has most.
+pub const MAX_STALLED: usize = 8192;
+
+/// Where a sixteenth of a peer's share of these or half of all are taken, a stream is ended whose
+/// bytes have waited so long. Where there is room, a peer may read as slowly as it likes, and a
+/// stream that has no bytes to send may rest for ever.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The limits of one listener; [`Limits::default`] has this module's constants.
 ///
 /// A count of 0 is taken as 1.
@@ -79,6 +93,7 @@ pub struct Limits {
     pub(crate) keep_alive_interval: Duration,
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) concurrent_streams: u32,
+    pub(crate) stall_timeout: Duration,
     pub(crate) lifetime: Option<Lifetime>,
 }
 
@@ -118,6 +133,7 @@ impl Default for Limits {
             keep_alive_interval: KEEP_ALIVE_INTERVAL,
             keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
             concurrent_streams: MAX_CONCURRENT_STREAMS,
+            stall_timeout: STALL_TIMEOUT,
             lifetime: None,
         }
     }
@@ -209,6 +225,14 @@ impl Limits {
     #[must_use]
     pub fn with_connection_age(mut self, age: Duration, grace: Duration) -> Self {
         self.lifetime = Some(Lifetime { age, grace });
+        self
+    }
+
+    /// Time for which a peer with many such streams may give no window to one; see
+    /// [`STALL_TIMEOUT`].
+    #[must_use]
+    pub fn with_stall_timeout(mut self, time: Duration) -> Self {
+        self.stall_timeout = time;
         self
     }
 

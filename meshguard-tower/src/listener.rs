@@ -4,8 +4,9 @@
 //! connections come out of [`Listener::accept`]; [`crate::serve::serve`] is the usual reader.
 
 mod acceptor;
-mod doors;
+pub(crate) mod doors;
 mod live;
+mod standing;
 mod stats;
 
 use std::fmt;
@@ -29,10 +30,14 @@ use crate::tls::{Alpn, TlsContext};
 
 #[cfg(test)]
 pub(crate) use acceptor::SHORT_PATIENCE;
+pub(crate) use acceptor::first_byte;
 use acceptor::{Acceptor, Kept};
 #[cfg(test)]
 pub(crate) use live::MAKE_ROOM;
-pub(crate) use live::{IsHop, LiveConnections, WeakConnections};
+pub(crate) use live::{LiveConnections, WeakConnections};
+pub(crate) use standing::{Judge, Standing};
+#[cfg(test)]
+pub(crate) use standing::{TURNS_AT_ONCE, TURNS_PER_SECOND};
 pub use stats::HandshakeStats;
 
 /// Finished connections that wait for [`Listener::accept`]; more wait in their handshakes' tasks.
@@ -74,16 +79,17 @@ impl Listener {
         limits: Limits,
         stats: HandshakeStats,
         gate: Arc<Gate>,
-        is_hop: IsHop,
+        judge: Judge,
     ) -> io::Result<Self> {
         let local_addr = socket.local_addr()?;
-        let live = LiveConnections::new(stats.clone(), &limits, is_hop);
+        let live = LiveConnections::new(stats.clone(), &limits);
         let (handover, accepted) = mpsc::channel(HANDOVER);
         let (accepting, watching) = (CancellationToken::new(), CancellationToken::new());
         let watcher = live.clone().watch(tls.clone(), tls.changes());
         tokio::spawn(watching.clone().run_until_cancelled_owned(watcher));
         let (limits_, stats_, live_) = (limits.clone(), stats.clone(), live.clone());
-        let acceptor = Acceptor::new(tls, alpn, limits_, stats_, live_, handover).behind(gate);
+        let acceptor =
+            Acceptor::new(tls, alpn, limits_, stats_, live_, judge, handover).behind(gate);
         tokio::spawn(Arc::new(acceptor).run(socket, accepting.clone()));
         let (accepting, watching) = (accepting.drop_guard(), watching.drop_guard());
         let welcome = None;

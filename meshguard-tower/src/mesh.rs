@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tower_layer::Layer as _;
 
 pub use builder::{BuildError, MESSAGE_LIMIT, MeshBuilder, RELOAD_EVERY};
+pub(crate) use log::{About, FindingLog};
 pub use operate::EdgeStatus;
 #[cfg(test)]
 pub(crate) use pins::MAX_PINS;
@@ -45,7 +46,7 @@ use crate::expect::Expectations;
 use crate::inbound::{Inbound, InboundLayer};
 use crate::ledger::{Ledger, RefusalCounts};
 use crate::limits::Limits;
-use crate::listener::{self, HandshakeStats, WeakConnections};
+use crate::listener::{self, HandshakeStats, Standing, WeakConnections};
 use crate::probe::Health;
 use crate::quota::Quotas;
 use crate::rejudge;
@@ -97,7 +98,7 @@ pub(crate) struct Shared {
     message_limit: usize,
     handshakes: HandshakeStats,
     health: Health,
-    findings: log::FindingLog,
+    findings: FindingLog,
     sink: Option<Box<dyn Sink>>,
     ledger: Option<Ledger>,
     refusals: RefusalCounts,
@@ -178,12 +179,14 @@ impl Mesh {
         let (tls, limits) = (self.0.tls.clone(), self.0.limits.clone());
         let handshakes = self.0.handshakes.clone();
         let (gate, weak) = (Arc::clone(&self.0.gate), Arc::downgrade(&self.0));
-        let is_hop = Arc::new(move |id: &SpiffeId| {
-            weak.upgrade().is_some_and(|shared| shared.policy.load().is_hop(id))
+        let judge = Arc::new(move |peer: &SpiffeId| {
+            weak.upgrade().map_or(Standing::Nothing, |shared| {
+                Standing::of(peer, &shared.id, &shared.policy.load())
+            })
         });
         let alpn = Alpn::Both;
         let inner =
-            listener::Listener::from_tcp(socket, tls, alpn, limits, handshakes, gate, is_hop)?;
+            listener::Listener::from_tcp(socket, tls, alpn, limits, handshakes, gate, judge)?;
         let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(WeakConnections::is_live);
         live.push(inner.live().downgrade());
@@ -364,9 +367,9 @@ impl Mesh {
         direction: Direction,
         edge: Edge<'_>,
         name: &str,
-        line: impl FnOnce(&log::About, Option<u64>),
+        line: impl FnOnce(&About, Option<u64>),
     ) {
-        let about = log::About::new(direction, &edge, name);
+        let about = About::new(direction, &edge, name);
         if let Some(left_out) = self.0.findings.line(&about) {
             line(&about, (left_out > 0).then_some(left_out));
         }
@@ -374,7 +377,7 @@ impl Mesh {
 
     /// Logs what was left out, once it is over.
     pub(crate) fn log_left_out(&self) {
-        for (log::About { direction, peer, via, name }, left_out) in self.0.findings.left_out() {
+        for (About { direction, peer, via, name }, left_out) in self.0.findings.left_out() {
             tracing::info!(
                 target: "meshguard::finding",
                 {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,16 +18,22 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use meshguard_core::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::listener::doors::{Doors, Place};
+use crate::listener::first_byte;
 use crate::tls::now;
 
-/// Probes answered at once; further ones wait in the system's backlog.
+/// Probes at once whose request has begun. One more ends the oldest one of the network (IPv6: /48)
+/// that has most.
 pub const MAX_PROBES: usize = 64;
 
-/// Time for one probe, its connection included.
+/// Connections at once whose first byte has not come. One more ends one of them likewise.
+pub const MAX_SILENT_PROBES: usize = 1024;
+
+/// Time for one probe, its connection included. Where half of the silent places are taken, a
+/// connection has one second for its first byte.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause after an accept error.
@@ -127,26 +134,42 @@ impl Health {
 /// # Errors
 /// None at present: errors of single connections and of accept are passed over.
 pub async fn probes(listener: TcpListener, health: Health) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(MAX_PROBES));
+    let silent = Doors::new(MAX_SILENT_PROBES, MAX_SILENT_PROBES);
+    let begun = Doors::new(MAX_PROBES, MAX_PROBES);
     let mut running = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return Ok(()); // unreachable: the semaphore is never closed
-        };
         match listener.accept().await {
-            Ok((tcp, _)) => {
-                let health = health.clone();
+            Ok((tcp, remote)) => {
+                let (health, begun) = (health.clone(), Arc::clone(&begun));
+                let place = silent.enter(remote.ip());
                 running.spawn(async move {
                     // A probe that takes too long is told so by the closed connection.
-                    drop(timeout(PROBE_TIMEOUT, answer(tcp, health)).await);
-                    drop(place);
+                    let probe = probe(tcp, remote.ip(), health, place, &begun);
+                    drop(timeout(PROBE_TIMEOUT, probe).await);
                 });
             }
             Err(error) => {
                 tracing::warn!(target: "meshguard::probe", %error, "accept failed");
                 sleep(PAUSE).await;
             }
+        }
+    }
+}
+
+async fn probe(
+    tcp: TcpStream,
+    from: IpAddr,
+    health: Health,
+    silent: Place<IpAddr>,
+    begun: &Arc<Doors<IpAddr>>,
+) {
+    if let Ok(true) = first_byte(&tcp, &silent, PROBE_TIMEOUT).await {
+        let place = begun.enter(from);
+        drop(silent);
+        tokio::select! {
+            () = answer(tcp, health) => {}
+            () = place.evicted() => {}
         }
     }
 }
@@ -232,5 +255,26 @@ mod tests {
         assert_eq!(ask(addr, "GET /").await, "HTTP/1.1 404 Not Found");
         assert_eq!(ask(addr, "POST /livez").await, "HTTP/1.1 404 Not Found");
         probing.abort();
+    }
+
+    /// A stranger opens as many connections as it can, silent ones or with half a request.
+    #[tokio::test]
+    async fn a_probe_is_answered_though_others_hold_all_places() {
+        for said in [b"".as_slice(), b"GET /readyz HT"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (addr, health) = (listener.local_addr().unwrap(), Health::new());
+            health.set(HealthState::Ready);
+            let probing = tokio::spawn(probes(listener, health));
+            let mut others = Vec::new();
+            for _ in 0..2 * MAX_PROBES {
+                let mut tcp = TcpStream::connect(addr).await.unwrap();
+                tcp.write_all(said).await.unwrap();
+                others.push(tcp);
+            }
+            let start = std::time::Instant::now();
+            assert_eq!(ask(addr, "GET /readyz").await, "HTTP/1.1 200 OK");
+            assert!(start.elapsed() < PROBE_TIMEOUT, "it had to wait for theirs to end");
+            probing.abort();
+        }
     }
 }

@@ -15,12 +15,14 @@ use tokio_rustls::client::TlsStream;
 use crate::control::Gate;
 use crate::dev::{DevCa, DevSvid};
 use crate::limits::Limits;
-use crate::listener::{HandshakeStats, Listener};
+use crate::listener::{HandshakeStats, Listener, Standing};
 use crate::tls::{Alpn, Credentials, Roots, Source, TlsContext, now};
 
 pub(crate) const ORDERS: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/orders");
 pub(crate) const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
 
+/// Whom policy allows nothing.
+pub(crate) const NOBODY: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/nobody");
 pub(crate) const HOP: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/hop");
 
 /// Longer than anything here takes, on any machine.
@@ -49,8 +51,12 @@ impl Rig {
     pub(crate) async fn listen_behind(&self, limits: Limits, gate: Arc<Gate>) -> Listener {
         let (tls, stats) = (self.tls.clone(), self.stats.clone());
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let is_hop = Arc::new(|id: &SpiffeId| id == HOP);
-        Listener::from_tcp(socket, tls, Alpn::Both, limits, stats, gate, is_hop).unwrap()
+        let judge = Arc::new(|id: &SpiffeId| match id {
+            _ if id == HOP => Standing::Hop,
+            _ if id == NOBODY => Standing::Nothing,
+            _ => Standing::Caller,
+        });
+        Listener::from_tcp(socket, tls, Alpn::Both, limits, stats, gate, judge).unwrap()
     }
 
     /// Makes the server believe that `revoked` is revoked.

@@ -2,6 +2,9 @@
 
 mod connection;
 mod http1;
+mod http2;
+mod streams;
+mod turned;
 
 use std::fmt;
 use std::future::{IntoFuture, pending};
@@ -27,6 +30,11 @@ const CUT_GRACE: Duration = Duration::from_secs(1);
 /// Callers have so long to confirm what was answered, before their connections are told to finish.
 pub(crate) const CONFIRM_TIME: Duration = Duration::from_millis(100);
 const CONFIRM_STEP: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+pub(crate) use streams::HOP_WEIGHT as STALLED_OF_HOP;
+#[cfg(test)]
+pub(crate) use turned::TURNED_AWAY;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -72,6 +72,9 @@ pub(crate) const MAX_LIVE_PER_PRINCIPAL: usize = 2 * MAX_SESSIONS_PER_PRINCIPAL;
 /// Bytes of bodies that one principal may have held, at most, in all its sessions and connections.
 pub(crate) const MAX_HELD_PER_PRINCIPAL: usize = 256 * MAX_KNOWN;
 
+/// Bytes of records that have begun and are not whole, in this process: 128 gRPC messages of 4 MiB.
+pub(crate) const MAX_GATHERED: usize = 512 * 1024 * 1024;
+
 /// The whole path of one of the protocol's own requests.
 pub(crate) fn path(name: &str) -> String {
     format!("{PREFIX}{name}")

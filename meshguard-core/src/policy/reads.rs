@@ -3,9 +3,9 @@
 use http::HeaderName;
 
 use super::index::Room;
-use super::model::Rule;
+use super::model::{RouteRule, Rule};
 use super::term::{Key, Term};
-use super::{Loaded, Policy};
+use super::{Loaded, METHOD_OVERRIDE_HEADERS, Policy};
 use crate::identity::SpiffeId;
 
 /// What conditions look at beside the headers.
@@ -14,15 +14,23 @@ pub(super) struct Reads {
     pub(super) trust: bool,
     claims: bool,
     proofs: bool,
+    sources: bool,
     pub(super) shadows: bool,
 }
 
-/// What these rules look at, and which headers: sorted, each once.
+/// What these rules look at, and which headers, with those that `routes` let name the method: sorted,
+/// each once.
 #[allow(clippy::needless_pass_by_value)] // an iterator, cloned for each pass
-pub(super) fn of<'r>(rules: impl Iterator<Item = &'r Rule> + Clone) -> (Reads, Box<[HeaderName]>) {
+pub(super) fn of<'r>(
+    rules: impl Iterator<Item = &'r Rule> + Clone,
+    routes: &[RouteRule],
+) -> (Reads, Box<[HeaderName]>) {
     let whens = || rules.clone().map(|rule| &rule.when);
     let terms = || whens().flat_map(|when| &when.terms).map(Term::key);
     let names = whens().flat_map(|when| &when.headers).map(|c| c.name.clone());
+    let overrides = routes.iter().any(|route| route.method_override == Some(true));
+    let methods = METHOD_OVERRIDE_HEADERS.into_iter().filter(|_| overrides);
+    let names = names.chain(methods.map(HeaderName::from_static));
     let mut covered: Vec<HeaderName> = names.chain(terms().filter_map(Key::field)).collect();
     covered.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     covered.dedup();
@@ -30,14 +38,16 @@ pub(super) fn of<'r>(rules: impl Iterator<Item = &'r Rule> + Clone) -> (Reads, B
         trust: whens().any(|when| when.trust.is_some()),
         claims: whens().any(|when| !when.claims.is_empty()) || terms().any(Key::is_claim),
         proofs: whens().any(|when| when.proof.is_some()),
+        sources: whens().any(|when| when.source.is_some() || when.direct.is_some()),
         shadows: rules.clone().any(|rule| rule.shadow),
     };
     (reads, covered.into())
 }
 
 impl Policy {
-    /// The headers that conditions look at, sorted, each once: the transport must have the
-    /// caller's proof cover them.
+    /// The headers that conditions look at and, where a route permits it, those that name the method
+    /// ([`METHOD_OVERRIDE_HEADERS`]); sorted, each once. The transport must have the caller's proof
+    /// cover them.
     #[must_use]
     pub fn covered_headers(&self) -> &[HeaderName] {
         &self.covered
@@ -62,6 +72,14 @@ impl Policy {
         self.reads.proofs
     }
 
+    /// Whether what it decides on a call that came through a hop rests on what the call's caller has
+    /// proved alone: no rule has a condition on the connection's own address or on whether it is
+    /// direct, and the document is native.
+    #[must_use]
+    pub fn reads_proved_parts_alone(&self) -> bool {
+        !self.reads.sources && self.is_native()
+    }
+
     /// The policy as the workload `callee` reads it. It decides the same on every access to it; the
     /// headers, claims, proofs and trust that only rules for other callees look at need not be
     /// looked up there, nor be asked of its callers.
@@ -71,7 +89,8 @@ impl Policy {
             let mut room = Room::default();
             let ends = index.callee(Some(callee), &mut room);
             let concerns = |rule: &&Rule| rule.to.as_ref().is_none_or(|to| ends.meet(to));
-            (self.reads, self.covered) = of(document.rules.iter().filter(concerns));
+            (self.reads, self.covered) =
+                of(document.rules.iter().filter(concerns), &document.routes);
         }
         self
     }
@@ -93,6 +112,18 @@ mod tests {
             [[allow]]\nname = 'b'\nto = ['stock']\nwhen = { trust = 0.5, headers = { x-b = '*' } }\n\
             [[allow]]\nname = 'c'\nwhen = { headers = { x-c = '*' } }\n";
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_names_the_method_is_covered_where_a_route_permits_it() {
+        let with = |flag: &str| -> Policy {
+            let route = format!("[[route]]\nhttp = ['POST /a']\nmethod_override = {flag}\n");
+            format!("mesh = 'm'\nversion = 1\n{route}").parse().unwrap()
+        };
+        let covered = ["x-http-method", "x-http-method-override", "x-method-override"];
+        assert_eq!(reads(&with("true")).3, covered);
+        assert_eq!(reads(&with("true").for_callee(ORDERS)).3, covered);
+        assert!(reads(&with("false")).3.is_empty());
     }
 
     fn reads(policy: &Policy) -> (bool, bool, bool, Vec<&str>) {

@@ -25,7 +25,8 @@ pub(super) async fn serve(shared: Arc<Shared>, io: HopIo) {
     let (control, orders) = Control::new();
     let upstream = Arc::new(Upstream::new(&shared, Protocol::Http1));
     let service = service_fn(|request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        strip_hop_by_hop(&mut head.headers);
         let (reply, answer) = oneshot::channel();
         let exchange = Exchange {
             head: Request::from_parts(head, ()),
@@ -52,9 +53,9 @@ pub(super) async fn connect(shared: &Shared, io: HopIo) -> Result<Link, Failure>
     Ok(Link::H1(sender, control))
 }
 
-/// A caller's head as it goes on: without what speaks of the caller's connection only.
+/// A caller's head as it goes on. What spoke of the caller's connection only is gone from it already;
+/// what a fault has added is not.
 pub(super) fn outbound(mut head: Request<()>) -> Request<()> {
-    strip_hop_by_hop(head.headers_mut());
     *head.version_mut() = Version::HTTP_11;
     head
 }

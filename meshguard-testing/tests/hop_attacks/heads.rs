@@ -1,10 +1,15 @@
 //! Fields of a request: those that its proof covers are its caller's, all others the hop's word.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use meshguard_axum::CallErrorKind;
-use meshguard_axum::tls::Alpn;
-use meshguard_testing::Fault;
+use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use meshguard_axum::core::baseline::EdgeKey;
+use meshguard_axum::tls::Alpn;
+use meshguard_axum::{Cadence, CallErrorKind, Mesh, Policy};
+use meshguard_testing::{Fault, FaultHop};
+
+use crate::rig::app::App;
+use crate::rig::tell::Told;
 use crate::rig::{self, MAC, Rig, SUITES, http};
 
 const TENANT: HeaderName = HeaderName::from_static("x-tenant");
@@ -182,4 +187,72 @@ async fn what_no_proof_covers_is_the_hops_word() {
         assert_eq!(lines(&rig.app.headers()[0], &name), ["caller", "hop"]);
         rig.check_books().await;
     }
+}
+
+/// A window closes with its 25th call.
+const BY_COUNT: Cadence =
+    Cadence { busy: Duration::from_millis(20), quiet: Duration::from_secs(3600), calls: 25 };
+
+/// What makes a head ambiguous need not be its caller's word: the callee refuses it, and measures no
+/// refusal of the caller.
+#[tokio::test]
+async fn what_a_hop_adds_to_a_head_costs_its_caller_nothing() {
+    let (told, app) = (Told::default(), App::default());
+    let policy: Policy = rig::policy(MAC).parse().unwrap();
+    let callee = Mesh::dev(rig::CALLEE).unwrap().policy(policy).sink(told.clone());
+    let callee = callee.cadence(BY_COUNT).build().unwrap();
+    let addr = rig::serve(&callee, &app).await;
+    let hop = FaultHop::builder(addr).tls(&rig::ca(), &rig::HOP).unwrap().start().await.unwrap();
+    let caller = rig::mesh(rig::CALLER, &rig::policy(MAC), &Told::default());
+    let channel = rig::through(&caller, &hop, Alpn::Http11);
+    let call = || http::call(&channel, get(&[]));
+    assert_eq!(call().await.answer().0, StatusCode::OK);
+    const TIMES: usize = 20;
+    for n in 1..=TIMES {
+        hop.inject_next(add(HeaderName::from_static("upgrade"), "x"));
+        assert_eq!(call().await.answer().0, StatusCode::BAD_REQUEST);
+        rig::soon(hop.injected(n)).await;
+    }
+    assert_eq!(told.named("upgrade").len(), TIMES);
+    for _ in 1..BY_COUNT.calls {
+        assert_eq!(call().await.answer().0, StatusCode::OK);
+    }
+    let window = || {
+        let edges = callee.edges().into_iter();
+        let caller = EdgeKey::Caller(rig::CALLER);
+        edges.filter(|status| status.edge == caller).map(|status| status.window).next()
+    };
+    rig::until(|| window().is_some()).await;
+    let window = window().unwrap();
+    assert_eq!((window.asked, window.refused, window.errors), (BY_COUNT.calls, 0, 0));
+}
+
+/// An application that takes offence at a field of the hop's answers as if its caller had erred.
+#[tokio::test]
+async fn an_answer_to_what_a_hop_has_added_is_no_error_of_its_caller() {
+    let policy: Policy = rig::policy(MAC).parse().unwrap();
+    let callee = Mesh::dev(rig::CALLEE).unwrap().policy(policy).cadence(BY_COUNT).build().unwrap();
+    let app = axum::Router::new().route(
+        "/known/10",
+        axum::routing::get(|headers: HeaderMap| async move {
+            if headers.contains_key("cookie") { StatusCode::BAD_REQUEST } else { StatusCode::OK }
+        }),
+    );
+    let listener = callee.listen("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr();
+    tokio::spawn(async { meshguard_axum::serve(listener, app).await.unwrap() });
+    let hop = FaultHop::builder(addr).tls(&rig::ca(), &rig::HOP).unwrap().start().await.unwrap();
+    let caller = rig::mesh(rig::CALLER, &rig::policy(MAC), &Told::default());
+    let channel = rig::through(&caller, &hop, Alpn::H2);
+    for n in 1..=BY_COUNT.calls as usize {
+        hop.inject_next(add(HeaderName::from_static("cookie"), "junk"));
+        let answer = http::call(&channel, get(&[])).await.answer();
+        assert_eq!(answer.0, StatusCode::BAD_REQUEST);
+        rig::soon(hop.injected(n)).await;
+    }
+    let caller = EdgeKey::Caller(rig::CALLER);
+    let status = || callee.edges().into_iter().find(|status| status.edge == caller);
+    rig::until(|| status().is_some()).await;
+    let window = status().unwrap().window;
+    assert_eq!((window.asked, window.errors), (BY_COUNT.calls, 0));
 }

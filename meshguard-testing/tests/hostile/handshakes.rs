@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use meshguard_axum::SpiffeId;
 use meshguard_axum::tls::Alpn;
 use meshguard_testing::DevCa;
 use rustls::pki_types::pem::PemObject as _;
@@ -24,7 +25,12 @@ const REQUESTS: usize = 8;
 
 /// What [`HOP`], which policy allows nothing here, connects with.
 fn config(ca: &DevCa, alpn: &[u8]) -> ClientConfig {
-    let svid = ca.svid(&HOP).unwrap();
+    config_of(ca, &HOP, alpn)
+}
+
+/// What `id` connects with.
+pub fn config_of(ca: &DevCa, id: &SpiffeId, alpn: &[u8]) -> ClientConfig {
+    let svid = ca.svid(id).unwrap();
     let chain = CertificateDer::pem_slice_iter(svid.cert_pem().as_bytes());
     let chain = chain.map(Result::unwrap).collect();
     let mut roots = RootCertStore::empty();

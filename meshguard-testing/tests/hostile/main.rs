@@ -1,9 +1,10 @@
 //! A peer with a valid certificate that means harm, over real sockets: what it does costs nobody
 //! else anything, and this side no more than is documented.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod handshakes;
+mod load;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod table;

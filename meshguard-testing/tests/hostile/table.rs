@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn sources(dir: &Path, all: &mut Vec<PathBuf>) {
+    if dir.is_file() {
+        return all.push(dir.to_owned());
+    }
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {

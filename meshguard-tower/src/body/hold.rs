@@ -103,7 +103,9 @@ where
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
                         self.got += data.len();
-                        if self.got > MAX_KNOWN {
+                        // Before it is kept: there is room for what was stated.
+                        if self.got > MAX_KNOWN || self.length.is_some_and(|l| self.got as u64 > l)
+                        {
                             return Poll::Ready(Err(self.error(DeliveryErrorKind::Long)));
                         }
                         self.chunks.push_back(data);
@@ -216,6 +218,20 @@ mod tests {
         let longer = vec![1; MAX_KNOWN + 1];
         let full = Full::new(Bytes::from(longer.clone()));
         assert_eq!(held(hold(full, &longer)).await, Err(DeliveryErrorKind::Long));
+    }
+
+    #[tokio::test]
+    async fn what_comes_beyond_its_stated_length_is_not_kept() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (mut sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
+        let mut hold = Hold::new(body, known::digest(b"", None), Some(0));
+        let limits = [(&taken, 0)];
+        assert!(poll_fn(|cx| Poll::Ready(hold.poll(cx, &limits).is_pending())).await);
+        sender.send_data(Bytes::from_static(&[0; 1000])).await.unwrap();
+        let Err(HoldError::Body(error)) = poll_fn(|cx| hold.poll(cx, &limits)).await else {
+            panic!("it is too long");
+        };
+        assert_eq!((error.kind(), hold.chunks.len()), (DeliveryErrorKind::Long, 0));
     }
 
     #[tokio::test]

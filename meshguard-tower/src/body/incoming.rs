@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Plain;
 use super::packed::unpack;
+use super::room::Share;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::timeout;
 
@@ -131,6 +132,8 @@ pub(crate) struct Opener<B> {
     trailers: Option<HeaderMap>,
     /// The payload bytes that the head proves.
     size: Option<u64>,
+    /// Where the bytes of long records are counted, if anywhere.
+    share: Option<Share>,
     /// Forgets the type: `drop` has no bounds of its own.
     erase: fn(Box<Opener<B>>) -> Box<dyn Rest>,
 }
@@ -176,6 +179,7 @@ impl<B, H: InHook> Incoming<B, H> {
             fin: None,
             trailers: None,
             size: None,
+            share: None,
             erase,
         };
         Self::of(Kind::Records(Box::new(opener)), Some(hook))
@@ -187,6 +191,15 @@ impl<B, H: InHook> Incoming<B, H> {
             && !opener.grpc
         {
             opener.size = size;
+        }
+        self
+    }
+
+    /// Has the bytes of long records counted there until they are verified. Where there is no room,
+    /// it fails with `NoRoom`.
+    pub(crate) fn counted(mut self, share: Share) -> Self {
+        if let Kind::Records(opener) = &mut self.kind {
+            opener.share = Some(share);
         }
         self
     }
@@ -389,6 +402,14 @@ where
                     None => return Poll::Ready(Err(error.into())),
                     verified => verified,
                 },
+                Ok(None) if self.has_no_room(cx) => {
+                    let (_, len) = self.decoder.totals();
+                    return Poll::Ready(Err(DeliveryError::new(
+                        DeliveryErrorKind::NoRoom,
+                        len,
+                        None,
+                    )));
+                }
                 Ok(None) => match self.poll_transport(cx) {
                     Poll::Ready(()) => None,
                     Poll::Pending => match self.gathered() {
@@ -407,6 +428,12 @@ where
                 });
             }
         }
+    }
+
+    /// Whether what has come of a record has to make room for others'.
+    fn has_no_room(&mut self, cx: &mut Context<'_>) -> bool {
+        let buffered = self.decoder.buffered();
+        self.share.as_mut().is_some_and(|share| share.poll_evicted(cx, buffered).is_ready())
     }
 
     /// Takes what the transport brings, up to its end.

@@ -34,6 +34,10 @@ pub(crate) const PROBE_TIME: Duration = Duration::from_secs(2);
 /// A callee's instance that is cut off is left for another one at most this often.
 const LEAVE_AT_MOST: Duration = Duration::from_secs(1);
 
+/// A callee that refuses a session whatever is asked is asked for another one after so long: what
+/// it has for connections of such callers is one a second.
+pub(crate) const DENIED_FOR: Duration = Duration::from_secs(1);
+
 /// Connections that are lost before a call gives up.
 const TRIES: usize = 4;
 
@@ -70,6 +74,7 @@ impl Shared {
         sure: bool,
         fresh: bool,
     ) -> Result<Joined, CallError> {
+        self.not_just_denied()?;
         let (mut sure, mut fresh) = (sure, fresh);
         for _ in 0..TRIES {
             let lease = self.lease(fresh).await?;
@@ -80,6 +85,18 @@ impl Shared {
             }
         }
         Err(SessionError::Protocol("the connection was lost").into())
+    }
+
+    /// Fails as the callee did that has just refused a session whatever is asked: it would refuse
+    /// another one too, and the connection for it.
+    fn not_just_denied(&self) -> Result<(), CallError> {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*denied {
+            Some((at, error)) if at.elapsed() < DENIED_FOR && self.sessions.load().is_empty() => {
+                Err(error.clone().into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A connection. What is about to end may still accept some, and break them off.

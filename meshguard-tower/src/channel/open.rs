@@ -110,13 +110,21 @@ impl Shared {
         let task = tokio::spawn(async move {
             shared.its_turn().await;
             let opened = timeout(HANDSHAKE_TIME, shared.open(lease, rule)).await;
-            let (lease, session) = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()))?;
+            let opened = opened.unwrap_or_else(|_| Err(SessionError::Timeout.into()));
+            let (lease, session) = opened.inspect_err(|error| shared.note_denied(error))?;
             *shared.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             *back.lock().unwrap_or_else(PoisonError::into_inner) = lease;
             Ok(session)
         });
         let interrupted = || SessionError::Protocol("the runtime is shutting down").into();
         async move { task.await.unwrap_or_else(|_| Err(interrupted())) }.boxed().shared()
+    }
+
+    fn note_denied(&self, error: &CallError) {
+        if let CallErrorKind::Session(denied @ SessionError::Denied(_)) = error.kind() {
+            let mut last = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some((Instant::now(), denied.clone()));
+        }
     }
 
     /// Waits where a hop would have one session opened after the other.

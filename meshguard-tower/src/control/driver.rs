@@ -9,6 +9,7 @@ use meshguard_core::baseline::{self, EdgeKey};
 use meshguard_core::control::{Cadence, Control, Loop, Unconfirmed};
 use meshguard_core::reflex::{Plan, Signal};
 use meshguard_core::{Policy, SpiffeId, Timestamp};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Overlay, events};
@@ -267,15 +268,16 @@ impl Mesh {
     }
 }
 
-/// Turns the loop until the mesh is gone.
+/// Turns the loop until the mesh is gone, off the runtime's threads: a turn looks at every edge and
+/// every session.
 pub(crate) async fn drive(mesh: Weak<Shared>, tick: Duration) {
     let mut ticks = interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match mesh.upgrade() {
-            Some(mesh) => Mesh(mesh).turn(now()),
-            None => return,
+        let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
+        if let Err(error) = spawn_blocking(move || mesh.turn(now())).await {
+            tracing::error!(target: "meshguard::control", %error, "a turn of the loop failed");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::body::HOLD_TIME;
 use crate::limits::*;
 use crate::{
     channel, control, decision, inbound, ledger, listener, mesh, observe, pool, probe, quota,
-    rejudge, session, shadow,
+    rejudge, serve, session, shadow,
 };
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
@@ -106,6 +106,24 @@ fn a_listeners_limits_are_as_documented() {
                 "connections",
                 &[count(MAX_CONNECTIONS), count(HOP_PERCENT), time(listener::MAKE_ROOM)],
             ),
+            (
+                "connections of a peer that policy allows nothing",
+                &[
+                    count(listener::TURNS_AT_ONCE),
+                    count(listener::TURNS_PER_SECOND),
+                    word("403"),
+                    time(serve::TURNED_AWAY),
+                    word("403"),
+                ],
+            ),
+            (
+                "streams whose bytes have waited a second for their peer's window",
+                &[count(MAX_STALLED_PER_PEER), count(serve::STALLED_OF_HOP), count(MAX_STALLED)],
+            ),
+            (
+                "time of such a stream, where its peer has a sixteenth of its share or half of all are taken",
+                &[time(STALL_TIMEOUT)],
+            ),
             ("bytes of a head", &[bytes(MAX_HEAD), word("431")]),
             ("fields of an HTTP/1.1 head", &[count(MAX_FIELDS), word("100"), word("431")]),
             ("streams of an HTTP/2 connection", &[count(MAX_CONCURRENT_STREAMS)]),
@@ -140,7 +158,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
             ),
             (
                 "a session of a caller whom policy allows nothing, or whom the loop has cut off",
-                &[word("403")],
+                &[word("403"), time(channel::DENIED_FOR)],
             ),
             ("a body of a session's handshake", &[bytes(session::MAX_HANDSHAKE), word("413")]),
             (
@@ -169,6 +187,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                     word("503"),
                 ],
             ),
+            ("records that have begun and are not whole", &[bytes(session::MAX_GATHERED)]),
             ("a record; a gRPC message", &[bytes(RECORD), bytes(mesh::MESSAGE_LIMIT)]),
             ("one body under `seal`", &[bytes(MAX_SEALED_BYTES), word("2³²")]),
             ("a body that a rule's `content` looks at", &[content, word("413"), word("503")]),
@@ -180,7 +199,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                 &[count(ledger::MAX_CALLERS), count(ledger::MAX_KINDS)],
             ),
             ("remembered peers (`prefer`)", &[count(mesh::MAX_PINS)]),
-            ("probes at once", &[count(probe::MAX_PROBES)]),
+            ("probes at once", &[count(probe::MAX_PROBES), count(probe::MAX_SILENT_PROBES)]),
         ],
     );
     assert_eq!(MAX_SEALED_RECORDS, 1 << 32);

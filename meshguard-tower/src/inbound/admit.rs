@@ -104,7 +104,8 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     // First: what the loop has cut off is not measured any more.
     restrict(mesh, &exchange).map_err(refused)?;
-    let token = tokens::check(&exchange, &policy, parts, authority, now).map_err(refused)?;
+    let token = tokens::check(&exchange, &policy, parts, authority, now);
+    let token = token.map_err(|denied| refused(denied.timed(&exchange)))?;
     let facts = facts.token(token);
     let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     let ruling = decide(mesh, &policy, &exchange, &facts, parts, now).map_err(|denied| {
@@ -119,7 +120,8 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     }
     // Last: what is refused anyway is not counted.
     if let Some((owed, limit)) = owed.and_then(|owed| Some((owed, owed.limit?))) {
-        meter(mesh, owed.rule, limit, exchange.principal.id()).map_err(refused)?;
+        let metered = meter(mesh, owed.rule, limit, exchange.principal.id());
+        metered.map_err(|denied| refused(denied.timed(&exchange)))?;
     }
     let head = parts.method == Method::HEAD;
     let limit = grpc.then(|| grpc_timeout(&parts.headers)).flatten();
@@ -180,7 +182,7 @@ fn decide(
     let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
     let decision = policy.decide_served(&access);
     mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now);
-    allowed(mesh, facts, &decision)?;
+    allowed(mesh, facts, &decision, exchange.via.is_none(), policy.reads_proved_parts_alone())?;
     Ok(decision.ruling())
 }
 
@@ -192,7 +194,13 @@ fn trusted<'a>(mesh: &Mesh, policy: &Policy, access: Access<'a>) -> Access<'a> {
     }
 }
 
-fn allowed(mesh: &Mesh, facts: &Facts, decision: &policy::Decision<'_>) -> Result<(), Denied> {
+fn allowed(
+    mesh: &Mesh,
+    facts: &Facts,
+    decision: &policy::Decision<'_>,
+    direct: bool,
+    by_proved: bool,
+) -> Result<(), Denied> {
     let reason = decision.reason();
     if let Some(denied) = tokens::wanted(mesh, facts, &reason) {
         return Err(denied.on_route(decision.route()));
@@ -200,11 +208,14 @@ fn allowed(mesh: &Mesh, facts: &Facts, decision: &policy::Decision<'_>) -> Resul
     let (status, text) = match reason {
         Reason::Rule(_) => return Ok(()),
         Reason::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous path"),
-        Reason::Head(error) => return Err(ambiguous(error)),
+        // What makes a head ambiguous is not all covered by its proof.
+        Reason::Head(error) if direct => return Err(ambiguous(error)),
+        Reason::Head(error) => return Err(ambiguous(error).fate(Fate::Unclear)),
         _ => (StatusCode::FORBIDDEN, "denied by policy"),
     };
     let denied = Denied::new(status, text, "denied").because(&reason);
-    Err(denied.on_route(decision.route()))
+    let denied = denied.on_route(decision.route());
+    Err(if direct || by_proved { denied } else { denied.fate(Fate::Unclear) })
 }
 
 /// A head that policy does not read, or whose route does not permit what it asks for.

@@ -1,5 +1,6 @@
 //! The protocol's own requests: handshakes, and receipts that found nothing to ride on.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -23,10 +24,11 @@ use crate::body::{Hold, HoldError, Incoming, stated_length, unmark_records};
 use crate::connection::Connection;
 use crate::error::BoxError;
 use crate::inbound::RequestHook;
-use crate::mesh::Mesh;
+use crate::listener::Standing;
+use crate::mesh::{HELD, Mesh};
 use crate::session::{
-    HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, RECEIPTS, SESSION, SessionRefusal, Step,
-    named_sid, sid_value,
+    HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MAX_HELD_PER_PRINCIPAL, MEDIA_TYPE, RECEIPTS,
+    SESSION, SessionRefusal, Step, named_sid, sid_value,
 };
 use crate::tls::now;
 
@@ -76,6 +78,10 @@ where
         return refuse(mesh, parts, StatusCode::FORBIDDEN, "no identity");
     };
     let outer = connection.peer();
+    if Standing::of(outer.id(), mesh.id(), &mesh.policy()) == Standing::Nothing {
+        let why = format!("policy allows {} nothing here, and names it as no hop", outer.id());
+        return not_opened(mesh, parts, connection, &SessionRefusal::Denied, &why, Vec::new());
+    }
     let read = timeout(HANDSHAKE_TIME, read(body, MAX_HANDSHAKE)).await;
     let step = match read {
         Ok(Some(body)) => {
@@ -87,28 +93,43 @@ where
         Ok(None) => Err((SessionRefusal::TooLarge, Vec::new())),
         Err(_) => Err((SessionRefusal::Protocol("the body did not come in time"), Vec::new())),
     };
-    let mut response = Response::new(());
-    response.headers_mut().insert(header::CONTENT_TYPE, MEDIA_TYPE);
     match step {
         Ok(Step { sid, answer, opened }) => {
             if let Some(session) = &opened {
                 mesh.pins().add(session.peer.id());
             }
+            let mut response = of_handshake();
             response.headers_mut().insert(SESSION, sid_value(&sid));
             (response, answer.into())
         }
-        Err((refusal, alert)) => {
-            let policy = mesh.policy();
-            let asked = Asked::unproven(mesh, &policy, Some(connection), parts);
-            let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(&refusal);
-            if let Some(id) = asked.refuse(denied).decision() {
-                response.headers_mut().insert(DECISION, id.header());
-            }
-            *response.status_mut() = refusal.status();
-            response.headers_mut().insert(SESSION, refusal.header());
-            (response, alert.into())
-        }
+        Err((refusal, alert)) => not_opened(mesh, parts, connection, &refusal, &refusal, alert),
     }
+}
+
+fn of_handshake() -> Response<()> {
+    let mut response = Response::new(());
+    response.headers_mut().insert(header::CONTENT_TYPE, MEDIA_TYPE);
+    response
+}
+
+fn not_opened(
+    mesh: &Mesh,
+    parts: &Parts,
+    connection: &Connection,
+    refusal: &SessionRefusal,
+    why: &dyn fmt::Display,
+    alert: Vec<u8>,
+) -> (Response<()>, Bytes) {
+    let policy = mesh.policy();
+    let asked = Asked::unproven(mesh, &policy, Some(connection), parts);
+    let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(why);
+    let mut response = of_handshake();
+    if let Some(id) = asked.refuse(denied).decision() {
+        response.headers_mut().insert(DECISION, id.header());
+    }
+    *response.status_mut() = refusal.status();
+    response.headers_mut().insert(SESSION, refusal.header());
+    (response, alert.into())
 }
 
 async fn receipts<B>(mesh: &Mesh, mut parts: Parts, body: B) -> (Response<()>, Bytes)
@@ -158,7 +179,9 @@ where
     match admitted.body {
         BodyPlan::Known(digest) => {
             let mut hold = Hold::new(body, digest, length);
-            let (body, _) = std::future::poll_fn(|cx| hold.poll(cx, &[]))
+            let of_caller = (&proven.session.principal.held, MAX_HELD_PER_PRINCIPAL);
+            let limits = [of_caller, (admitted.exchange.mesh.held(), HELD)];
+            let (body, _) = std::future::poll_fn(|cx| hold.poll(cx, &limits))
                 .await
                 .map_err(|e| match e {
                     HoldError::Body(error) => admitted.exchange.fail(&error),

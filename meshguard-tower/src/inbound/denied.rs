@@ -88,6 +88,11 @@ impl Denied {
         self
     }
 
+    /// It hangs on when the request came, which a hop decides of what it carries.
+    pub(super) fn timed(self, exchange: &Exchange) -> Self {
+        if exchange.via.is_some() { self.fate(Fate::Unclear) } else { self }
+    }
+
     /// After so many seconds another try may pass.
     pub(super) fn retry_after(mut self, seconds: Option<u64>) -> Self {
         self.retry_after = seconds;

@@ -24,14 +24,15 @@ impl Exchange {
             None => self.connection.caller(&self.mesh.0.gate.edges),
         };
         match self.observed.fate() {
-            Fate::Uncounted | Fate::Asked | Fate::Restricted => return,
+            Fate::Uncounted | Fate::Asked | Fate::Restricted | Fate::Unclear => return,
             Fate::Refused => return caller.refused(),
             Fate::LetIn => {}
         }
         let fault = self.failure.get().map(|error| error.kind().verdict().fault);
         let direct = self.via.is_none();
         let of_caller = match fault {
-            None => self.observed.blames_caller(),
+            // An application answers what a hop may have put into the head, too.
+            None => direct && self.observed.blames_caller(),
             Some(Fault::Sender) => true,
             Some(Fault::Mistake | Fault::Tampered) => direct,
             Some(Fault::Nobody | Fault::Path) => false,

@@ -260,7 +260,8 @@ where
             let limit = if admitted.grpc { exchange.mesh.message_limit() } else { RECORD };
             let decoder = Decoder::new(keys.suite(), &keys.request_body, context, &AWS_LC, limit);
             let decoder = if admitted.grpc { decoder.of_messages() } else { decoder };
-            Incoming::records(body, decoder, admitted.grpc, hook).sized(*size)
+            let share = exchange.mesh.sessions().gathered().share(proven.session.peer.id());
+            Incoming::records(body, decoder, admitted.grpc, hook).sized(*size).counted(share)
         }
         (BodyPlan::None, _) if body.is_end_stream() => Incoming::empty(hook),
         (BodyPlan::None, _) => return None,

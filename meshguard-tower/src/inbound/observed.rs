@@ -41,6 +41,8 @@ pub(super) enum Fate {
     Restricted,
     /// It was let in.
     LetIn,
+    /// Refused for what its caller or the hop that carried it has said: nobody's.
+    Unclear,
 }
 
 impl Observed {
@@ -76,7 +78,7 @@ impl Observed {
 
     /// Whether it stands in the books, and was not let in.
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self.fate(), Fate::Asked | Fate::Refused | Fate::Restricted)
+        matches!(self.fate(), Fate::Asked | Fate::Refused | Fate::Restricted | Fate::Unclear)
     }
 
     /// Whether the ledger is to have an entry of it. One that was let in has, whatever ended it.
@@ -84,7 +86,9 @@ impl Observed {
         match self.fate() {
             Fate::Uncounted => false,
             Fate::LetIn => true,
-            Fate::Asked | Fate::Refused | Fate::Restricted => !self.counted.load(Relaxed),
+            Fate::Asked | Fate::Refused | Fate::Restricted | Fate::Unclear => {
+                !self.counted.load(Relaxed)
+            }
         }
     }
 
@@ -124,6 +128,7 @@ impl Observed {
             2 => Fate::Refused,
             3 => Fate::Restricted,
             4 => Fate::LetIn,
+            5 => Fate::Unclear,
             _ => Fate::Uncounted,
         }
     }

@@ -1,7 +1,7 @@
 //! The accept loop and its handshakes.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::doors::{Doors, Place};
 use super::live::{Chain, LiveConnections, Registered};
+use super::standing::{Judge, Standing, Turns};
 use super::{HandshakeStats, Io};
 use crate::connection::{Connection, Ends, Protocol};
 use crate::control::Gate;
@@ -43,11 +44,13 @@ pub(crate) struct Acceptor {
     alpn: Alpn,
     stats: HandshakeStats,
     live: LiveConnections,
+    judge: Judge,
+    turns: Turns,
     handover: mpsc::Sender<(Io, Connection)>,
     /// Connections before their first byte.
-    silent: Arc<Doors>,
+    silent: Arc<Doors<IpAddr>>,
     /// Handshakes under way.
-    pending: Arc<Doors>,
+    pending: Arc<Doors<IpAddr>>,
     limits: Limits,
     gate: Arc<Gate>,
 }
@@ -64,13 +67,16 @@ impl Acceptor {
         limits: Limits,
         stats: HandshakeStats,
         live: LiveConnections,
+        judge: Judge,
         handover: mpsc::Sender<(Io, Connection)>,
     ) -> Self {
         Self {
             tls,
             alpn,
+            turns: Turns::new(stats.clone()),
             stats,
             live,
+            judge,
             handover,
             silent: Doors::new(limits.silent, limits.silent),
             pending: Doors::new(limits.pending_handshakes, limits.pending_per_source),
@@ -114,7 +120,7 @@ impl Acceptor {
         let (acceptor, silent) = (Arc::clone(self), self.silent.enter(remote.ip()));
         let handshake = async move {
             let limit = acceptor.limits.handshake_timeout;
-            let done = match acceptor.first_byte(&tcp, &silent, limit).await {
+            let done = match first_byte(&tcp, &silent, limit).await {
                 Ok(false) => Ok(None),
                 Ok(true) => {
                     let pending = acceptor.pending.enter(remote.ip());
@@ -136,35 +142,11 @@ impl Acceptor {
         tokio::spawn(stop.clone().run_until_cancelled_owned(handshake));
     }
 
-    /// Waits for the peer's first byte; `false` where it has closed or reset without a word, as the
-    /// health checks of balancers do: that is no handshake.
-    async fn first_byte(
-        &self,
-        tcp: &TcpStream,
-        place: &Place,
-        limit: Duration,
-    ) -> Result<bool, HandshakeErrorKind> {
-        let first = async { matches!(tcp.peek(&mut [0]).await, Ok(1..)) };
-        let patience = async {
-            let until = Instant::now() + limit;
-            sleep(SHORT_PATIENCE.min(limit)).await;
-            while Instant::now() < until && !self.silent.is_half_full() {
-                sleep(LOOK_AGAIN.min(limit)).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            came = first => Ok(came),
-            () = place.evicted() => Err(HandshakeErrorKind::Overloaded),
-            () = patience => Err(HandshakeErrorKind::Timeout),
-        }
-    }
-
     async fn in_time(
         &self,
         tcp: TcpStream,
         remote: SocketAddr,
-        place: &Place,
+        place: &Place<IpAddr>,
         limit: Duration,
     ) -> Result<(Io, Connection), HandshakeErrorKind> {
         tokio::select! {
@@ -208,13 +190,18 @@ impl Acceptor {
         let leaf = chain.first().ok_or(HandshakeErrorKind::NoCertificate)?;
         let end = CancellationToken::new();
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        let connection = Connection::new(id, peer_of(leaf)?, ends, protocol, end.clone());
+        let peer = peer_of(leaf)?;
+        let standing = (self.judge)(peer.id());
+        let connection = Connection::new(id, peer, ends, protocol, standing, end.clone());
         let registered = self.live.register(connection.clone(), Arc::clone(&chain));
         let registered = registered.ok_or(HandshakeErrorKind::Overloaded)?;
         // rustls runs no verifier on resumption. And credentials replaced during the handshake:
         // before the entry above, it is seen here; after it, the sweep sees the entry.
         if resumed || self.tls.generation() != generation.number() {
             self.tls.verify_peer(&chain, now())?;
+        }
+        if standing == Standing::Nothing && !self.turns.take(&connection) {
+            connection.turn_away();
         }
         let opening = (protocol == Protocol::H2).then_some((PREFACE, self.limits.head_timeout));
         let activity = Arc::clone(connection.activity());
@@ -246,6 +233,29 @@ impl Acceptor {
             { peer.addr = %remote, handshake.error = %kind },
             "handshake failed"
         );
+    }
+}
+
+/// Waits for the peer's first byte; `false` where it has closed or reset without a word, as the
+/// health checks of balancers do: that is no handshake.
+pub(crate) async fn first_byte(
+    tcp: &TcpStream,
+    place: &Place<IpAddr>,
+    limit: Duration,
+) -> Result<bool, HandshakeErrorKind> {
+    let first = async { matches!(tcp.peek(&mut [0]).await, Ok(1..)) };
+    let patience = async {
+        let until = Instant::now() + limit;
+        sleep(SHORT_PATIENCE.min(limit)).await;
+        while Instant::now() < until && !place.is_pressed() {
+            sleep(LOOK_AGAIN.min(limit)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        came = first => Ok(came),
+        () = place.evicted() => Err(HandshakeErrorKind::Overloaded),
+        () = patience => Err(HandshakeErrorKind::Timeout),
     }
 }
 

@@ -1,63 +1,97 @@
-//! Places of connections that have not said who they are. Where all are taken, one that holds a
-//! place for long makes room: of the network that has most.
+//! Places that anybody takes while there are some: of connections that have not said who they are,
+//! and of streams whose peers take nothing. Where all are taken, the oldest makes room of the group
+//! that has most.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use meshguard_core::SpiffeId;
+use tokio_util::sync::{
+    CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned,
+};
 
 use crate::observe::source;
 
-/// The places of one kind.
-pub(crate) struct Doors {
+/// The places of one kind, each held by one of `K`, a source.
+pub(crate) struct Doors<K: Key> {
     most: usize,
     most_of_source: usize,
-    state: Mutex<State>,
+    state: Mutex<State<K>>,
 }
 
-#[derive(Default)]
-struct State {
+/// Who holds places.
+pub(crate) trait Key: Clone + Eq + Hash {
+    /// With whom it is counted together where all places are taken.
+    fn group(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Key for SpiffeId {}
+
+impl Key for IpAddr {
+    /// One who has an IPv6 /48 has 65,536 sources.
+    fn group(&self) -> Self {
+        match self {
+            Self::V4(_) => *self,
+            Self::V6(v6) => Self::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
+        }
+    }
+}
+
+struct State<K> {
     next: u64,
     /// By their numbers, so oldest first.
-    held: BTreeMap<u64, Held>,
-    /// How many each source and each network has. One without any has no entry.
-    sources: HashMap<IpAddr, usize>,
-    networks: HashMap<IpAddr, usize>,
+    held: BTreeMap<u64, Held<K>>,
+    /// How many each source and each group has. One without any has no entry.
+    sources: HashMap<K, usize>,
+    groups: HashMap<K, usize>,
 }
 
-struct Held {
-    source: IpAddr,
+struct Held<K> {
+    source: K,
     evict: CancellationToken,
 }
 
-/// One connection's place; dropping it frees the place.
-pub(crate) struct Place {
-    doors: Arc<Doors>,
+/// One holder's place; dropping it frees the place.
+pub(crate) struct Place<K: Key> {
+    doors: Arc<Doors<K>>,
     number: u64,
     evicted: CancellationToken,
 }
 
-impl Doors {
+impl Doors<IpAddr> {
+    /// As [`take`](Self::take), for a connection from `addr`.
+    pub(crate) fn enter(self: &Arc<Self>, addr: IpAddr) -> Place<IpAddr> {
+        self.take(source(addr), 1)
+    }
+}
+
+impl<K: Key> Doors<K> {
     pub(crate) fn new(most: usize, most_of_source: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_of_source, state: Mutex::default() })
+        let (held, sources, groups) = Default::default();
+        let state = Mutex::new(State { next: 0, held, sources, groups });
+        Arc::new(Self { most, most_of_source, state })
     }
 
-    /// A place for a connection from `addr`. Where its source has all that it may have, the oldest of
-    /// the source loses its place; where all are taken, the oldest of the network that has most.
-    pub(crate) fn enter(self: &Arc<Self>, addr: IpAddr) -> Place {
-        let (source, evicted) = (source(addr), CancellationToken::new());
+    /// A place for one of `source`. Where it has all that it may have, `weight` times the usual
+    /// number, its oldest loses its place; where all are taken, the oldest of the group that has
+    /// most.
+    pub(crate) fn take(self: &Arc<Self>, source: K, weight: usize) -> Place<K> {
+        let evicted = CancellationToken::new();
         let mut state = self.state();
-        if state.sources.get(&source).copied().unwrap_or(0) >= self.most_of_source {
+        if state.of(&source) >= self.most_of_source * weight {
             state.evict(|held| held.source == source);
         } else if state.held.len() >= self.most {
-            let most = state.networks.iter().max_by_key(|(_, n)| **n).map(|(net, _)| *net);
-            state.evict(|held| Some(network(held.source)) == most);
+            let most = state.groups.iter().max_by_key(|(_, n)| **n).map(|(group, _)| group.clone());
+            state.evict(|held| Some(held.source.group()) == most);
         }
         let number = state.next;
         state.next += 1;
-        *state.sources.entry(source).or_default() += 1;
-        *state.networks.entry(network(source)).or_default() += 1;
+        *state.sources.entry(source.clone()).or_default() += 1;
+        *state.groups.entry(source.group()).or_default() += 1;
         state.held.insert(number, Held { source, evict: evicted.clone() });
         drop(state);
         Place { doors: Arc::clone(self), number, evicted }
@@ -68,29 +102,37 @@ impl Doors {
         self.state().held.len() >= self.most / 2
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// How many places `source` has.
+    pub(crate) fn of(&self, source: &K) -> usize {
+        self.state().of(source)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<K: Key> State<K> {
+    fn of(&self, source: &K) -> usize {
+        self.sources.get(source).copied().unwrap_or(0)
+    }
+
     /// Takes the place of the oldest of these.
-    fn evict(&mut self, which: impl Fn(&Held) -> bool) {
+    fn evict(&mut self, which: impl Fn(&Held<K>) -> bool) {
         let oldest = self.held.iter().find(|(_, held)| which(held)).map(|(number, _)| *number);
         if let Some(held) = oldest.and_then(|number| self.leave(number)) {
             held.evict.cancel();
         }
     }
 
-    fn leave(&mut self, number: u64) -> Option<Held> {
+    fn leave(&mut self, number: u64) -> Option<Held<K>> {
         let held = self.held.remove(&number)?;
-        let networks =
-            [(&mut self.sources, held.source), (&mut self.networks, network(held.source))];
-        for (counts, of) in networks {
-            if let Some(count) = counts.get_mut(&of) {
+        let group = held.source.group();
+        for (counts, of) in [(&mut self.sources, &held.source), (&mut self.groups, &group)] {
+            if let Some(count) = counts.get_mut(of) {
                 *count -= 1;
                 if *count == 0 {
-                    counts.remove(&of);
+                    counts.remove(of);
                 }
             }
         }
@@ -98,25 +140,26 @@ impl State {
     }
 }
 
-impl Place {
+impl<K: Key> Place<K> {
     /// Waits until the place is another one's.
     pub(crate) fn evicted(&self) -> WaitForCancellationFuture<'_> {
         self.evicted.cancelled()
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.doors.state().leave(self.number);
+    /// Whether half of the places are taken.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.doors.is_half_full()
+    }
+
+    /// As [`evicted`](Self::evicted), without borrowing it.
+    pub(crate) fn evicted_owned(&self) -> WaitForCancellationFutureOwned {
+        self.evicted.clone().cancelled_owned()
     }
 }
 
-/// Whose places are counted together where all are taken: one who has an IPv6 /48 has 65,536
-/// sources.
-fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
+impl<K: Key> Drop for Place<K> {
+    fn drop(&mut self) {
+        self.doors.state().leave(self.number);
     }
 }
 
@@ -128,7 +171,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn is_out(place: &Place) -> bool {
+    fn is_out(place: &Place<IpAddr>) -> bool {
         place.evicted.is_cancelled()
     }
 
@@ -142,7 +185,7 @@ mod tests {
         assert!(is_out(&one) && !is_out(&two) && !is_out(&three) && !is_out(&other));
         drop((one, two, three, other));
         let state = doors.state();
-        assert!(state.held.is_empty() && state.sources.is_empty() && state.networks.is_empty());
+        assert!(state.held.is_empty() && state.sources.is_empty() && state.groups.is_empty());
     }
 
     #[test]
@@ -170,6 +213,6 @@ mod tests {
         let flood: Vec<_> = (0..100).map(from).collect();
         assert!(!is_out(&honest));
         assert_eq!(flood.iter().filter(|place| !is_out(place)).count(), 7);
-        assert_eq!(doors.state().networks.len(), 2);
+        assert_eq!(doors.state().groups.len(), 2);
     }
 }

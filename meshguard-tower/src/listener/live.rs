@@ -1,7 +1,8 @@
 //! The live connections of a listener, so that they can be found again and ended.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::HandshakeStats;
+use super::{HandshakeStats, Standing};
 use crate::connection::Connection;
 use crate::limits::Limits;
 use crate::rejudge::Change;
@@ -20,13 +21,12 @@ use crate::tls::{HandshakeErrorKind, TlsContext, now};
 /// How often live connections are looked through for certificates that expired.
 const EXPIRY_CHECK: Duration = Duration::from_secs(30);
 
-/// A connection that makes room has so long for what is under way on it.
+/// A connection that makes room has so long for what is under way on it, while there are not too
+/// many of them.
 pub(crate) const MAKE_ROOM: Duration = Duration::from_secs(5);
-/// While those that make room go on, a quarter more than may be live are.
+/// While those that make room go on, a quarter more than may be live are. With one more, the one that
+/// has done so longest has no more time.
 const OVERLAP: usize = 4;
-
-/// Whether policy names a peer as a hop.
-pub(crate) type IsHop = Arc<dyn Fn(&SpiffeId) -> bool + Send + Sync>;
 
 /// A certificate chain, leaf first.
 pub(crate) type Chain = Arc<[CertificateDer<'static>]>;
@@ -36,15 +36,23 @@ pub(crate) type Chain = Arc<[CertificateDer<'static>]>;
 pub(crate) struct LiveConnections(Arc<Registry>);
 
 struct Registry {
-    connections: Mutex<HashMap<u64, Live>>,
+    connections: Mutex<Connections>,
     /// Connections at once.
     most: usize,
     /// How many of them a hop may have before it makes room for others.
     most_of_hop: usize,
-    is_hop: IsHop,
     stats: HandshakeStats,
     /// Changes of the credentials that are about to have it swept.
     expected: Mutex<Vec<Arc<Change>>>,
+}
+
+#[derive(Default)]
+struct Connections {
+    all: HashMap<u64, Live>,
+    /// The numbers of each peer's that do not make room for another one.
+    of_peer: HashMap<SpiffeId, HashSet<u64>>,
+    /// Those that make room, the first of them first.
+    making_room: VecDeque<Connection>,
 }
 
 #[derive(Clone)]
@@ -63,40 +71,46 @@ pub(crate) struct Registered {
 }
 
 impl LiveConnections {
-    pub(crate) fn new(stats: HandshakeStats, limits: &Limits, is_hop: IsHop) -> Self {
+    pub(crate) fn new(stats: HandshakeStats, limits: &Limits) -> Self {
         Self(Arc::new(Registry {
             connections: Mutex::default(),
             most: limits.connections,
             most_of_hop: limits.hop_connections(),
-            is_hop,
             stats,
             expected: Mutex::default(),
         }))
     }
 
-    /// Enters a connection. Where all places are taken, the peer that has most connections makes
-    /// room: the one of them that was silent longest takes no more requests, and closes. `None`
-    /// where too many are doing so already.
+    /// Enters a connection. Where all places are taken, a peer that policy allows nothing makes room,
+    /// or else the one that has most connections: the one of them that was silent longest takes no
+    /// more requests, and closes. `None` where nobody makes room.
     pub(crate) fn register(&self, connection: Connection, chain: Chain) -> Option<Registered> {
         let live = Live { connection: connection.clone(), chain };
         let mut connections = self.0.lock();
-        if connections.len() >= self.0.most {
-            if connections.len() >= self.0.most + self.0.most.div_ceil(OVERLAP) {
+        let (count, overlap) = (connections.all.len(), self.0.most.div_ceil(OVERLAP));
+        if count >= self.0.most {
+            // They are closed faster than they go.
+            if count >= self.0.most + 2 * overlap {
                 return None;
             }
-            let leaves = self.0.leaving(&connections, connection.peer().id())?;
+            let leaves = connections.leaving(connection.peer().id(), self.0.most_of_hop)?.clone();
+            connections.makes_room(&leaves);
             leaves.leave();
+            let first = connections.first_to_close(&leaves);
+            if let Some(first) = first.filter(|_| count >= self.0.most + overlap) {
+                first.close();
+            }
             tokio::spawn(async move {
                 tokio::time::sleep(MAKE_ROOM).await;
                 leaves.close();
             });
         }
-        connections.insert(connection.id(), live);
+        connections.insert(live);
         Some(Registered { registry: Arc::clone(&self.0), connection })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().all.len()
     }
 
     pub(crate) fn downgrade(&self) -> WeakConnections {
@@ -109,7 +123,7 @@ impl LiveConnections {
         let now = now();
         let mut verdicts: HashMap<Chain, Option<HandshakeErrorKind>> = HashMap::new();
         let expected = std::mem::take(&mut *self.0.expected());
-        let all: Vec<Live> = self.0.lock().values().cloned().collect();
+        let all: Vec<Live> = self.0.lock().all.values().cloned().collect();
         self.0.end(all, expected.iter().find(|change| !change.is_void()), |live| {
             match verdicts.entry(Arc::clone(&live.chain)) {
                 Entry::Occupied(known) => *known.get(),
@@ -121,7 +135,7 @@ impl LiveConnections {
     /// Ends the connections whose leaf certificate has expired; returns how many.
     pub(crate) fn expire(&self, now: Timestamp) -> usize {
         let late = |live: &&Live| live.connection.peer().not_after() < now;
-        let late: Vec<Live> = self.0.lock().values().filter(late).cloned().collect();
+        let late: Vec<Live> = self.0.lock().all.values().filter(late).cloned().collect();
         self.0.end(late, None, |_| Some(HandshakeErrorKind::Expired))
     }
 
@@ -165,14 +179,14 @@ impl WeakConnections {
     /// The live connections.
     pub(crate) fn all(&self) -> Vec<Connection> {
         let Some(registry) = self.0.upgrade() else { return Vec::new() };
-        registry.lock().values().map(|live| live.connection.clone()).collect()
+        registry.lock().all.values().map(|live| live.connection.clone()).collect()
     }
 
     /// Ends the connections whose other end is `peer` itself.
     pub(crate) fn end_peer(&self, peer: &SpiffeId, change: &Arc<Change>) {
         let Some(registry) = self.0.upgrade() else { return };
         let of_peer = |live: &&Live| live.connection.peer().id() == peer;
-        let all: Vec<Live> = registry.lock().values().filter(of_peer).cloned().collect();
+        let all: Vec<Live> = registry.lock().all.values().filter(of_peer).cloned().collect();
         for live in all {
             if live.connection.close_for(change) {
                 change.has_ended_connection();
@@ -181,24 +195,70 @@ impl WeakConnections {
     }
 }
 
-impl Registry {
-    /// The connection that makes room for one of `comes`: of the peer that has most, that one
-    /// included.
-    fn leaving(&self, all: &HashMap<u64, Live>, comes: &SpiffeId) -> Option<Connection> {
-        let staying = || all.values().map(|live| &live.connection).filter(|c| !c.is_leaving());
-        let mut counts: HashMap<&SpiffeId, usize> = HashMap::from([(comes, 1)]);
-        for connection in staying() {
-            *counts.entry(connection.peer().id()).or_default() += 1;
+impl Connections {
+    fn insert(&mut self, live: Live) {
+        let (id, peer) = (live.connection.id(), live.connection.peer().id());
+        match self.of_peer.get_mut(peer) {
+            Some(ids) => _ = ids.insert(id),
+            None => _ = self.of_peer.insert(peer.clone(), HashSet::from([id])),
         }
-        // Who has one alone keeps it.
-        let gives =
-            |peer: &SpiffeId, n: usize| n > 1 && (n > self.most_of_hop || !(self.is_hop)(peer));
-        let giving = counts.into_iter().filter(|(peer, n)| gives(peer, *n));
-        let (peer, _) = giving.max_by_key(|(_, n)| *n)?;
-        staying().filter(|c| c.peer().id() == peer).min_by_key(|c| c.activity().last()).cloned()
+        self.all.insert(id, live);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Live>> {
+    fn remove(&mut self, connection: &Connection) {
+        self.all.remove(&connection.id());
+        self.makes_room(connection);
+    }
+
+    fn makes_room(&mut self, connection: &Connection) {
+        let (id, peer) = (connection.id(), connection.peer().id());
+        if let Some(ids) = self.of_peer.get_mut(peer) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.of_peer.remove(peer);
+            }
+        }
+    }
+
+    /// Another one makes room; the one that has done so longest, of those that are still there.
+    fn first_to_close(&mut self, leaves: &Connection) -> Option<Connection> {
+        self.making_room.push_back(leaves.clone());
+        while self.making_room.front().is_some_and(|first| first.is_over()) {
+            self.making_room.pop_front();
+        }
+        self.making_room.front().cloned()
+    }
+
+    /// The connection that makes room for one of `comes`: of a peer that policy allows nothing,
+    /// or else of the one that has most, the new one counted with its own.
+    fn leaving(&self, comes: &SpiffeId, most_of_hop: usize) -> Option<&Connection> {
+        let staying = |ids: &HashSet<u64>| {
+            let theirs = ids.iter().filter_map(|id| self.all.get(id)).map(|l| &l.connection);
+            theirs.filter(|c| !c.is_leaving()).min_by_key(|c| c.activity().last())
+        };
+        let mut giving: Vec<_> = Vec::new();
+        for (peer, ids) in &self.of_peer {
+            let count = ids.len() + usize::from(peer == comes);
+            let any = ids.iter().next().and_then(|id| self.all.get(id));
+            let standing = any.map_or(Standing::Nothing, |live| live.connection.standing());
+            let gives = match standing {
+                Standing::Nothing => true,
+                // Who has one alone keeps it.
+                Standing::Caller => count > 1,
+                Standing::Hop => count > 1 && count > most_of_hop,
+            };
+            if gives {
+                giving.push((standing == Standing::Nothing, count, ids));
+            }
+        }
+        // Those of the first may all make room already.
+        giving.sort_unstable_by_key(|(nothing, count, _)| Reverse((*nothing, *count)));
+        giving.into_iter().find_map(|(.., ids)| staying(ids))
+    }
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -238,7 +298,7 @@ impl Registry {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.connection.id());
+        self.registry.lock().remove(&self.connection);
         self.connection.gone();
     }
 }

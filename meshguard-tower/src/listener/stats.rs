@@ -19,6 +19,7 @@ struct Counts {
     failed: [AtomicU64; KINDS],
     refused: [AtomicU64; ALERTS],
     withdrawn: AtomicU64,
+    turned_away: AtomicU64,
     accept_errors: AtomicU64,
 }
 
@@ -30,6 +31,7 @@ impl Default for Counts {
             failed: std::array::from_fn(|_| zero()),
             refused: std::array::from_fn(|_| zero()),
             withdrawn: zero(),
+            turned_away: zero(),
             accept_errors: zero(),
         }
     }
@@ -53,6 +55,13 @@ impl HandshakeStats {
     #[must_use]
     pub fn withdrawn(&self) -> u64 {
         self.0.withdrawn.load(Relaxed)
+    }
+
+    /// Connections of peers that policy allows nothing, beyond those whose request is decided on:
+    /// eight at once and one a second.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.0.turned_away.load(Relaxed)
     }
 
     /// Times that the system gave an error instead of a connection, as out of file descriptors.
@@ -85,6 +94,10 @@ impl HandshakeStats {
         self.0.withdrawn.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_turned_away(&self) {
+        self.0.turned_away.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn count_accept_error(&self) {
         self.0.accept_errors.fetch_add(1, Relaxed);
     }
@@ -103,6 +116,7 @@ impl fmt::Debug for HandshakeStats {
             .field("completed", &self.completed())
             .field("failed", &self.snapshot())
             .field("withdrawn", &self.withdrawn())
+            .field("turned_away", &self.turned_away())
             .field("accept_errors", &self.accept_errors())
             .finish()
     }

@@ -1,15 +1,17 @@
 //! Looks through what is open after each change.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, Weak};
 
 use meshguard_core::{Policy, SpiffeId};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::docket::Docket;
 use super::{Cause, Change, Trigger, Whom};
+use crate::connection::Connection;
 use crate::inbound::Exchange;
-use crate::listener::WeakConnections;
+use crate::listener::{Standing, WeakConnections};
 use crate::mesh::{Mesh, Shared};
 
 /// Judges again after every change, until the mesh is gone.
@@ -84,7 +86,7 @@ async fn walk(mesh: &Mesh, batch: &Batch, docket: &mut Docket) {
         tokio::task::yield_now().await;
     }
     if let Some(change) = &batch.all {
-        connections(mesh, change, docket);
+        connections(mesh, change, docket).await;
     }
 }
 
@@ -100,22 +102,40 @@ fn judge(mesh: &Mesh, batch: &Batch, docket: &mut Docket, exchange: &Arc<Exchang
 }
 
 /// Closes the connections whose peers may do nothing any more.
-fn connections(mesh: &Mesh, change: &Arc<Change>, docket: &mut Docket) {
-    let policy = mesh.policy();
-    let live: Vec<_> = {
-        let listeners = mesh.0.live.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.iter().flat_map(WeakConnections::all).collect()
-    };
-    for connection in live {
-        if admits(mesh, &policy, connection.peer().id()) {
-            connection.spare();
-        } else {
+async fn connections(mesh: &Mesh, change: &Arc<Change>, docket: &mut Docket) {
+    let (shared, policy) = (mesh.clone(), mesh.policy());
+    // Off the runtime's threads: there may be as many as there are rules, times thousands.
+    let judged = spawn_blocking(move || judge_connections(&shared, &policy)).await;
+    match judged {
+        Ok(doomed) => doomed.into_iter().for_each(|connection| {
             docket.add_connection(connection, change, &mesh.0.rejudge.settings);
+        }),
+        Err(error) => {
+            tracing::error!(target: "meshguard::decision", %error, "connections were not judged");
         }
     }
 }
 
-/// Whether a connection may be of use to its peer: to itself, or to those that it carries.
-fn admits(mesh: &Mesh, policy: &Policy, peer: &SpiffeId) -> bool {
-    policy.is_hop(peer) || policy.admits(peer, mesh.id())
+/// Judges each live connection's peer; those whose peers may do nothing.
+fn judge_connections(mesh: &Mesh, policy: &Policy) -> Vec<Connection> {
+    let live: Vec<_> = {
+        let listeners = mesh.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().flat_map(WeakConnections::all).collect()
+    };
+    let mut known = HashMap::new();
+    let mut doomed = Vec::new();
+    for connection in live {
+        let peer = connection.peer().id().clone();
+        let standing = match known.get(&peer) {
+            Some(standing) => *standing,
+            None => Standing::of(&peer, mesh.id(), policy),
+        };
+        known.insert(peer, standing);
+        connection.stands(standing);
+        match standing {
+            Standing::Nothing => doomed.push(connection),
+            Standing::Caller | Standing::Hop => connection.spare(),
+        }
+    }
+    doomed
 }

@@ -12,17 +12,21 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::BoxError;
 use super::http1::Http1;
+use super::http2::Http2;
+use super::streams::{Stalls, Streams};
+use super::turned::{Turn, WithConnection};
 use crate::connection::{Connection, Protocol};
 use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME, SEND_BUFFER};
 use crate::listener::Io;
+use crate::session::MAX_HANDSHAKE;
 
 /// Time until a draining server closes an HTTP/1.1 connection that rests: a caller that sends a
 /// request while it closes does not know what came of it. Until then it closes with its next
@@ -33,10 +37,8 @@ const LINGER: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub(crate) struct Http {
     h1: http1::Builder,
-    h2: http2::Builder<TokioExecutor>,
-    lifetime: Option<Lifetime>,
-    /// How long an HTTP/1.1 connection may rest.
-    rest: Duration,
+    limits: Arc<Limits>,
+    stalls: Stalls,
 }
 
 impl Http {
@@ -46,16 +48,24 @@ impl Http {
             .header_read_timeout(limits.head_timeout)
             .max_headers(MAX_FIELDS)
             .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX));
-        let mut h2 = http2::Builder::new(TokioExecutor::new());
+        Self { h1, limits: Arc::new(limits.clone()), stalls: Stalls::new(limits) }
+    }
+
+    /// For a connection; `one`: a request's head is all that is wanted of it.
+    fn h2(&self, connection: &Connection, one: bool) -> http2::Builder<Streams> {
+        let limits = &self.limits;
+        let mut h2 = http2::Builder::new(Streams::new(self.stalls.clone(), connection.clone()));
         h2.timer(TokioTimer::new())
             .keep_alive_interval(limits.keep_alive_interval)
             .keep_alive_timeout(limits.keep_alive_timeout)
-            .max_concurrent_streams(limits.concurrent_streams)
+            .max_concurrent_streams(if one { 1 } else { limits.concurrent_streams })
             .max_frame_size(MAX_FRAME)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(limits.head_bytes);
-        let (lifetime, rest) = (limits.lifetime, limits.head_timeout);
-        Self { h1, h2, lifetime, rest }
+        if one {
+            h2.initial_stream_window_size(MAX_HANDSHAKE as u32);
+        }
+        h2
     }
 
     /// Serves the connection until it ends, or until it has finished after `finish`.
@@ -75,8 +85,12 @@ impl Http {
     {
         let io = TokioIo::new(io);
         let inner = TowerToHyperService::new(service);
-        let service = WithConnection { inner, connection: connection.clone() };
-        let leaving = Arc::new(AtomicBool::new(false));
+        let turn = Turn::of(&connection);
+        let one = turn.is_some();
+        let service = WithConnection { inner, connection: connection.clone(), turn: turn.clone() };
+        let turned = Turn::end(turn, &connection, self.limits.head_timeout);
+        let leaving = Arc::new(AtomicBool::new(one));
+        let lifetime = self.limits.lifetime;
         let ended = match connection.protocol() {
             Protocol::H1 => {
                 let service = Http1 { inner: service, leaving: Arc::clone(&leaving) };
@@ -92,17 +106,21 @@ impl Http {
                 };
                 // Whoever sends a request to it when it closes does not know what came of it:
                 // it is left to close with its next answer, or for its rest.
-                let old =
-                    grow_old(self.lifetime.map(|l| l.resting(self.rest)), &connection, || {
+                let old = grow_old(
+                    lifetime.map(|l| l.resting(self.limits.head_timeout)),
+                    &connection,
+                    || {
                         leaving.store(true, Relaxed);
-                    });
+                    },
+                );
                 tokio::select! {
                     ended = until_finished(serving, finish, UpgradeableConnection::graceful_shutdown) => ended,
                     never = old => match never {},
+                    never = turned => match never {},
                 }
             }
             Protocol::H2 => {
-                let serving = self.h2.serve_connection(io, service);
+                let serving = self.h2(&connection, one).serve_connection(io, Http2(service));
                 let aged = CancellationToken::new();
                 let finish = async {
                     tokio::select! {
@@ -112,7 +130,8 @@ impl Http {
                 };
                 tokio::select! {
                     ended = until_finished(serving, finish, http2::Connection::graceful_shutdown) => ended,
-                    never = grow_old(self.lifetime, &connection, || aged.cancel()) => match never {},
+                    never = grow_old(lifetime, &connection, || aged.cancel()) => match never {},
+                    never = turned => match never {},
                 }
             }
         };
@@ -165,24 +184,4 @@ async fn until_finished<C: Future>(
         () = finish => tell(serving.as_mut()),
     }
     serving.await
-}
-
-/// Puts the connection into each request's extensions.
-struct WithConnection<S> {
-    inner: TowerToHyperService<S>,
-    connection: Connection,
-}
-
-impl<S> hyper::service::Service<Request<Incoming>> for WithConnection<S>
-where
-    S: Service<Request<Incoming>> + Clone,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = TowerToHyperServiceFuture<S, Request<Incoming>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.connection.clone());
-        self.inner.call(request)
-    }
 }

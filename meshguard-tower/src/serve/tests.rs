@@ -1,5 +1,7 @@
 mod drain;
 mod slow;
+mod stalls;
+mod turned;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -54,6 +56,11 @@ impl tower_service::Service<Request<Incoming>> for WhoAmI {
                 }
                 "/close" => connection.close(),
                 _ => {}
+            }
+            if request.uri().path() == "/refused" {
+                let mut answer = Response::new(Full::default());
+                *answer.status_mut() = StatusCode::FORBIDDEN;
+                return Ok(answer);
             }
             let text = format!("{} {:?}", connection.peer().id(), connection.protocol());
             Ok(Response::new(Full::from(text)))

@@ -19,8 +19,10 @@ use super::pending::Handshakes;
 use super::principal::{Principal, Principals};
 use super::server::Closed;
 use super::{
-    LIFETIME, MAX_SESSIONS, MAX_SESSIONS_PER_PRINCIPAL, RETIRING, ServerSession, SessionRefusal,
+    LIFETIME, MAX_GATHERED, MAX_SESSIONS, MAX_SESSIONS_PER_PRINCIPAL, RETIRING, ServerSession,
+    SessionRefusal,
 };
+use crate::body::Room;
 use crate::connection::Carriers;
 use crate::control::Gate;
 use crate::ledger::Ledger;
@@ -37,6 +39,8 @@ pub(crate) struct Sessions {
     live: RwLock<Live>,
     handshakes: Handshakes,
     principals: Principals,
+    /// Room for records that have begun.
+    gathered: Room,
     gate: Arc<Gate>,
     ledger: Option<Ledger>,
     /// What the sessions came to that are gone.
@@ -81,6 +85,7 @@ impl Sessions {
             live: RwLock::default(),
             handshakes: Handshakes::default(),
             principals: Principals::default(),
+            gathered: Room::new(MAX_GATHERED),
             gate,
             ledger,
             closed: Arc::default(),
@@ -137,6 +142,11 @@ impl Sessions {
     /// What `principal` takes in all its sessions.
     pub(crate) fn principal(&self, principal: &SpiffeId) -> Arc<Principal> {
         self.principals.get(principal)
+    }
+
+    /// Room for records that have begun, in all sessions.
+    pub(crate) fn gathered(&self) -> &Room {
+        &self.gathered
     }
 
     /// Ends the sessions of callers that have left without receipts, where such a caller's

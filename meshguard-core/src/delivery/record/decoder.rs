@@ -245,7 +245,10 @@ impl Decoder {
         Receipt { status, att, n: self.count, len: self.len, digest }
     }
 
-    fn buffered(&self) -> usize {
+    /// Bytes that came and are not verified: of a record that is not whole, once
+    /// [`poll`](Self::poll) has no more.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
         self.whole.len() + self.parts.len()
     }
 

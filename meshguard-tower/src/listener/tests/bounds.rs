@@ -167,3 +167,39 @@ async fn who_has_one_connection_keeps_it_and_one_more_is_shed() {
     town.comes("c").await.unwrap();
     assert_eq!(town.leaving(), [] as [usize; 0]);
 }
+
+#[tokio::test]
+async fn who_may_do_nothing_gives_first_though_it_has_one() {
+    let mut town = Town::new(Limits::default().with_connections(8)).await;
+    let mut far = Vec::new();
+    for peer in ["many", "many", "many", "many", "many", "many", "many", "nobody"] {
+        far.push(town.comes(peer).await.unwrap());
+    }
+    far.push(town.comes("late").await.unwrap());
+    assert_eq!(town.leaving(), [7]);
+    far.push(town.comes("later").await.unwrap());
+    assert_eq!(town.leaving(), [0, 7]);
+}
+
+/// One peer comes again and again, and reads no GOAWAY: others still come in.
+#[tokio::test]
+async fn who_takes_what_its_own_connections_leave_shuts_nobody_out() {
+    let mut town = Town::new(Limits::default().with_connections(8)).await;
+    let mut far = Vec::new();
+    for n in 0..40 {
+        let mut came = town.comes("many").await;
+        if n % 8 == 0 {
+            came = town.comes(&format!("single{n}")).await;
+            assert!(came.is_some(), "{n}");
+        }
+        far.extend(came);
+        // What was closed lets go of its place.
+        for (near, connection) in &mut town.near {
+            if connection.is_over() {
+                let _ = timeout(PATIENCE, near.read(&mut [0; 1])).await.unwrap();
+            }
+        }
+        town.near.retain(|(_, connection)| !connection.is_over());
+    }
+    assert!(town.listener.connections() <= 8 + 4, "{}", town.listener.connections());
+}

@@ -1,0 +1,55 @@
+//! A small service in a process of its own, for tests that attack it and read its memory.
+//!
+//! `victim SVID KEY BUNDLE POLICY` serves until its standard input ends, and prints its address:
+//! `GET /small` is two bytes, `GET /endless` has no end, and `POST` to any other path reads the body,
+//! verified, and drops it.
+
+use std::convert::Infallible;
+use std::error::Error;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use meshguard_axum::Mesh;
+use tokio::io::AsyncReadExt as _;
+
+const PIECE: usize = 16 * 1024;
+
+async fn endless() -> Body {
+    let piece = || Ok::<_, Infallible>(Bytes::from(vec![7; PIECE]));
+    Body::from_stream(futures_util::stream::iter(std::iter::repeat_with(piece)))
+}
+
+async fn sink(body: Body) {
+    let mut body = body;
+    // What fails is told to its caller.
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let mut next = |what: &'static str| args.next().ok_or(what);
+    let (svid, key) = (next("no SVID")?, next("no key")?);
+    let mesh = Mesh::builder()
+        .svid_files(svid, key, next("no bundle")?)?
+        .policy_file(next("no policy")?)?
+        .build()?;
+    let app = Router::new()
+        .route("/small", get(|| async { "ok" }))
+        .route("/endless", get(endless))
+        .route("/{*any}", post(sink));
+    let listener = mesh.listen("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr());
+    let ended = async {
+        // An error is an end too.
+        let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+    };
+    tokio::select! {
+        served = meshguard_axum::serve(listener, app) => { served?; }
+        () = ended => {}
+    }
+    Ok(())
+}
