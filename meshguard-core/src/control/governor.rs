@@ -147,13 +147,25 @@ impl Books {
             return Err(GovernorRefusal::TooFewCalls { seen, needs: caps.min_calls });
         }
         self.count(edges, self.extra(edge)).within(caps, edges, edge)?;
-        let within = |at: &&Timestamp| now.since(**at) < caps.max_actions.per;
-        let taken = &self.taken[Budget::of(edge, hard) as usize];
-        let recent = taken.iter().rev().take_while(within).count();
-        if recent >= (caps.max_actions.count as usize).min(MAX_TAKEN) {
-            return Err(GovernorRefusal::TooManyActions);
+        match self.room_at(caps, edge, hard, now) {
+            Some(_) => Err(GovernorRefusal::TooManyActions),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// When `max_actions` permits another action on `edge`; `None`: now.
+    pub(super) fn room_at(
+        &self,
+        caps: &Governor,
+        edge: &EdgeKey,
+        hard: bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let most = (caps.max_actions.count as usize).min(MAX_TAKEN);
+        let taken = &self.taken[Budget::of(edge, hard) as usize];
+        let Some(first) = most.checked_sub(1) else { return Some(now + caps.max_actions.per) };
+        let leaves = *taken.iter().rev().nth(first)? + caps.max_actions.per;
+        (now < leaves).then_some(leaves)
     }
 
     #[cfg(not(test))]
@@ -175,9 +187,17 @@ impl Books {
         self.holds.insert(id, hold);
     }
 
-    /// What makes room for a restriction of `edge` that a hard signal calls for: the newest one of
-    /// the same kind that none does.
-    pub(super) fn gives_way(&self, edge: &EdgeKey) -> Option<ActionId> {
+    /// What makes room for a restriction of `edge`. Where a hard signal calls for it: the newest one
+    /// of the same kind that none does. Else, for a caller: the newest one of an address that
+    /// concerns callers, so that nobody who was never authenticated takes the place of one who was.
+    pub(super) fn gives_way(&self, edges: &Edges, edge: &EdgeKey, hard: bool) -> Option<ActionId> {
+        if !hard {
+            let concerns =
+                |of: &EdgeKey| matches!(of, EdgeKey::Address(_)) && edges.concerns(of) > 0;
+            let address = |(_, hold): &(&ActionId, &Hold)| !hold.hard && concerns(&hold.edge);
+            let caller = matches!(edge, EdgeKey::Caller(_));
+            return self.holds.iter().rev().find(address).map(|(id, _)| *id).filter(|_| caller);
+        }
         let alike = |other: &EdgeKey| match (edge, other) {
             (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
             (EdgeKey::Callee { .. }, _) | (_, EdgeKey::Callee { .. }) => false,

@@ -218,10 +218,7 @@ fn what_was_not_observed_is_absent_and_a_rate_of_0_is_observed() {
     assert!(score.bits < 14.0, "{}", score.bits);
 
     // The defect: what was not observed is told as 0.
-    let zero = meshguard_core::baseline::Latency {
-        p50: Duration::ZERO,
-        p99: Duration::ZERO,
-    };
+    let zero = meshguard_core::baseline::Latency { p50: Duration::ZERO, p99: Duration::ZERO };
     let told = Window { calls: 1, asked: 1, latency: Some(zero), ..empty };
     let score = before.clone().handle_window(&edge, &told, true);
     assert!(score.measure(Feature::P50).bits > 14.0, "{:?}", score.measure(Feature::P50));
