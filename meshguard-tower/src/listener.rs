@@ -6,6 +6,7 @@
 mod acceptor;
 mod doors;
 mod live;
+mod reserve;
 mod stats;
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! The caps on actions: counted after the action, over all actions together.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
@@ -187,24 +188,19 @@ impl Books {
         self.holds.insert(id, hold);
     }
 
-    /// What makes room for a restriction of `edge`. Where a hard signal calls for it: the newest one
-    /// of the same kind that none does. Else, for a caller: the newest one of an address that
-    /// concerns callers, so that nobody who was never authenticated takes the place of one who was.
+    /// What makes room for a restriction of `edge`: of those that come after it, and count where it
+    /// counts, the newest of the least.
     pub(super) fn gives_way(&self, edges: &Edges, edge: &EdgeKey, hard: bool) -> Option<ActionId> {
-        if !hard {
-            let concerns =
-                |of: &EdgeKey| matches!(of, EdgeKey::Address(_)) && edges.concerns(of) > 0;
-            let address = |(_, hold): &(&ActionId, &Hold)| !hold.hard && concerns(&hold.edge);
-            let caller = matches!(edge, EdgeKey::Caller(_));
-            return self.holds.iter().rev().find(address).map(|(id, _)| *id).filter(|_| caller);
-        }
         let alike = |other: &EdgeKey| match (edge, other) {
             (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
             (EdgeKey::Callee { .. }, _) | (_, EdgeKey::Callee { .. }) => false,
-            _ => true,
+            _ => edges.concerns(other) > 0,
         };
-        let soft = |(_, hold): &(&ActionId, &Hold)| !hold.hard && alike(&hold.edge);
-        self.holds.iter().rev().find(soft).map(|(id, _)| *id)
+        let own = rank(edge, hard);
+        let less = |hold: &Hold| rank(&hold.edge, hold.hard) < own && alike(&hold.edge);
+        let others = self.holds.iter().filter(|(_, hold)| less(hold));
+        let least = others.min_by_key(|(id, hold)| (rank(&hold.edge, hold.hard), Reverse(**id)));
+        least.map(|(id, _)| *id)
     }
 
     /// The newest action that breaks a cap, now that peers or instances have left, or the caps
@@ -228,6 +224,12 @@ impl Books {
         let concerned = restricted.iter().map(|edge| edges.concerns(edge)).sum();
         Count { restricted, concerned, scored: edges.callers() }
     }
+}
+
+/// Which restriction comes first where there is no room for all: nobody who was never authenticated
+/// takes the place of one who was, and a hard signal goes before a matter of chance.
+const fn rank(edge: &EdgeKey, hard: bool) -> (bool, bool) {
+    (!matches!(edge, EdgeKey::Address(_)), hard)
 }
 
 struct Count<'a> {

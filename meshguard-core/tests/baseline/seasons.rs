@@ -167,11 +167,11 @@ fn an_edge_with_an_incident_has_no_vote_on_that_hour_and_too_few_votes_teach_not
         for n in 0..opened {
             service.baselines.keep(&caller(n as u64), true);
         }
-        service.run(60, as_ever);
+        service.run(30, as_ever);
         for n in 0..opened {
             service.baselines.keep(&caller(n as u64), false);
         }
-        service.run(1, as_ever);
+        service.run(40, as_ever);
         service.seasons() != before
     };
     // Of six edges four are left to vote.

@@ -344,6 +344,15 @@ fn an_address_makes_room_for_a_caller_and_no_caller_for_an_address() {
     assert!(world.restricted(&caller(1)) && !world.restricted(&address(1)));
     world.windows(&address(1), 2, &behind(1, BITS));
     assert!(world.restricted(&caller(1)) && !world.restricted(&address(1)));
+    // Not even where a hard signal is stated of the address.
+    let mut forged = World::new(with_forgeries("max_share=0.1"));
+    forged.callers(10);
+    forged.score(&address(1), &behind(1, 0.0));
+    forged.control.handle_signal(&address(1), Signal::Forged, "", forged.now);
+    assert!(forged.restricted(&address(1)));
+    forged.score(&caller(1), &errors(BITS));
+    forged.control.handle_signal(&address(1), Signal::Forged, "", forged.now);
+    assert!(forged.restricted(&caller(1)) && !forged.restricted(&address(1)));
     // What concerns nobody takes nobody's place, and is not lifted.
     world.score(&address(2), &behind(0, BITS));
     world.score(&caller(2), &errors(BITS));
