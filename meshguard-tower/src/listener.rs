@@ -34,6 +34,8 @@ use acceptor::{Acceptor, Kept};
 #[cfg(test)]
 pub(crate) use live::MAKE_ROOM;
 pub(crate) use live::{IsHop, LiveConnections, WeakConnections};
+#[cfg(test)]
+pub(crate) use reserve::{FAILED_FOR, RESERVED, RESERVED_FOR};
 pub use stats::HandshakeStats;
 
 /// Finished connections that wait for [`Listener::accept`]; more wait in their handshakes' tasks.

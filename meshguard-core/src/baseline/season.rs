@@ -2,7 +2,7 @@
 
 use super::baselines::KINDS;
 use super::edge::EdgeKey;
-use super::model::{Kind, LEVELS, SHARES};
+use super::model::{Kind, LEVELS};
 use super::places::{Place, Places};
 use super::settings::Settings;
 use super::vote::Following;
@@ -140,12 +140,12 @@ impl Seasons {
 
     /// Takes the medians of what share is normal on the edges of one kind, where enough have voted.
     fn count_shares(&mut self, pooled: &mut Kind, kind: usize, over: u64, places: &Places) {
-        for share in 0..SHARES {
+        for (share, pooled) in pooled.iter_mut().enumerate() {
             self.votes.clear();
             let votes = calm(places, kind).filter_map(|p| p.model.vote_on_share(over, share));
             self.votes.extend(votes);
             if self.votes.len() >= ENOUGH {
-                pooled[share].set_normal(median(&mut self.votes));
+                pooled.set_normal(median(&mut self.votes));
             }
         }
     }

@@ -13,7 +13,7 @@ pub(crate) const RESERVED: usize = 16;
 /// A handshake in such a place has so long.
 pub(crate) const RESERVED_FOR: Duration = Duration::from_secs(1);
 /// One that fails keeps its place until so long after its beginning: 64 of them in a second.
-const FAILED_FOR: Duration = Duration::from_millis(250);
+pub(crate) const FAILED_FOR: Duration = Duration::from_millis(250);
 
 /// How many places of each address are taken. One without any has no entry.
 #[derive(Default)]

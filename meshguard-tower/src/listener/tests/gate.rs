@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::super::reserve::RESERVED;
+use super::super::RESERVED;
 use crate::control::{Gate, Overlay};
 use crate::limits::Limits;
 use crate::rig::{PATIENCE, Rig, connect, eventually};
