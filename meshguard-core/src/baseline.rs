@@ -9,9 +9,11 @@
 //!   from its tail. Windows of few calls are given more room.
 //! - *Shares* (errors, handshake failures, missing receipts, refusals) have a natural normal:
 //!   none. Their distance is the root of the binomial deviance, so that one failure of one call
-//!   is no more than it is. What an edge has not shown yet is believed from what all edges of its
-//!   kind have shown, and before those from a declared prior: a new address that does nothing but
-//!   fail handshakes is found in its first window.
+//!   is no more than it is. What an edge has not shown yet is believed from what the edges of its
+//!   kind have shown (an hour of each weighs the same, and what is normal is a median over five
+//!   edges or more), and before those from a declared prior. Of addresses that prior is all: what
+//!   one shows excuses no other, and a new one that does nothing but fail handshakes is found in
+//!   its first window.
 //!
 //! What was not observed is absent, never 0; a rate of 0 is observed.
 //!
@@ -20,14 +22,21 @@
 //!
 //! **What it cannot do.** The fewer windows were seen, the fewer bits there are: `n` windows give
 //! at most `log2(1,024·n)`, so that an edge can alarm at one in `T` only after it was watched for
-//! about `T / 1,000`. For the shares the windows of all edges of the kind count, and the
-//! declared prior stands for 8,192 of them: 23 bits from a service's first window on.
+//! about `T / 1,000`. For the shares the windows of all edges of the kind count, each
+//! for as many tens of seconds as it lasts and for one at most, and the declared prior stands for 8,192 of them: 23 bits from a service's first window on.
 //!
 //! **Drift** is not a matter of rarity: a level that climbs slowly enough is never rare. So there
 //! is a bound on how far it, or the last half minute, may walk from the week's
-//! ([`Settings::drift`]), less what the service shows at that hour of that sort of day. Beyond the
+//! ([`Settings::drift`]), less what is usual of its kind at that hour of that sort of day. Beyond the
 //! bound a score has all the bits that its edge's windows can give, until an operator says that
 //! the new level is no alarm ([`Baselines::false_alarm`]), or the week's normal has followed.
+//!
+//! **What an hour does** is learnt for each kind of edge, when the hour is over: each edge that was
+//! known for a day, and had no open episode in that hour, has one vote, however much it called. The
+//! hour takes the median over five edges or more; where fewer are there, over all of them.
+//! Addresses have no vote, and no season. An edge is judged by the season where its own votes of
+//! the last week (twelve at least) lay near it, within half of the bound in the mean; by the week
+//! alone where they lay nearer to that. Where they lay near neither, drift is not looked for.
 //!
 //! A window of 14 bits or more teaches the calibrators only thirty windows later, so that an
 //! attack is not made usual by its own first seconds; if an incident is opened meanwhile
@@ -50,6 +59,7 @@ mod season;
 mod settings;
 mod share;
 mod snapshot;
+mod vote;
 mod window;
 
 pub use baselines::Baselines;

@@ -78,7 +78,10 @@
 //! # The governor
 //! Before each restriction the governor counts what would be restricted after it, over all
 //! actions together, see [`GovernorRefusal`]. What it refuses is an event; it is done after all
-//! once it is permitted, if the signal is above its threshold then. When peers leave, or caps are lowered, what breaks a cap is lifted, the
+//! once it is permitted, if the signal is above its threshold then: for `max_actions` as soon as
+//! there is room, for other caps with the next window. What comes first takes the place of what
+//! comes after: a restriction of a caller that of an address, a hard signal's any other. When
+//! peers leave, or caps are lowered, what breaks a cap is lifted, the
 //! newest first: at no time is more restricted than the caps allow of the edges that are
 //! [known](KNOWN_FOR). In shadow mode and after [`freeze`](Control::freeze) nothing takes effect.
 //!

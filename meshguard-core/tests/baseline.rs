@@ -20,6 +20,8 @@ mod drift;
 mod feedback;
 #[path = "baseline/keeping.rs"]
 mod keeping;
+#[path = "baseline/seasons.rs"]
+mod seasons;
 #[path = "baseline/silence.rs"]
 mod silence;
 #[path = "baseline/steps.rs"]

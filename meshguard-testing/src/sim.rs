@@ -104,6 +104,8 @@ pub struct Sim {
     events: Vec<Told>,
     defect: Option<Defect>,
     rng: Rng,
+    /// Of what strangers do: it leaves the numbers of all others as they are.
+    knocks: Rng,
 }
 
 /// A service of a [`Sim`]: one instance of it.
@@ -145,6 +147,8 @@ pub enum Defect {
     EndsAllThroughHop,
     /// The loop runs without the policy's governor.
     NoGovernor,
+    /// A restricted address is shut to the peers that are known behind it.
+    ShutsKnownAddresses,
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 #[cfg(test)]
 pub(crate) use driver::RECEIPT_DUE;
 pub(crate) use driver::{Engine, drive};
-pub(crate) use overlay::{Cause, Overlay};
+pub(crate) use overlay::{Cause, Overlay, Stopped};
 
 use crate::observe::Edges;
 

@@ -6,6 +6,7 @@
 mod acceptor;
 pub(crate) mod doors;
 mod live;
+mod reserve;
 mod standing;
 mod stats;
 
@@ -35,6 +36,8 @@ use acceptor::{Acceptor, Kept};
 #[cfg(test)]
 pub(crate) use live::MAKE_ROOM;
 pub(crate) use live::{LiveConnections, WeakConnections};
+#[cfg(test)]
+pub(crate) use reserve::{FAILED_FOR, RESERVED, RESERVED_FOR};
 pub(crate) use standing::{Judge, Standing};
 #[cfg(test)]
 pub(crate) use standing::{TURNS_AT_ONCE, TURNS_PER_SECOND};

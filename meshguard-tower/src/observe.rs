@@ -12,7 +12,7 @@ pub(crate) use edges::{Edges, source};
 pub(crate) use edges::{MAX_EDGES, MAX_INSTANCES};
 #[cfg(test)]
 pub(crate) use tally::MAX_PEERS;
-pub(crate) use tally::{Measured, Tally};
+pub(crate) use tally::{Behind, Measured, Tally};
 
 use http::HeaderMap;
 

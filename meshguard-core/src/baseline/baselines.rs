@@ -8,7 +8,7 @@ use super::model::{Kind, Model, SHARES};
 use super::places::Places;
 use super::reading::Marks;
 use super::score::Score;
-use super::season::Season;
+use super::season::{Seasons, has_vote};
 use super::settings::Settings;
 use super::share::Pooled;
 use super::window::Window;
@@ -24,6 +24,9 @@ const HELD_BITS: f32 = 14.0;
 const HOLD: u32 = 30;
 /// Windows on hold, of all edges; beyond, the oldest is learnt before its time.
 const MAX_HELD: usize = 1_024;
+
+/// Of a kind of edges that nothing was learnt of.
+const DECLARED: Kind = [Pooled::new(); SHARES];
 
 /// The learnt normal of every edge of one service.
 ///
@@ -57,7 +60,7 @@ pub struct Baselines {
     settings: Settings,
     places: Places,
     kinds: [Kind; KINDS],
-    season: Season,
+    seasons: Seasons,
     now: Timestamp,
     held: VecDeque<Held>,
     blind: u64,
@@ -77,8 +80,8 @@ impl Baselines {
     pub fn new(settings: Settings) -> Self {
         Self {
             places: Places::new(&settings),
-            kinds: [[Pooled::new(); SHARES]; KINDS],
-            season: Season::new(),
+            kinds: [DECLARED; KINDS],
+            seasons: Seasons::new(settings.max_edges),
             now: Timestamp::EPOCH,
             held: VecDeque::with_capacity(MAX_HELD),
             blind: 0,
@@ -92,7 +95,7 @@ impl Baselines {
     /// window is counted as [`blind`](Self::blind).
     pub fn handle_window(&mut self, edge: &EdgeKey, window: &Window, learn: bool) -> Score {
         self.now = self.now.max(window.end);
-        self.season.turn(window.end);
+        self.seasons.turn(window.end, &mut self.places, &mut self.kinds, &self.settings);
         let known = self.places.find(edge).is_some();
         let Some(at) = self.places.take(edge) else {
             self.blind = self.blind.saturating_add(1);
@@ -103,13 +106,14 @@ impl Baselines {
         }
         self.learn_due(at);
         let Some(place) = self.places.get_mut(at) else { return Score::blank() };
-        let kind = &mut self.kinds[kind_of(edge)];
-        // Whoever has an address can have it do anything: what it does says nothing of peers.
-        let mut season = (!matches!(edge, EdgeKey::Address(_))).then_some(&mut self.season);
-        let usual = season.as_ref().and_then(|season| season.at(window.end));
-        let reading = place.model.read(window, usual, kind, &self.settings);
+        // Of addresses what is declared is all that is believed: what one shows excuses no other.
+        let mut declared = DECLARED;
+        let pooled = &mut self.kinds[edge.place_of_kind()];
+        let kind = if has_vote(edge) { pooled } else { &mut declared };
+        let (season, hour) = (self.seasons.at(edge, window.end), self.seasons.hour_for(edge));
+        let reading = place.model.read(window, season, kind, &self.settings);
         if learn {
-            place.model.learn(window, &reading, kind, season.take(), &self.settings);
+            place.model.learn(window, &reading, hour, &self.settings);
             if reading.score.bits < HELD_BITS {
                 place.model.learn_marks(&reading.marks, kind, &self.settings);
             } else {
@@ -133,9 +137,9 @@ impl Baselines {
     /// distance of those features of this edge, and nowhere else. Where it was drift, the present
     /// is taken for the week's normal.
     pub fn false_alarm(&mut self, edge: &EdgeKey, score: &Score) {
-        let address = matches!(edge, EdgeKey::Address(_));
-        let usual = if address { None } else { self.season.at(self.now) };
+        let season = self.seasons.at(edge, self.now);
         if let Some(place) = self.places.find(edge).and_then(|at| self.places.get_mut(at)) {
+            let usual = place.model.usual(season, &self.settings);
             place.model.excuse(score, usual);
         }
     }
@@ -153,7 +157,8 @@ impl Baselines {
 
     /// Begins (`open`) or ends the episode of an edge. While it is open the edge is never
     /// evicted, and what it knew before is kept for [`confirm`](Self::confirm), which must come
-    /// before the end. An edge that has no place is not given one.
+    /// before the end. The edge has no vote on what is usual at this hour. An edge that has no place
+    /// is not given one.
     pub fn keep(&mut self, edge: &EdgeKey, open: bool) {
         let Some(place) = self.places.find(edge).and_then(|at| self.places.get_mut(at)) else {
             return;
@@ -161,6 +166,9 @@ impl Baselines {
         if !open {
             place.before = None;
         } else if place.before.is_none() {
+            if let Some(hour) = self.seasons.hour_for(edge) {
+                place.model.spoil_vote(hour);
+            }
             place.before = Some(place.model.clone());
         }
     }
@@ -233,15 +241,17 @@ impl Baselines {
 
     fn learn_held(&mut self, held: &Held) {
         let Some(place) = self.places.get_mut(held.place) else { return };
-        let kind = &mut self.kinds[kind_of(&place.key)];
+        let mut declared = DECLARED;
+        let pooled = &mut self.kinds[place.key.place_of_kind()];
+        let kind = if has_vote(&place.key) { pooled } else { &mut declared };
         place.model.learn_marks(&held.marks, kind, &self.settings);
     }
 }
 
 /// What of the machine a snapshot holds.
 impl Baselines {
-    pub(super) const fn parts(&self) -> (&Places, &[Kind; KINDS], &Season) {
-        (&self.places, &self.kinds, &self.season)
+    pub(super) const fn parts(&self) -> (&Places, &[Kind; KINDS], &Seasons) {
+        (&self.places, &self.kinds, &self.seasons)
     }
 
     pub(super) const fn settings(&self) -> &Settings {
@@ -249,18 +259,8 @@ impl Baselines {
     }
 
     /// Replaces all that is known.
-    pub(super) fn replace(&mut self, places: Places, kinds: [Kind; KINDS], season: Season) {
-        (self.places, self.kinds, self.season) = (places, kinds, season);
+    pub(super) fn replace(&mut self, places: Places, kinds: [Kind; KINDS], seasons: Seasons) {
+        (self.places, self.kinds, self.seasons) = (places, kinds, seasons);
         self.held.clear();
-    }
-}
-
-fn kind_of(edge: &EdgeKey) -> usize {
-    match edge {
-        EdgeKey::Caller(_) => 0,
-        EdgeKey::Callee { .. } => 1,
-        EdgeKey::HopIn(_) => 2,
-        EdgeKey::HopOut(_) => 3,
-        EdgeKey::Address(_) => 4,
     }
 }

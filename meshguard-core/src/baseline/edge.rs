@@ -43,6 +43,17 @@ impl EdgeKey {
         }
     }
 
+    /// The kind's number, below [`KINDS`](super::baselines::KINDS).
+    pub(super) const fn place_of_kind(&self) -> usize {
+        match self {
+            Self::Caller(_) => 0,
+            Self::Callee { .. } => 1,
+            Self::HopIn(_) => 2,
+            Self::HopOut(_) => 3,
+            Self::Address(_) => 4,
+        }
+    }
+
     /// The workload at the other end, where there is one.
     #[must_use]
     pub const fn peer(&self) -> Option<&SpiffeId> {

@@ -9,9 +9,10 @@ use super::level::{Circumstances, Level, spots};
 use super::reading::{Marks, NOWHERE, Reading, bins};
 use super::sample;
 use super::score::{Score, Statistic};
-use super::season::Season;
+use super::season::usual_of;
 use super::settings::{Settings, growth};
 use super::share::{Pooled, Share};
+use super::vote::{Following, Vote};
 use super::window::Window;
 
 /// How many features have a level of their own.
@@ -36,8 +37,10 @@ const BITS: Scale = Scale {
 const OTHERS: f32 = 0.1;
 /// Below this a feature does not stand out.
 const STANDS_OUT: f32 = 4.0;
+/// Seconds of a window that counts as one to its kind.
+const LONGEST: f32 = 10.0;
 const WEEK: f32 = 604_800.0;
-/// What all edges of one kind have shown in each share.
+/// What the edges of one kind have shown in each share.
 pub(super) type Kind = [Pooled; SHARES];
 
 /// What one edge has shown. Its size is what an edge costs.
@@ -54,6 +57,8 @@ pub(super) struct Model {
     length: f32,
     /// Seconds watched, up to `Settings::drift_after`.
     watched: f32,
+    vote: Vote,
+    following: Following,
     seen: u64,
 }
 
@@ -68,6 +73,8 @@ impl Model {
             windows: 0,
             length: 0.0,
             watched: 0.0,
+            vote: Vote::new(),
+            following: Following::new(),
             seen: 0,
         }
     }
@@ -82,11 +89,12 @@ impl Model {
         self.windows
     }
 
-    /// Compares a window. Follows, but learns nothing.
+    /// Compares a window with what it has shown, and with what is usual for its kind at this hour.
+    /// Follows, but learns nothing.
     pub(super) fn read(
         &mut self,
         window: &Window,
-        usual: Option<[f32; LEVELS]>,
+        season: Option<[f32; LEVELS]>,
         kind: &Kind,
         settings: &Settings,
     ) -> Reading {
@@ -94,7 +102,7 @@ impl Model {
         let mut reading = Reading::blank();
         reading.score.seen = self.seen;
         reading.score.peers = window.peers;
-        self.read_levels(window, usual, settings, &mut reading);
+        self.read_levels(window, season, settings, &mut reading);
         self.read_shares(window, kind, settings, &mut reading);
         let seconds = sample::seconds(window);
         let length = if self.windows == 0 { seconds } else { self.length };
@@ -106,12 +114,11 @@ impl Model {
     fn read_levels(
         &mut self,
         window: &Window,
-        usual: Option<[f32; LEVELS]>,
+        season: Option<[f32; LEVELS]>,
         settings: &Settings,
         reading: &mut Reading,
     ) {
-        let guarded = self.watched >= settings.drift_after.as_secs_f32();
-        let usual = usual.filter(|_| guarded);
+        let usual = self.usual(season, settings);
         for (k, feature) in LEVELLED.into_iter().enumerate() {
             let Some(x) = sample::level(window, feature) else { continue };
             let level = &mut self.levels[k];
@@ -133,7 +140,7 @@ impl Model {
             measure.normal = normal;
             measure.spreads = sight.spreads;
             measure.distances = sight.distances.map(|d| if d.is_finite() { d } else { 0.0 });
-            if usual.is_some_and(|usual| level.has_drifted(usual[k], settings.drift)) {
+            if usual[k].is_some_and(|usual| level.has_drifted(usual, settings.drift)) {
                 measure.bits = level.cap(self.unit);
                 measure.statistic = Statistic::Drift;
                 reading.drifted = true;
@@ -203,30 +210,44 @@ impl Model {
         }
     }
 
+    /// What is usual of each level at this hour; `None`: it is not known whether it has drifted.
+    pub(super) fn usual(
+        &self,
+        season: Option<[f32; LEVELS]>,
+        settings: &Settings,
+    ) -> [Option<f32>; LEVELS] {
+        if !self.is_known(settings) {
+            return [None; LEVELS];
+        }
+        usual_of(&self.following, season, settings.drift)
+    }
+
     /// Learns the levels of a window that was read, but not how rare it is: see
-    /// [`learn_marks`](Self::learn_marks).
+    /// [`learn_marks`](Self::learn_marks). It votes on `hour`, if that is given.
     pub(super) fn learn(
         &mut self,
         window: &Window,
         reading: &Reading,
-        kind: &mut Kind,
-        mut season: Option<&mut Season>,
+        hour: Option<u64>,
         settings: &Settings,
     ) {
         let seconds = sample::seconds(window);
         let day = settings.drift_after.as_secs_f32();
-        let known = self.watched >= day;
-        let alpha = if known { seconds / WEEK } else { seconds / (self.watched + seconds) };
+        let alpha = if self.is_known(settings) {
+            seconds / WEEK
+        } else {
+            seconds / (self.watched + seconds)
+        };
         for (k, sight) in reading.levels.iter().enumerate() {
             let Some(sight) = sight else { continue };
-            if known && let Some(season) = season.as_deref_mut() {
-                season.learn(k, self.levels[k].off_anchor(sight));
+            if let Some(hour) = hour {
+                self.vote.add(hour, k, self.levels[k].off_anchor(sight), seconds);
             }
             self.levels[k].learn(sight, alpha.min(1.0));
         }
         for (k, sight) in reading.shares.iter().enumerate() {
             let Some(sight) = sight else { continue };
-            self.shares[k].learn(sight, &mut kind[k]);
+            self.shares[k].learn(sight);
         }
         if window.events() > 0 {
             self.gap.learn(window.longest_gap.as_secs_f32(), self.unit);
@@ -237,9 +258,10 @@ impl Model {
         self.windows = self.windows.saturating_add(1);
     }
 
-    /// Learns how rare a window was.
+    /// Learns how rare a window was. To the kind an edge of short windows says no more in an hour
+    /// than one of long ones.
     pub(super) fn learn_marks(&mut self, marks: &Marks, kind: &mut Kind, settings: &Settings) {
-        let growth = growth(settings);
+        let (growth, part) = (growth(settings), (self.length / LONGEST).min(1.0));
         for (k, feature) in LEVELLED.into_iter().enumerate() {
             teach(self.levels[k].calibrators(), marks.bins[feature.index()], self.unit);
         }
@@ -247,7 +269,7 @@ impl Model {
             let bins = marks.bins[feature.index()];
             teach(self.shares[k].calibrators(), bins, self.unit);
             for (statistic, bin) in bins.into_iter().enumerate().filter(|(_, b)| *b != NOWHERE) {
-                kind[k].learn(statistic, bin, growth);
+                kind[k].learn(statistic, bin, growth, part);
             }
         }
         if marks.total != NOWHERE {
@@ -259,6 +281,36 @@ impl Model {
             self.each_calibrator(&mut |c| c.each(&mut |x| *x *= by));
             self.unit = 1.0;
         }
+    }
+
+    /// Whether the edge was there in that hour, and has or would have a vote on it.
+    pub(super) fn is_voter(&self, hour: u64, settings: &Settings) -> bool {
+        self.is_known(settings) && self.vote.is_voter(hour)
+    }
+
+    /// Its vote on an hour that is over: how far a level lay from the week's.
+    pub(super) fn vote(&self, hour: u64, level: usize, settings: &Settings) -> Option<f32> {
+        self.vote.of(hour, level).filter(|_| self.is_known(settings))
+    }
+
+    /// Its vote on what share is normal, if it was there in that hour.
+    pub(super) fn vote_on_share(&self, hour: u64, share: usize) -> Option<f32> {
+        self.vote.of(hour, 0).and_then(|_| self.shares[share].vote())
+    }
+
+    /// Whether the week's levels are known.
+    fn is_known(&self, settings: &Settings) -> bool {
+        self.watched >= settings.drift_after.as_secs_f32()
+    }
+
+    /// It has no vote on this hour.
+    pub(super) fn spoil_vote(&mut self, hour: u64) {
+        self.vote.spoil(hour);
+    }
+
+    /// Compares its vote with what came of the voting.
+    pub(super) fn compare_vote(&mut self, hour: u64, season: &[f32; LEVELS]) {
+        self.following.note(&self.vote, hour, season);
     }
 
     /// The silence of an edge that has been still for `secs`: its distance and its bits.
@@ -294,6 +346,7 @@ impl Model {
         for x in [&mut self.unit, &mut self.length, &mut self.watched] {
             visit(x);
         }
+        self.following.each(visit);
     }
 
     /// Every count of windows, for snapshots.

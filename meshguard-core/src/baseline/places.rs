@@ -73,6 +73,15 @@ impl Places {
         self.places.get_mut(at)
     }
 
+    /// All of them, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Place> {
+        self.places.iter_mut()
+    }
+
     /// The places from the one unused longest to the one used last.
     pub(super) fn by_age(&self) -> impl Iterator<Item = &Place> {
         let first = self.places.get(self.oldest);

@@ -25,7 +25,8 @@ pub struct Settings {
     /// before it is called drift, however slowly it walked.
     pub drift: f32,
     /// How long an edge is watched before drift is looked for. It is also needed that the
-    /// service has seen the present hour of a day of the same sort (weekday or weekend).
+    /// edge was seen to be steady, or to follow what its kind does at each hour; and of the latter
+    /// that the present hour of a day of the same sort (weekday or weekend) is known.
     pub drift_after: Duration,
 }
 

@@ -35,10 +35,12 @@ pub(super) struct Sight {
     pub(super) distances: [f32; 2],
 }
 
-/// What all edges of one kind have shown in one share.
+/// What the edges of one kind have shown in one share: each weighs the same in an hour, however
+/// much it called.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pooled {
-    slow: (f32, f32),
+    /// The median of what is normal on an edge; 0 where too few have voted.
+    normal: f32,
     unit: f32,
     calibrators: [Calibrator; 2],
 }
@@ -55,8 +57,8 @@ impl Share {
 
     /// Compares `failed` of `all`. Follows, but learns nothing.
     pub(super) fn sight(&mut self, failed: f32, all: f32, floor: f32, kind: &Pooled) -> Sight {
-        let of = if self.windows == 0 { kind.slow } else { self.slow };
-        let normal = if of.1 > 0.0 { (of.0 / of.1).clamp(floor, 0.99) } else { floor };
+        let normal = if self.windows == 0 { kind.normal } else { self.normal() };
+        let normal = normal.clamp(floor, 0.99);
         let clamped = clamp(failed, all, normal);
         self.fast.0 += clamped - FOLLOW * self.fast.0;
         self.fast.1 += all - FOLLOW * self.fast.1;
@@ -88,13 +90,22 @@ impl Share {
         cap(self.calibrators[0].windows(unit) + kind.windows())
     }
 
-    pub(super) fn learn(&mut self, sight: &Sight, kind: &mut Pooled) {
+    /// The normal share of this edge; 0 where it has shown none.
+    pub(super) fn normal(&self) -> f32 {
+        if self.slow.1 > 0.0 { self.slow.0 / self.slow.1 } else { 0.0 }
+    }
+
+    /// The normal share, of an edge of which there was anything to observe.
+    pub(super) fn vote(&self) -> Option<f32> {
+        (self.windows > 0).then(|| self.normal())
+    }
+
+    pub(super) fn learn(&mut self, sight: &Sight) {
         let new = 1.0 / (self.windows as f32 + 50.0);
         if self.windows == 0 {
             self.slow = (sight.normal * sight.all, sight.all);
         }
         follow(&mut self.slow, sight, LEARN.max(new));
-        follow(&mut kind.slow, sight, LEARN / 4.0);
         self.windows = self.windows.saturating_add(1);
     }
 
@@ -116,28 +127,33 @@ impl Share {
 
 impl Pooled {
     pub(super) const fn new() -> Self {
-        Self { slow: (0.0, 0.0), unit: 1.0, calibrators: [Calibrator::new(); 2] }
+        Self { normal: 0.0, unit: 1.0, calibrators: [Calibrator::new(); 2] }
+    }
+
+    /// The normal share of an edge that has shown nothing yet.
+    pub(super) const fn set_normal(&mut self, normal: f32) {
+        self.normal = normal;
     }
 
     pub(super) fn windows(&self) -> f32 {
         self.calibrators[0].windows(self.unit) + DECLARED
     }
 
-    pub(super) fn learn(&mut self, statistic: usize, bin: u8, growth: f32) {
-        self.calibrators[statistic].learn(bin, self.unit);
+    /// Learns how rare a window was that counts for so much of one.
+    pub(super) fn learn(&mut self, statistic: usize, bin: u8, growth: f32, part: f32) {
+        self.calibrators[statistic].learn(bin, part * self.unit);
         if statistic == 0 {
-            self.unit *= growth;
+            self.unit *= 1.0 + part * (growth - 1.0);
         }
         if self.unit > 1e6 {
-            let by = 1.0 / self.unit;
+            let (by, normal) = (1.0 / self.unit, self.normal);
             self.each(&mut |x| *x *= by);
-            self.slow = (self.slow.0 / by, self.slow.1 / by);
+            self.normal = normal;
         }
     }
 
     pub(super) fn each(&mut self, visit: &mut dyn FnMut(&mut f32)) {
-        visit(&mut self.slow.0);
-        visit(&mut self.slow.1);
+        visit(&mut self.normal);
         visit(&mut self.unit);
         self.calibrators.iter_mut().for_each(|c| c.each(visit));
     }

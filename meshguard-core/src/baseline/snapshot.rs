@@ -7,10 +7,10 @@ use super::baselines::{Baselines, KINDS};
 use super::edge::EdgeKey;
 use super::model::{Kind, Model, SHARES};
 use super::places::Places;
-use super::season::Season;
+use super::season::{Season, Seasons};
 use super::share::Pooled;
 
-const MAGIC: &[u8; 8] = b"mgbase\0\x01";
+const MAGIC: &[u8; 8] = b"mgbase\0\x02";
 const HASH: usize = blake3::OUT_LEN;
 /// A SPIFFE ID is at most 2,048 bytes, the name of an instance is not longer.
 const MAX_TEXT: usize = 2_048;
@@ -48,14 +48,14 @@ impl std::error::Error for SnapshotError {}
 impl Baselines {
     /// All that is known, in a versioned form that ends with its checksum: against accidents, not
     /// against forgers. Open episodes and windows on hold are not part of it: they belong to
-    /// incidents, which do not outlive the process; nor are callees whose instance's name is
+    /// incidents, which do not outlive the process; nor are the votes on the present hour; nor callees whose instance's name is
     /// longer than 2,048 bytes.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let (places, kinds, season) = self.parts();
+        let (places, kinds, seasons) = self.parts();
         let mut out = Vec::with_capacity(4_096 + places.len() * (size_of::<Model>() + 128));
         out.extend_from_slice(MAGIC);
-        write_season(&mut out, season.clone());
+        seasons.iter().for_each(|season| write_season(&mut out, *season));
         for kind in kinds {
             kind.clone().iter_mut().for_each(|pooled| pooled.each(&mut number(&mut out)));
         }
@@ -81,7 +81,10 @@ impl Baselines {
         if *blake3::hash(&snapshot[..snapshot.len() - HASH]).as_bytes() != *hash {
             return Err(SnapshotError::Checksum);
         }
-        let season = read_season(&mut body)?;
+        let mut seasons = Seasons::new(self.settings().max_edges);
+        for season in seasons.iter_mut() {
+            *season = read_season(&mut body)?;
+        }
         let mut kinds: [Kind; KINDS] = [[Pooled::new(); SHARES]; KINDS];
         for pooled in kinds.iter_mut().flatten() {
             body.numbers(|visit| pooled.each(visit))?;
@@ -94,7 +97,7 @@ impl Baselines {
         if !body.0.is_empty() {
             return Err(SnapshotError::Length);
         }
-        self.replace(places, kinds, season);
+        self.replace(places, kinds, seasons);
         Ok(())
     }
 }

@@ -67,14 +67,15 @@ impl Control {
         }
     }
 
-    /// Lifts another restriction where a hard signal finds its place taken; whether there was one.
+    /// Lifts another restriction where one that comes before it finds its place taken; whether there
+    /// was one.
     fn make_room(&mut self, case: &Case, why: GovernorRefusal, now: Timestamp) -> bool {
         use GovernorRefusal::{LastInstance, Share, TooFewInstances};
         let place = matches!(why, Share { .. } | TooFewInstances { .. } | LastInstance);
-        if !place || !case.is_hard() {
-            return false;
-        }
-        let Some(id) = self.books.gives_way(&case.incident.edge) else { return false };
+        let edge = &case.incident.edge;
+        let gives =
+            place.then(|| self.books.gives_way(&self.edges, edge, case.is_hard())).flatten();
+        let Some(id) = gives else { return false };
         self.lift_one(id, Lift::Displaced, now);
         true
     }

@@ -59,6 +59,8 @@ pub(super) struct Case {
     calm: (u32, Timestamp),
     /// The governor refused all that the step would have put into force.
     pub(super) refused: bool,
+    /// When `max_actions` permits more, where that is what it was refused for.
+    pub(super) room: Option<Timestamp>,
     /// On probation: since when the signal is back, and whether it has lasted.
     back: Option<Timestamp>,
     is_back: bool,
@@ -84,6 +86,7 @@ impl Case {
             loud: 0,
             calm: (0, now),
             refused: false,
+            room: None,
             back: None,
             is_back: false,
             incident,
@@ -168,11 +171,26 @@ impl Case {
         self.loud = 0;
         self.calm = (0, now);
         self.refused = false;
+        self.room = None;
     }
 
     /// Whether the signal was above its threshold when it was last read.
     pub(super) fn is_loud(&self) -> bool {
         self.loud > 0
+    }
+
+    /// Whether the signal was above its threshold when it was last read, and that was not long ago.
+    pub(super) fn is_loud_still(&self, now: Timestamp) -> bool {
+        let recent = self.is_hard() || now.since(self.latest_at) <= self.quiet();
+        recent && self.latest.bits >= self.threshold
+    }
+
+    /// Waits until there is room for another action.
+    pub(super) fn wait_for(&mut self, room: Option<Timestamp>) {
+        self.room = room;
+        if let (Some(room), Phase::Watching { ends }) = (room, &mut self.phase) {
+            *ends = (*ends).max(room);
+        }
     }
 
     /// Begins the time after the restrictions expired.

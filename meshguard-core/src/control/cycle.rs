@@ -108,6 +108,7 @@ impl Loop {
     /// Something that needs no statistics.
     pub fn handle_signal(&mut self, edge: &EdgeKey, signal: Signal, detail: &str, now: Timestamp) {
         self.control.handle_signal(edge, signal, detail, now);
+        self.baselines.keep(edge, self.control.is_open(edge));
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.

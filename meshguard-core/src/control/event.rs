@@ -96,7 +96,8 @@ pub enum Lift {
     Plan,
     /// There are fewer peers or instances than there were, so that it breaks a cap now.
     Governor(GovernorRefusal),
-    /// A hard signal elsewhere needed its place.
+    /// One that comes before it needed its place: what a hard signal calls for, or, where this one is
+    /// of an address, one of a caller.
     Displaced,
 }
 
@@ -108,7 +109,7 @@ impl fmt::Display for Lift {
             Self::Frozen => f.write_str("the loop is frozen"),
             Self::Plan => f.write_str("the policy's plan has changed"),
             Self::Governor(why) => write!(f, "{why}"),
-            Self::Displaced => f.write_str("a hard signal elsewhere needed its place"),
+            Self::Displaced => f.write_str("one that comes before it needed its place"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The caps on actions: counted after the action, over all actions together.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
@@ -147,13 +148,25 @@ impl Books {
             return Err(GovernorRefusal::TooFewCalls { seen, needs: caps.min_calls });
         }
         self.count(edges, self.extra(edge)).within(caps, edges, edge)?;
-        let within = |at: &&Timestamp| now.since(**at) < caps.max_actions.per;
-        let taken = &self.taken[Budget::of(edge, hard) as usize];
-        let recent = taken.iter().rev().take_while(within).count();
-        if recent >= (caps.max_actions.count as usize).min(MAX_TAKEN) {
-            return Err(GovernorRefusal::TooManyActions);
+        match self.room_at(caps, edge, hard, now) {
+            Some(_) => Err(GovernorRefusal::TooManyActions),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// When `max_actions` permits another action on `edge`; `None`: now.
+    pub(super) fn room_at(
+        &self,
+        caps: &Governor,
+        edge: &EdgeKey,
+        hard: bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let most = (caps.max_actions.count as usize).min(MAX_TAKEN);
+        let taken = &self.taken[Budget::of(edge, hard) as usize];
+        let Some(first) = most.checked_sub(1) else { return Some(now + caps.max_actions.per) };
+        let leaves = *taken.iter().rev().nth(first)? + caps.max_actions.per;
+        (now < leaves).then_some(leaves)
     }
 
     #[cfg(not(test))]
@@ -175,16 +188,19 @@ impl Books {
         self.holds.insert(id, hold);
     }
 
-    /// What makes room for a restriction of `edge` that a hard signal calls for: the newest one of
-    /// the same kind that none does.
-    pub(super) fn gives_way(&self, edge: &EdgeKey) -> Option<ActionId> {
+    /// What makes room for a restriction of `edge`: of those that come after it, and count where it
+    /// counts, the newest of the least.
+    pub(super) fn gives_way(&self, edges: &Edges, edge: &EdgeKey, hard: bool) -> Option<ActionId> {
         let alike = |other: &EdgeKey| match (edge, other) {
             (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
             (EdgeKey::Callee { .. }, _) | (_, EdgeKey::Callee { .. }) => false,
-            _ => true,
+            _ => edges.concerns(other) > 0,
         };
-        let soft = |(_, hold): &(&ActionId, &Hold)| !hold.hard && alike(&hold.edge);
-        self.holds.iter().rev().find(soft).map(|(id, _)| *id)
+        let own = rank(edge, hard);
+        let less = |hold: &Hold| rank(&hold.edge, hold.hard) < own && alike(&hold.edge);
+        let others = self.holds.iter().filter(|(_, hold)| less(hold));
+        let least = others.min_by_key(|(id, hold)| (rank(&hold.edge, hold.hard), Reverse(**id)));
+        least.map(|(id, _)| *id)
     }
 
     /// The newest action that breaks a cap, now that peers or instances have left, or the caps
@@ -208,6 +224,12 @@ impl Books {
         let concerned = restricted.iter().map(|edge| edges.concerns(edge)).sum();
         Count { restricted, concerned, scored: edges.callers() }
     }
+}
+
+/// Which restriction comes first where there is no room for all: nobody who was never authenticated
+/// takes the place of one who was, and a hard signal goes before a matter of chance.
+const fn rank(edge: &EdgeKey, hard: bool) -> (bool, bool) {
+    (!matches!(edge, EdgeKey::Address(_)), hard)
 }
 
 struct Count<'a> {

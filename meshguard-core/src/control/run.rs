@@ -118,6 +118,11 @@ impl Control {
     fn watch_on(&mut self, case: &mut Case, ends: Timestamp, now: Timestamp) -> bool {
         if case.is_calm(now) {
             self.finish(case, IncidentState::Resolved);
+        } else if self.is_permitted_now(case, now) {
+            self.take_restricting(case, now);
+        } else if case.room.is_some_and(|room| now >= room) {
+            // Others were before it.
+            case.wait_for(self.room_for(case, now));
         } else if now >= ends {
             let on = case.is_on(now);
             let end = if on { IncidentState::Escalated } else { IncidentState::Resolved };
@@ -125,8 +130,6 @@ impl Control {
             if on {
                 self.rest(case, false, now);
             }
-        } else if self.is_permitted_now(case, now) {
-            self.take_restricting(case, now);
         } else if !case.is_due(now) {
             return false;
         } else if case.has_improved() || case.waits_for_falling() {
@@ -219,6 +222,14 @@ impl Control {
         self.take_all(case, actions.iter(), now);
         let restricts = actions.iter().any(ActionKind::restricts);
         case.refused = restricts && matches!(case.phase, Phase::Watching { .. });
+        if case.refused {
+            case.wait_for(self.room_for(case, now));
+        }
+    }
+
+    /// When `max_actions` permits another action, where it permits none now.
+    fn room_for(&self, case: &Case, now: Timestamp) -> Option<Timestamp> {
+        self.books.room_at(&self.plan.governor, &case.incident.edge, case.is_hard(), now)
     }
 
     /// Whether what the governor has refused is permitted by now, and still called for.
@@ -226,8 +237,10 @@ impl Control {
         let restricting = |kind: &&ActionKind| kind.restricts();
         let permitted = |kind: &ActionKind| self.permits(case, kind, now).is_ok();
         let step = &case.reflex.steps.get(case.step);
+        // For room alone no further window is waited for.
+        let called_for = case.is_loud() || (case.room.is_some() && case.is_loud_still(now));
         case.refused
-            && case.is_loud()
+            && called_for
             && step.is_some_and(|s| s.actions.iter().filter(restricting).any(permitted))
     }
 

@@ -71,6 +71,9 @@ fn what_holds_its_checksum_but_is_no_snapshot_is_refused() {
     };
     let refused = |body: &[u8]| Baselines::new(Settings::default()).restore(&sealed(body));
     assert_eq!(refused(body), Ok(()));
+    // The version before, of which all edges had one season.
+    let older = [b"mgbase\0\x01", &body[8..]].concat();
+    assert_eq!(refused(&older), Err(SnapshotError::Version));
     assert_eq!(refused(&[body, b"x"].concat()), Err(SnapshotError::Length));
     assert_eq!(refused(&body[..body.len() - 1]), Err(SnapshotError::Length));
     let mut nan = body.to_vec();

@@ -1,5 +1,8 @@
 //! Steps from one window to the next are found, and named.
 
+use std::time::Duration;
+
+use meshguard_core::Timestamp;
 use meshguard_core::baseline::{Baselines, EdgeKey, Feature, Score, Settings, Window};
 
 use super::traffic::{STEPS, Step, Traffic};
@@ -138,16 +141,43 @@ fn a_new_address_that_only_fails_handshakes_is_found_in_its_first_window() {
 }
 
 #[test]
-fn what_all_addresses_show_is_normal_of_a_new_one() {
-    // Every third handshake fails, everywhere: a health check that speaks no TLS.
+fn what_some_addresses_show_excuses_no_other() {
+    // Every third handshake of forty addresses fails.
     let mut baselines = Baselines::new(Settings::default());
+    let new =
+        |baselines: &mut Baselines, i| baselines.handle_window(&address(i), &storm(30, 10), true);
+    let first = new(&mut baselines, 1_000);
     for i in 0..4_000 {
         baselines.handle_window(&address(i % 40), &storm(30, 10), true);
     }
-    let usual = baselines.handle_window(&address(1_000), &storm(30, 10), true);
-    assert!(usual.bits < 12.0, "{}", usual.bits);
-    let storm = baselines.handle_window(&address(1_001), &storm(300, 300), true);
-    assert!(storm.bits >= BITS, "{}", storm.bits);
+    assert_eq!(new(&mut baselines, 1_001).bits, first.bits);
+    // To each of them it is usual.
+    assert!(new(&mut baselines, 1).bits < 8.0);
+    let storm = baselines.handle_window(&address(1), &storm(300, 300), true);
+    assert!(storm.bits >= 16.0, "{}", storm.bits);
+}
+
+#[test]
+fn what_enough_callers_show_is_normal_of_a_new_one_however_much_a_few_call() {
+    // A share of errors that is usual of a caller; two of seven fail all the time, a thousand times as often.
+    let share = |callers: u64| {
+        let mut baselines = Baselines::new(Settings::default());
+        let mut traffic = Traffic::busy(seed(), 20.0);
+        for window in 0..400 {
+            for i in 0..callers {
+                let (calls, errors) = if i < 2 { (300_000, 300_000) } else { (300, 30) };
+                let start = Timestamp::from_unix_secs(1_709_251_200 + 10 * window);
+                let end = start + Duration::from_secs(10);
+                let window = Window { start, end, calls, errors, ..traffic.window() };
+                baselines.handle_window(&caller(i), &window, true);
+            }
+        }
+        let new = Window { calls: 10, asked: 10, ..traffic.window() };
+        baselines.handle_window(&caller(100), &new, false).measure(Feature::Errors).normal
+    };
+    assert!((share(7) - 0.1).abs() < 0.02, "{}", share(7));
+    // The control: four are too few to tell.
+    assert!(share(4) < 0.01, "{}", share(4));
 }
 
 #[test]
@@ -188,10 +218,7 @@ fn what_was_not_observed_is_absent_and_a_rate_of_0_is_observed() {
     assert!(score.bits < 14.0, "{}", score.bits);
 
     // The defect: what was not observed is told as 0.
-    let zero = meshguard_core::baseline::Latency {
-        p50: std::time::Duration::ZERO,
-        p99: std::time::Duration::ZERO,
-    };
+    let zero = meshguard_core::baseline::Latency { p50: Duration::ZERO, p99: Duration::ZERO };
     let told = Window { calls: 1, asked: 1, latency: Some(zero), ..empty };
     let score = before.clone().handle_window(&edge, &told, true);
     assert!(score.measure(Feature::P50).bits > 14.0, "{:?}", score.measure(Feature::P50));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use meshguard_core::{Access, Evidence, SpiffeId};
+use meshguard_core::{Access, Evidence, SpiffeId, Timestamp};
 
 use super::error::SimError;
 use super::{Hop, Service};
@@ -18,6 +18,7 @@ pub struct Load {
     pub(super) targets: Vec<Service>,
     pub(super) operation: String,
     pub(super) rate: f64,
+    pub(super) daily: f64,
     pub(super) regular: bool,
     pub(super) latency: (Duration, f64),
     pub(super) bytes: (u64, u64),
@@ -37,6 +38,7 @@ impl Load {
             targets: vec![to],
             operation: operation.to_owned(),
             rate: 100.0,
+            daily: 1.0,
             regular: false,
             latency: (Duration::from_millis(5), 0.5),
             bytes: (200, 1_000),
@@ -60,6 +62,13 @@ impl Load {
     #[must_use]
     pub fn rate(mut self, rate: f64) -> Self {
         self.rate = rate.max(0.0);
+        self
+    }
+
+    /// So many times as often at noon (UTC) as in the mean of the day, and as seldom at midnight.
+    #[must_use]
+    pub fn daily(mut self, factor: f64) -> Self {
+        self.daily = factor.max(f64::MIN_POSITIVE);
         self
     }
 
@@ -124,6 +133,17 @@ impl Load {
     pub fn reconnect(mut self, every: Duration) -> Self {
         self.reconnect = every;
         self
+    }
+}
+
+impl Load {
+    /// What multiplies the rate at this time of the day.
+    pub(super) fn of_day(&self, now: Timestamp) -> f64 {
+        if self.daily == 1.0 {
+            return 1.0;
+        }
+        let day = now.as_unix_secs() as f64 / 86_400.0;
+        self.daily.powf(-(day * std::f64::consts::TAU).cos())
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) tallies: Vec<Tally>,
     /// The share of calls that it fails.
     pub(super) sick: f64,
+    /// A fault: an address on which something is in force is shut to those it is known for.
+    pub(super) shuts_known: bool,
     places: BTreeMap<EdgeKey, usize>,
     cadence: Cadence,
     /// Receipts that are missed then, by tally.
@@ -61,6 +63,7 @@ impl Node {
             gate: Gate::default(),
             tallies: Vec::new(),
             sick: 0.0,
+            shuts_known: false,
             places: BTreeMap::new(),
             cadence,
             overdue: VecDeque::new(),

@@ -68,7 +68,7 @@ impl Sim {
         let second = self.tick.as_secs_f64();
         for attack in self.attacks.values() {
             let Deed::Handshakes { service, from, rate } = attack.0 else { continue };
-            let (node, count) = (&mut self.nodes[service.0], self.rng.poisson(rate * second));
+            let (node, count) = (&mut self.nodes[service.0], self.knocks.poisson(rate * second));
             let address = node.place(EdgeKey::Address(network(from)));
             let tally = &mut node.tallies[address];
             let admitted = node.gate.admit(&tally.key, count, self.now);

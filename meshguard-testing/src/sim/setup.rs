@@ -39,6 +39,7 @@ impl Sim {
             events: Vec::new(),
             defect: None,
             rng: Rng::new(seed, 0),
+            knocks: Rng::new(seed, u64::MAX),
         }
     }
 
@@ -75,7 +76,9 @@ impl Sim {
         }
         let rng = self.stream();
         let learning = (self.settings.clone(), self.cadence);
-        self.nodes.push(Node::new((id, instance), policy, plan, learning, rng));
+        let mut node = Node::new((id, instance), policy, plan, learning, rng);
+        node.shuts_known = self.defect == Some(Defect::ShutsKnownAddresses);
+        self.nodes.push(node);
         Ok(Service(self.nodes.len() - 1))
     }
 

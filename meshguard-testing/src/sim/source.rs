@@ -138,11 +138,12 @@ impl Source {
         Ok(())
     }
 
-    /// How many calls of each batch arrive in so long a time.
-    pub(super) fn arrivals(&mut self, time: Duration) -> Vec<u64> {
+    /// How many calls of each batch arrive in so long a time, which ends now.
+    pub(super) fn arrivals(&mut self, time: Duration, now: Timestamp) -> Vec<u64> {
+        let day = self.load.of_day(now);
         let mut arrivals = Vec::with_capacity(self.batches.len());
         for batch in &self.batches {
-            let expected = batch.rate * time.as_secs_f64();
+            let expected = day * batch.rate * time.as_secs_f64();
             arrivals.push(if batch.regular {
                 self.carry += expected;
                 // As near to a whole call as rounding leaves it is a whole one.
@@ -249,11 +250,13 @@ impl Wire {
             return;
         }
         let tally = &mut node.tallies[self.address];
-        self.up = node.gate.admit(&tally.key, 1, now) > 0;
+        // Where a peer was authenticated, a restriction is of unfinished handshakes.
+        let known = tally.is_known(now) && !node.shuts_known;
+        self.up = node.gate.admit(&tally.key, 1, now) > 0 || known;
         if self.up {
-            tally.handshake_completed(&self.peer, now);
             // Not all of them at the same time.
             self.renew = now + self.every.mul_f64(0.5 + rng.unit());
+            tally.handshake_completed(&self.peer, self.renew);
         } else {
             self.renew = now + Self::RETRY;
         }

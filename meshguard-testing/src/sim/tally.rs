@@ -11,7 +11,7 @@ use meshguard_core::{Policy, SpiffeId, Timestamp};
 use super::rng::Rng;
 use super::shape::{Shape, draw};
 
-/// A peer counts as being behind an address for so long.
+/// A peer counts as being behind an address for so long after its last connection.
 const PEER_SEEN: Duration = Duration::from_secs(3_600);
 /// An edge that was still for so long is not measured any more.
 const FORGET: Duration = Duration::from_secs(3_600);
@@ -23,6 +23,7 @@ pub(super) struct Tally {
     counts: Window,
     /// Calls of which latency and bytes are not drawn yet, by what they are like.
     undrawn: Vec<(Arc<Shape>, u64)>,
+    /// Who was authenticated behind an address, and until when they are connected.
     peers: BTreeMap<SpiffeId, Timestamp>,
     open: Option<Open>,
 }
@@ -85,9 +86,15 @@ impl Tally {
         self.counts.handshake_failures += count;
     }
 
-    pub(super) fn handshake_completed(&mut self, peer: &SpiffeId, now: Timestamp) {
+    /// A handshake has made `peer` known, which is connected until then.
+    pub(super) fn handshake_completed(&mut self, peer: &SpiffeId, until: Timestamp) {
         self.counts.handshakes += 1;
-        self.peers.insert(peer.clone(), now);
+        self.peers.insert(peer.clone(), until);
+    }
+
+    /// Whether a peer that was authenticated here is connected, or was within the hour.
+    pub(super) fn is_known(&self, now: Timestamp) -> bool {
+        self.peers.values().any(|until| now.since(*until) < PEER_SEEN)
     }
 
     /// Closes the window where it is due, and shows it to the loop.

@@ -44,7 +44,7 @@ struct Chances {
 impl Sim {
     /// All calls of one caller in this tick.
     pub(super) fn call(&mut self, at: usize) {
-        let arrivals = self.sources[at].arrivals(self.tick);
+        let arrivals = self.sources[at].arrivals(self.tick, self.now);
         let routes = self.sources[at].routes.len();
         let mut left = arrivals;
         for route in 0..routes {

@@ -7,27 +7,12 @@ use std::time::Duration;
 use meshguard_core::baseline::EdgeKey;
 use meshguard_testing::sim::{Attack, Caller, Defect, Load, Service, Sim, SimError};
 
+use crate::dice::Dice;
 use crate::town::ALLOW;
 
 const CALM: Duration = Duration::from_secs(3);
 const STRIFE: Duration = Duration::from_secs(5);
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
-
-/// SplitMix64, for the make-up of a city.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let n1 = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let n2 = (n1 ^ (n1 >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (n2 ^ (n2 >> 31)) % n
-    }
-
-    fn of<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// A service that cuts off for little, callers of whom some share an address, and of whom some
 /// collude.

@@ -4,10 +4,12 @@
 
 mod attacks;
 mod calm;
+mod dice;
 mod effects;
 mod example;
 mod governor;
 mod hops;
 mod outbound;
+mod strangers;
 mod switches;
 mod town;

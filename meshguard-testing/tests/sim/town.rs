@@ -113,7 +113,7 @@ pub fn restrictions(told: &[Told]) -> Vec<(EdgeKey, &'static str)> {
 }
 
 /// What a service of this seed has learnt in the warm-up, learnt once.
-fn learnt(seed: u64) -> &'static [u8] {
+pub fn learnt(seed: u64) -> &'static [u8] {
     static LEARNT: [OnceLock<Vec<u8>>; SEEDS.len()] = [const { OnceLock::new() }; SEEDS.len()];
     let at = SEEDS.iter().position(|known| *known == seed).unwrap();
     LEARNT[at].get_or_init(|| {

@@ -103,6 +103,14 @@ fn a_listeners_limits_are_as_documented() {
             ),
             ("handshakes under way", &[count(MAX_PENDING_HANDSHAKES)]),
             (
+                "handshakes from an address on which the loop has put something into force, and behind which a peer is known",
+                &[
+                    count(listener::RESERVED),
+                    time(listener::RESERVED_FOR),
+                    time(listener::FAILED_FOR),
+                ],
+            ),
+            (
                 "connections",
                 &[count(MAX_CONNECTIONS), count(HOP_PERCENT), time(listener::MAKE_ROOM)],
             ),

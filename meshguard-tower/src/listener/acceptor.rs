@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::doors::{Doors, Place};
 use super::live::{Chain, LiveConnections, Registered};
+use super::reserve::{RESERVED_FOR, Reserve, Reserved};
 use super::standing::{Judge, Standing, Turns};
 use super::{HandshakeStats, Io};
 use crate::connection::{Connection, Ends, Protocol};
-use crate::control::Gate;
+use crate::control::{Gate, Stopped};
 use crate::io::{BoundedIo, Terms};
 use crate::limits::Limits;
-use crate::observe::{Tally, source};
+use crate::observe::{Behind, Tally, source};
 use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, now, peer_of};
 
 /// The pause after an accept error that may last (out of descriptors), doubled each time.
@@ -51,6 +52,8 @@ pub(crate) struct Acceptor {
     silent: Arc<Doors<IpAddr>>,
     /// Handshakes under way.
     pending: Arc<Doors<IpAddr>>,
+    /// Handshakes from addresses that are restricted, and known.
+    reserve: Arc<Reserve>,
     limits: Limits,
     gate: Arc<Gate>,
 }
@@ -58,6 +61,7 @@ pub(crate) struct Acceptor {
 /// What lasts as long as a connection's byte stream.
 pub(crate) struct Kept {
     _registered: Registered,
+    _behind: Behind,
 }
 
 impl Acceptor {
@@ -80,6 +84,7 @@ impl Acceptor {
             handover,
             silent: Doors::new(limits.silent, limits.silent),
             pending: Doors::new(limits.pending_handshakes, limits.pending_per_source),
+            reserve: Arc::default(),
             limits,
             gate: Arc::default(),
         }
@@ -113,13 +118,13 @@ impl Acceptor {
 
     /// Begins a handshake, or sheds the connection where there is no room for it.
     fn admit(self: &Arc<Self>, tcp: TcpStream, remote: SocketAddr, stop: &CancellationToken) {
-        if let Err(stopped) = self.gate.overlay().admits_address(source(remote.ip())) {
-            tracing::debug!(target: "meshguard::handshake", { peer.addr = %remote }, "{stopped}");
+        let Ok(reserved) = self.pass(remote) else {
             return self.stats.count_failed(HandshakeErrorKind::Restricted);
-        }
+        };
         let (acceptor, silent) = (Arc::clone(self), self.silent.enter(remote.ip()));
         let handshake = async move {
             let limit = acceptor.limits.handshake_timeout;
+            let limit = if reserved.is_some() { limit.min(RESERVED_FOR) } else { limit };
             let done = match first_byte(&tcp, &silent, limit).await {
                 Ok(false) => Ok(None),
                 Ok(true) => {
@@ -132,14 +137,35 @@ impl Acceptor {
             match done {
                 Ok(None) => acceptor.stats.count_failed(HandshakeErrorKind::Disconnected),
                 Ok(Some(done)) => {
+                    drop(reserved);
                     acceptor.completed(&done.1);
                     // An error means that the listener is gone, and the connection with it.
                     drop(acceptor.handover.send(done).await);
                 }
-                Err(kind) => acceptor.refuse(kind, remote),
+                Err(kind) => {
+                    acceptor.refuse(kind, remote);
+                    if let Some(reserved) = reserved {
+                        reserved.fail().await;
+                    }
+                }
             }
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(handshake));
+    }
+
+    /// Whether a connection from there may be made. What is in force on an address holds for
+    /// handshakes that are not finished, where a peer was authenticated there: they have few places.
+    fn pass(&self, remote: SocketAddr) -> Result<Option<Reserved>, Stopped> {
+        let from = source(remote.ip());
+        let Err(stopped) = self.gate.overlay().admits_address(from) else { return Ok(None) };
+        let known = self.gate.edges.find(&EdgeKey::Address(from));
+        if known.is_some_and(|tally| tally.is_known(now()))
+            && let Some(reserved) = self.reserve.enter(from)
+        {
+            return Ok(Some(reserved));
+        }
+        tracing::debug!(target: "meshguard::handshake", { peer.addr = %remote }, "{stopped}");
+        Err(stopped)
     }
 
     async fn in_time(
@@ -206,14 +232,15 @@ impl Acceptor {
         let opening = (protocol == Protocol::H2).then_some((PREFACE, self.limits.head_timeout));
         let activity = Arc::clone(connection.activity());
         let terms = Terms { end, idle: self.limits.idle_timeout, opening, activity };
-        let kept = Kept { _registered: registered };
+        let behind = Behind::new(self.tally(remote), connection.peer().id().clone(), now());
+        let kept = Kept { _registered: registered, _behind: behind };
         Ok((Io(Box::pin(BoundedIo::new(stream, terms, kept))), connection))
     }
 
     fn completed(&self, connection: &Connection) {
         self.stats.count_completed();
         let tally = self.tally(connection.remote_addr());
-        tally.handshake_completed(connection.peer().id(), now());
+        tally.handshake_completed();
     }
 
     fn tally(&self, remote: SocketAddr) -> Arc<Tally> {

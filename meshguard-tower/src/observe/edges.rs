@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use meshguard_core::SpiffeId;
 use meshguard_core::baseline::EdgeKey;
+use meshguard_core::{SpiffeId, Timestamp};
 
 use super::Tally;
+use crate::tls::now;
 
 /// Edges that are measured at a time, at most.
 pub(crate) const MAX_EDGES: usize = 4096;
@@ -39,7 +40,7 @@ impl Default for Edges {
 impl Edges {
     /// The tally of an edge; made where there is none, and where there is a place for it.
     pub(crate) fn get(&self, key: &EdgeKey) -> Arc<Tally> {
-        if let Some(tally) = self.read(|known| known.tallies.get(key).cloned()) {
+        if let Some(tally) = self.find(key) {
             return tally;
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -47,12 +48,17 @@ impl Edges {
             return Arc::clone(tally); // somebody was faster
         }
         if !known.has_place(key) {
-            known.sweep();
+            known.sweep(now());
             if !known.has_place(key) {
                 return Arc::clone(&self.blind);
             }
         }
         known.insert(key)
+    }
+
+    /// The tally of an edge that has one.
+    pub(crate) fn find(&self, key: &EdgeKey) -> Option<Arc<Tally>> {
+        self.read(|known| known.tallies.get(key).cloned())
     }
 
     /// All of them.
@@ -62,7 +68,7 @@ impl Edges {
 
     /// What happened on edges that found no place, since this was last asked.
     pub(crate) fn take_blind(&self) -> u64 {
-        let start = meshguard_core::Timestamp::EPOCH;
+        let start = Timestamp::EPOCH;
         let window = self.blind.take(start, start);
         window.events()
     }
@@ -126,10 +132,11 @@ impl Known {
         }
     }
 
-    /// Makes room: drops those that nobody counts on, and that have counted nothing.
-    fn sweep(&mut self) {
+    /// Makes room: drops those that nobody counts on, and that have counted nothing. Not an address
+    /// from which a peer was authenticated: strangers, who have many, would have it forgotten.
+    fn sweep(&mut self, now: Timestamp) {
         let idle = |(_, tally): &(&EdgeKey, &Arc<Tally>)| {
-            Arc::strong_count(tally) == 1 && tally.events() == 0
+            Arc::strong_count(tally) == 1 && tally.events() == 0 && !tally.is_known(now)
         };
         let idle: Vec<EdgeKey> =
             self.tallies.iter().filter(idle).map(|(key, _)| key.clone()).collect();
@@ -147,6 +154,7 @@ pub(crate) fn source(addr: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Behind;
     use super::*;
 
     fn address(n: u32) -> EdgeKey {
@@ -187,6 +195,18 @@ mod tests {
         drop(held);
         edges.get(&instance(1000)).refused();
         assert_eq!((edges.all().len(), edges.take_blind()), (1, 0), "idle ones made room");
+    }
+
+    #[test]
+    fn however_many_addresses_strangers_have_one_with_a_peer_behind_it_is_not_forgotten() {
+        let edges = Edges::default();
+        let peer = SpiffeId::from_static("spiffe://shop.example/checkout");
+        drop(Behind::new(edges.get(&address(1)), peer, now()));
+        for n in 2..2 * MAX_ADDRESSES as u32 {
+            edges.get(&address(n));
+        }
+        assert!(edges.find(&address(1)).is_some_and(|tally| tally.is_known(now())));
+        assert!(edges.find(&address(2)).is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -10,20 +10,35 @@ use meshguard_core::baseline::{EdgeKey, Latencies, Window};
 use meshguard_core::{SpiffeId, Timestamp};
 
 use super::histogram::Histogram;
+use crate::tls::now;
 
 /// More cores than this share counters.
 const MOST_SHARDS: usize = 4;
-/// Peers that are remembered behind an address, at most.
+/// Peers that are remembered behind an address, at most, beside those that are connected.
 pub(crate) const MAX_PEERS: usize = 256;
-/// A peer counts as being behind an address for so long.
+/// A peer counts as being behind an address for so long after its last connection.
 const PEER_SEEN: Duration = Duration::from_secs(3600);
 
 /// What has been counted of one edge since its last window was closed.
 pub(crate) struct Tally {
     key: EdgeKey,
     shards: Box<[Shard]>,
-    /// Who was authenticated behind an address, and when last.
-    peers: Mutex<HashMap<SpiffeId, Timestamp>>,
+    /// Who was authenticated behind an address.
+    peers: Mutex<HashMap<SpiffeId, Seen>>,
+}
+
+/// A peer behind an address.
+struct Seen {
+    /// When it was last known to be connected.
+    last: Timestamp,
+    /// Its connections.
+    live: u32,
+}
+
+/// Somebody is behind an address, until this is dropped with their connection.
+pub(crate) struct Behind {
+    tally: Arc<Tally>,
+    peer: SpiffeId,
 }
 
 /// A call that has ended, as its edge's tally counts it.
@@ -119,20 +134,9 @@ impl Tally {
         shard.add(Count::HandshakeFailures, 1);
     }
 
-    /// A handshake has made `peer` known.
-    pub(crate) fn handshake_completed(&self, peer: &SpiffeId, now: Timestamp) {
+    /// A handshake has made a peer known.
+    pub(crate) fn handshake_completed(&self) {
         self.shard().add(Count::Handshakes, 1);
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = peers.get_mut(peer) {
-            *seen = now;
-        } else {
-            if peers.len() >= MAX_PEERS {
-                peers.retain(|_, seen| now.since(*seen) < PEER_SEEN);
-            }
-            if peers.len() < MAX_PEERS {
-                peers.insert(peer.clone(), now);
-            }
-        }
     }
 
     /// What there was to observe since the last window, refused calls included.
@@ -181,18 +185,68 @@ impl Tally {
 
     /// Whether one of the peers behind an address is of this kind.
     pub(crate) fn has_peer(&self, kind: impl Fn(&SpiffeId) -> bool) -> bool {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.keys().any(kind)
+        self.behind().keys().any(kind)
+    }
+
+    /// Whether a peer that was authenticated here is connected, or was within the hour.
+    pub(crate) fn is_known(&self, now: Timestamp) -> bool {
+        self.behind().values().any(|seen| seen.counts(now))
     }
 
     fn peers(&self, now: Timestamp) -> u32 {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = peers.values().filter(|seen| now.since(**seen) < PEER_SEEN).count();
+        let recent = self.behind().values().filter(|seen| seen.counts(now)).count();
         u32::try_from(recent).unwrap_or(u32::MAX)
+    }
+
+    fn behind(&self) -> MutexGuard<'_, HashMap<SpiffeId, Seen>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connected(&self, peer: &SpiffeId, now: Timestamp) {
+        let mut peers = self.behind();
+        if let Some(seen) = peers.get_mut(peer) {
+            (seen.last, seen.live) = (now, seen.live + 1);
+            return;
+        }
+        if peers.len() >= MAX_PEERS {
+            peers.retain(|_, seen| seen.counts(now));
+        }
+        // Those that are connected have a bound of their own, that of connections.
+        if peers.len() >= MAX_PEERS {
+            let gone = peers.iter().filter(|(_, seen)| seen.live == 0);
+            let oldest = gone.min_by_key(|(_, seen)| seen.last).map(|(peer, _)| peer.clone());
+            oldest.map(|peer| peers.remove(&peer));
+        }
+        peers.insert(peer.clone(), Seen { last: now, live: 1 });
+    }
+
+    fn disconnected(&self, peer: &SpiffeId, now: Timestamp) {
+        if let Some(seen) = self.behind().get_mut(peer) {
+            (seen.last, seen.live) = (now, seen.live.saturating_sub(1));
+        }
     }
 
     fn shard(&self) -> &Shard {
         &self.shards[slot() % self.shards.len()]
+    }
+}
+
+impl Seen {
+    fn counts(&self, now: Timestamp) -> bool {
+        self.live > 0 || now.since(self.last) < PEER_SEEN
+    }
+}
+
+impl Behind {
+    pub(crate) fn new(tally: Arc<Tally>, peer: SpiffeId, now: Timestamp) -> Self {
+        tally.connected(&peer, now);
+        Self { tally, peer }
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.tally.disconnected(&self.peer, now());
     }
 }
 
@@ -253,16 +307,26 @@ mod tests {
     #[test]
     fn peers_behind_an_address_are_counted_while_they_were_seen_lately_and_bounded() {
         let tally = Tally::new(EdgeKey::Address([127, 0, 0, 1].into()));
-        tally.handshake_completed(PEER, T);
-        tally.handshake_completed(PEER, T);
+        for _ in 0..2 {
+            tally.handshake_completed();
+            tally.connected(PEER, T);
+        }
         tally.handshake_failed();
         let window = tally.take(T, T);
         assert_eq!((window.handshakes, window.handshake_failures, window.peers), (3, 1, 1));
-        assert_eq!(tally.take(T, T + PEER_SEEN).peers, 0);
+        tally.disconnected(PEER, T);
+        assert_eq!(tally.take(T, T + 2 * PEER_SEEN).peers, 1, "one of its connections lives");
+        tally.disconnected(PEER, T + PEER_SEEN);
+        let known = |after| tally.is_known(T + PEER_SEEN + after);
+        assert!(known(PEER_SEEN - Duration::from_secs(1)) && !known(PEER_SEEN));
+        assert_eq!(tally.take(T, T + 2 * PEER_SEEN).peers, 0);
+        tally.connected(PEER, T);
         for n in 0..2 * MAX_PEERS {
             let peer = format!("spiffe://shop.example/{n}").parse().unwrap();
-            tally.handshake_completed(&peer, T + PEER_SEEN);
+            tally.connected(&peer, T + PEER_SEEN);
+            tally.disconnected(&peer, T + PEER_SEEN);
         }
         assert_eq!(tally.take(T, T + PEER_SEEN).peers as usize, MAX_PEERS);
+        assert!(tally.has_peer(|peer| peer == PEER), "who is connected is not forgotten");
     }
 }

@@ -9,7 +9,7 @@ use super::{LEVELLED, LEVELS, Model, SHARED, STANDS_OUT};
 impl Model {
     /// A score that was no alarm: gives weight to what stood out in it, enough that its like is
     /// one in a thousand.
-    pub(in crate::baseline) fn excuse(&mut self, score: &Score, usual: Option<[f32; LEVELS]>) {
+    pub(in crate::baseline) fn excuse(&mut self, score: &Score, usual: [Option<f32>; LEVELS]) {
         let weight = |c: &Calibrator, unit: f32| 16.0 * unit + c.windows(unit) * unit / 1_000.0;
         if score.silence > 0.0 {
             let distance = score.measure(Feature::Rate).distances[0];
@@ -32,8 +32,8 @@ impl Model {
         }
         for (k, feature) in LEVELLED.into_iter().enumerate() {
             let drifted = score.measure(feature).statistic == Statistic::Drift;
-            if let Some(usual) = usual.filter(|_| drifted) {
-                self.levels[k].anchor_here(usual[k]);
+            if let Some(usual) = usual[k].filter(|_| drifted) {
+                self.levels[k].anchor_here(usual);
             }
         }
     }

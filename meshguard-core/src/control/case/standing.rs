@@ -93,7 +93,12 @@ impl Case {
     }
 
     fn quiet_at(&self) -> Timestamp {
-        self.taken_at.max(self.latest_at) + QUIET.max(self.window * 3)
+        self.taken_at.max(self.latest_at) + self.quiet()
+    }
+
+    /// Without a reading for so long, nothing gets through.
+    pub(in crate::control) fn quiet(&self) -> Duration {
+        QUIET.max(self.window * 3)
     }
 
     fn quarantines(&self) -> bool {
@@ -124,10 +129,11 @@ impl Case {
     /// When it is to be looked at without a score.
     pub(in crate::control) fn wake(&self) -> Timestamp {
         match self.phase {
-            Phase::Watching { ends } if self.readings > 0 => {
-                self.due.map_or(ends, |due| due.min(ends))
+            Phase::Watching { ends } => {
+                let due = self.due.filter(|_| self.readings > 0);
+                due.into_iter().chain(self.room).fold(ends, Timestamp::min)
             }
-            Phase::Watching { ends } | Phase::Probation { ends } => ends,
+            Phase::Probation { ends } => ends,
             Phase::Holding { expires } => expires,
             Phase::Proving { expires } if self.is_hard() => self.hard_due().min(expires),
             Phase::Proving { expires } => {

@@ -125,7 +125,6 @@ fn an_address_counts_as_the_callers_behind_it() {
     world.callers(20);
     world.score(&address(2), &behind(2, BITS));
     assert!(world.restricted(&address(2)));
-    refused(&mut world, &caller(1), "max_share");
     world.score(&address(3), &behind(1, 0.0));
     refused(&mut world, &address(3), "max_share");
 }
@@ -238,7 +237,7 @@ fn a_hard_signal_takes_the_place_of_a_restriction_that_is_a_matter_of_chance() {
     world.control.handle_signal(&caller(2), Signal::Forged, "", world.now);
     world.tells(&[
         "i-3 opened",
-        "a-2 quarantine lifted: a hard signal elsewhere needed its place",
+        "a-2 quarantine lifted: one that comes before it needed its place",
         "i-2 open",
         "a-3 quarantine applied",
         "i-3 acting",
@@ -288,6 +287,76 @@ fn neither_addresses_nor_other_restrictions_use_up_the_actions_of_a_hard_signal(
     }
     assert_eq!(count(&world), 6, "and hard signals");
     assert!(world.restricted(&caller(5)) && world.restricted(&caller(6)));
+}
+
+#[test]
+fn a_step_refused_for_the_rate_is_taken_as_soon_as_there_is_room() {
+    let mut world = World::new(with_forgeries("max_actions='2/min'"));
+    for n in 0..5 {
+        world.control.handle_signal(&caller(n), Signal::Forged, "", world.now);
+    }
+    // Nobody states it again, and the reflex would end after a minute.
+    let restricted = |world: &World| (0..5).filter(|n| world.restricted(&caller(*n))).collect();
+    let now: Vec<usize> = restricted(&world);
+    assert_eq!(now, [0, 1]);
+    world.wait(59_999);
+    assert_eq!(restricted(&world), [0, 1]);
+    world.wait(1);
+    assert_eq!(restricted(&world), [2, 3], "the first ones expire then");
+    world.wait(60_000);
+    assert_eq!(restricted(&world), [4]);
+    let told = world.told();
+    assert_eq!(told.iter().filter(|t| t.ends_with("refused: max_actions")).count(), 3, "{told:?}");
+}
+
+#[test]
+fn for_the_rate_no_further_window_is_waited_for_but_what_is_over_is_not_restricted() {
+    let refused_for = |rate: &str| {
+        let mut world = World::new(capped(&format!("max_actions='{rate}'")));
+        (0..3).for_each(|n| world.score(&caller(n), &errors(BITS)));
+        world
+    };
+    let mut world = refused_for("1/s");
+    world.wait(999);
+    assert!(!world.restricted(&caller(1)));
+    world.wait(1);
+    assert!(world.restricted(&caller(1)) && !world.restricted(&caller(2)));
+    // What is quiet by then gives its turn to the next.
+    let mut world = refused_for("1/s");
+    world.wait(500);
+    world.score(&caller(1), &errors(FEW));
+    world.wait(500);
+    assert!(!world.restricted(&caller(1)) && world.restricted(&caller(2)));
+    // And of what was not read for long nobody knows.
+    let mut world = refused_for("1/min");
+    world.wait(120_000);
+    assert!(!world.restricted(&caller(1)));
+}
+
+#[test]
+fn an_address_makes_room_for_a_caller_and_no_caller_for_an_address() {
+    let behind = |peers, bits| Score { peers, ..errors(bits) };
+    let mut world = World::new(capped("max_share=0.1"));
+    world.callers(10);
+    world.score(&address(1), &behind(1, BITS));
+    assert!(world.restricted(&address(1)));
+    world.score(&caller(1), &errors(BITS));
+    assert!(world.restricted(&caller(1)) && !world.restricted(&address(1)));
+    world.windows(&address(1), 2, &behind(1, BITS));
+    assert!(world.restricted(&caller(1)) && !world.restricted(&address(1)));
+    // Not even where a hard signal is stated of the address.
+    let mut forged = World::new(with_forgeries("max_share=0.1"));
+    forged.callers(10);
+    forged.score(&address(1), &behind(1, 0.0));
+    forged.control.handle_signal(&address(1), Signal::Forged, "", forged.now);
+    assert!(forged.restricted(&address(1)));
+    forged.score(&caller(1), &errors(BITS));
+    forged.control.handle_signal(&address(1), Signal::Forged, "", forged.now);
+    assert!(forged.restricted(&caller(1)) && !forged.restricted(&address(1)));
+    // What concerns nobody takes nobody's place, and is not lifted.
+    world.score(&address(2), &behind(0, BITS));
+    world.score(&caller(2), &errors(BITS));
+    assert!(world.restricted(&address(2)) && !world.restricted(&caller(2)));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::RESERVED;
 use crate::control::{Gate, Overlay};
 use crate::limits::Limits;
 use crate::rig::{PATIENCE, Rig, connect, eventually};
@@ -65,4 +66,33 @@ async fn an_address_that_is_cut_off_is_closed_before_its_handshake_and_is_not_me
     assert_eq!((gate.edges.get(&address()).events(), listener.connections()), (0, 0));
     gate.put(Arc::default());
     connect(listener.local_addr(), rig.client(Alpn::Both)).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_a_peer_was_authenticated_only_unfinished_handshakes_are_limited() {
+    let (rig, gate) = (Rig::new(), Arc::<Gate>::default());
+    let mut listener = rig.listen_behind(Limits::default(), Arc::clone(&gate)).await;
+    let addr = listener.local_addr();
+    let connects = || connect(addr, rig.client(Alpn::Both));
+    drop(connects().await.unwrap());
+    timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    gate.put(Arc::new(cut_off()));
+    // Whoever finishes gives the place back.
+    for _ in 0..2 * RESERVED {
+        drop(connects().await.unwrap());
+        timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    }
+    assert_eq!(rig.stats.failed(Kind::Restricted), 0);
+    // Who does not holds one, for a while.
+    let mut silent = Vec::new();
+    for _ in 0..RESERVED {
+        silent.push(TcpStream::connect(addr).await.unwrap());
+    }
+    let refused = async { while connects().await.is_ok() {} };
+    timeout(PATIENCE, refused).await.unwrap();
+    eventually("one was refused", || rig.stats.failed(Kind::Restricted) > 0).await;
+    eventually("they ran out of time", || rig.stats.failed(Kind::Timeout) >= RESERVED as u64).await;
+    drop(connects().await.unwrap());
+    let window = gate.edges.get(&address()).take(Timestamp::EPOCH, now());
+    assert_eq!((window.handshake_failures, window.peers), (0, 1));
 }
