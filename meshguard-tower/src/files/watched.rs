@@ -99,7 +99,7 @@ impl Watched {
         if wait {
             self.disk.wait(PAUSE);
         }
-        self.settle(first, wait)
+        self.settle(&first, wait)
     }
 
     /// As [`now`](Self::now) of several, each for itself; waits once for all.
@@ -107,7 +107,7 @@ impl Watched {
         let first: Vec<_> = groups.iter().map(|group| group.marks()).collect();
         let mut moving = groups.iter().zip(&first).filter(|(group, marks)| !group.is_quiet(marks));
         let waited = moving.next().map(|(group, _)| group.disk.wait(PAUSE)).is_some();
-        groups.iter_mut().zip(first).map(|(group, first)| group.settle(first, waited)).collect()
+        groups.iter_mut().zip(&first).map(|(group, first)| group.settle(first, waited)).collect()
     }
 
     /// Reads them for the first time, and waits, blocking, while they are being written.
@@ -129,14 +129,14 @@ impl Watched {
 
     /// Reads them, unless they are other than at a `first` look; that need not be asked again where
     /// nobody has waited since.
-    fn settle(&mut self, first: Vec<Mark>, waited: bool) -> Result<Vec<Text>, Unsettled> {
+    fn settle(&mut self, first: &[Mark], waited: bool) -> Result<Vec<Text>, Unsettled> {
         if waited {
             let again = self.marks();
             if again != first {
-                return Err(self.differs(&first, &again));
+                return Err(self.differs(first, &again));
             }
         }
-        self.take(&first).ok_or_else(|| self.differs(&first, &self.marks()))
+        self.take(first).ok_or_else(|| self.differs(first, &self.marks()))
     }
 
     /// Reads them; `None` where they have changed meanwhile.

@@ -361,9 +361,8 @@ impl MeshBuilder {
     pub fn build(mut self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
         let expires = credentials.not_after();
-        let credentials =
-            self.files.sources().federation.join(credentials).map_err(BuildError::Credentials)?;
-        let tls = TlsContext::with(credentials, self.revocation);
+        let joined = self.files.sources().federation.join(credentials);
+        let tls = joined.and_then(|joined| TlsContext::with(joined, self.revocation));
         let tls = tls.map_err(BuildError::Credentials)?;
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
         let announced = matches!(self.source, Source::File(_)) && policy.announces_digest();
@@ -372,7 +371,6 @@ impl MeshBuilder {
         let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
         warn(policy.reads_claims() && tokens.is_none());
-        let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
         let ledger_key = ledger_key(self.ledger.as_ref())?;
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
@@ -389,10 +387,10 @@ impl MeshBuilder {
             tick: self.tick,
             live: Mutex::default(),
             rejudge: rejudge::State::new(self.rejudging),
+            policy_status: watch::Sender::new(PolicyStatus::loaded(policy.version())),
             policy: ArcSwap::from_pointee(policy),
             source: Mutex::new(source),
             stale_after: self.stale_after,
-            policy_status: watch::Sender::new(status),
             tokens,
             sessions,
             limits: self.limits,
