@@ -39,7 +39,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, RECORD_LIMIT, next_record, ori
 pub use entry::{
     Action, Adopted, Change, Decision, Dropped, Effect, End, Entry, EntryBuf, EntryError,
     EntryErrorKind, Exchange, Gap, GapCause, Incident, KINDS, MAX_TEXT, OLDEST_VERSION, Operator,
-    PolicyChange, Received, Refusals, Sent, Stamp, Start, Stop, Unconfirmed, VERSION,
+    PolicyChange, Received, Refusals, Rewritten, Sent, Stamp, Start, Stop, Unconfirmed, VERSION,
 };
 pub use frame::{FRAME, Frame, FrameError, MAX_ENTRY, MIN_ENTRY, put_frame, read_frame};
 pub use note::{Note, NoteError, NoteSignature, Signer, Verifier, VerifierKey};

@@ -119,7 +119,7 @@ fn each_fault_has_its_name() {
     assert_eq!(fault(0, 3), (0, EntryErrorKind::Version(3)));
     assert_eq!(fault(0, 0), (0, EntryErrorKind::Version(0)));
     assert_eq!(fault(1, 0), (1, EntryErrorKind::Kind(0)));
-    assert_eq!(fault(1, 16), (1, EntryErrorKind::Kind(16)));
+    assert_eq!(fault(1, 17), (1, EntryErrorKind::Kind(17)));
     assert_eq!(fault(26, 0x20), (26, EntryErrorKind::TextLength));
     assert_eq!(fault(34, 0xff), (32, EntryErrorKind::Utf8));
     let gap = [&[1, 11][..], &[0; 24], &[9, 0, 0, 0, 0]].concat();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use meshguard_core::delivery::{Counts, Outcome, Sid};
 use meshguard_core::ledger::{
     Action, Adopted, Change, Decision, Dropped, Effect, End, Entry, Exchange, Gap, GapCause,
-    Incident, KINDS, Operator, PolicyChange, Received, Refusals, Sent, Stamp, Start, Stop,
-    Unconfirmed,
+    Incident, KINDS, Operator, PolicyChange, Received, Refusals, Rewritten, Sent, Stamp, Start,
+    Stop, Unconfirmed,
 };
 use meshguard_core::{Evidence, Timestamp};
 
@@ -149,6 +149,8 @@ fn entries() -> Vec<Entry<'static>> {
     entries.push(refusals());
     entries.push(Entry::Adopted(Adopted { first_seq: 4096, count: 17 }));
     entries.push(Entry::Dropped(Dropped { first_kept: 2048, archived: true }));
+    let rewritten = Rewritten { version: 8, before: [0xb1; 32], after: [0xa2; 32] };
+    entries.push(Entry::Rewritten(rewritten));
     entries
 }
 

@@ -16,7 +16,7 @@ mod verify;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use meshguard_core::dpop::{Algorithm, Leeway};
@@ -25,9 +25,9 @@ pub use error::TokensError;
 pub(crate) use present::{Presented, Refusal, Request};
 pub(crate) use verifier::Verifier;
 
-use keys::Keys;
+use keys::{Keys, MAX_FILE};
 
-use crate::source::{Mark, mark};
+use crate::files::{Disk, System, Watched};
 
 /// A token has at most so many bytes.
 pub(crate) const MAX_TOKEN: usize = 8 * 1024;
@@ -67,7 +67,7 @@ pub struct Tokens {
 #[derive(Debug)]
 struct File {
     path: PathBuf,
-    seen: Mutex<Mark>,
+    watched: Mutex<Watched>,
 }
 
 /// What a token must be like.
@@ -84,17 +84,21 @@ pub(crate) struct Rules {
 
 impl Tokens {
     /// With the issuers' public keys from a file, a JWK Set (RFC 7517 §5). It is read again
-    /// whenever it changes; one that cannot be used changes nothing.
+    /// whenever it changes; one that cannot be used changes nothing. Where it has changed within the
+    /// last second it is looked at again a tenth of a second later, and read once it is still.
     ///
     /// # Errors
-    /// Where the file cannot be read, is no set of keys, has no key that can be used, or has a
-    /// secret one.
+    /// Where the file cannot be read, is being written all the time, is no set of keys, has no key
+    /// that can be used, or has a secret one.
     pub fn from_jwks_file(path: impl AsRef<Path>) -> Result<Self, TokensError> {
-        let path = path.as_ref().to_owned();
-        // Taken before it is read, so that no change is missed.
-        let seen = mark(&path);
-        let keys = Keys::read(&path)?;
-        Ok(Self { file: Some(File { path, seen: Mutex::new(seen) }), ..Self::new(keys) })
+        Self::from_file(System::shared(), path.as_ref())
+    }
+
+    pub(crate) fn from_file(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, TokensError> {
+        let path = path.to_owned();
+        let mut watched = Watched::new(disk, vec![path.clone()], MAX_FILE);
+        let keys = Keys::read(&path, watched.first())?;
+        Ok(Self { file: Some(File { path, watched: Mutex::new(watched) }), ..Self::new(keys) })
     }
 
     /// With keys that are in memory already, and stay as they are.

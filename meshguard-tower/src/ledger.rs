@@ -44,8 +44,8 @@ pub use handle::Ledger;
 pub use meshguard_core::ledger::{
     Action, Adopted, Audited as Verified, Change, Checkpoint, CheckpointError, Decision, Dropped,
     Effect, End, Entry, EntryBuf, EntryError, EntryErrorKind, Exchange, Fault, FaultKind, Gap,
-    GapCause, Incident, Operator, Place, PolicyChange, Received, Refusals, Sent, Stamp, Start,
-    Stop, Unconfirmed, VerifierKey,
+    GapCause, Incident, Operator, Place, PolicyChange, Received, Refusals, Rewritten, Sent, Stamp,
+    Start, Stop, Unconfirmed, VerifierKey,
 };
 pub use open::OpenReport;
 pub use options::LedgerOptions;

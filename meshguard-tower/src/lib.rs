@@ -24,6 +24,7 @@ mod decision;
 pub mod dev;
 mod error;
 mod expect;
+mod files;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;

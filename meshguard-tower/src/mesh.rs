@@ -2,6 +2,7 @@
 
 mod books;
 mod builder;
+mod enforceable;
 mod federation;
 mod follow;
 mod log;
@@ -112,6 +113,8 @@ pub(crate) struct Shared {
     held: Arc<AtomicUsize>,
     pub(crate) channels: Registry,
     files: reload::Files,
+    /// The policy's source has announced the digest of a document.
+    announced: AtomicBool,
     watching: Mutex<Vec<tokio::task::AbortHandle>>,
     /// Whether the ledger has its last word.
     stopped: AtomicBool,

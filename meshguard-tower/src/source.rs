@@ -19,7 +19,7 @@ use std::sync::Arc;
 use meshguard_core::Policy;
 
 pub use file::PolicyFile;
-pub(crate) use file::{Mark, mark};
+pub(crate) use file::Reader;
 pub use handle::{Offered, PolicyFeed, PolicyHandle, policy_channel};
 
 use crate::mesh::ReloadError;

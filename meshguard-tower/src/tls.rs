@@ -9,6 +9,7 @@ mod credentials;
 mod error;
 mod established;
 mod fault;
+mod files;
 mod own;
 mod revocation;
 mod roots;
@@ -26,11 +27,16 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
 pub use credentials::Credentials;
-pub(crate) use credentials::{Federated, read};
 pub(crate) use error::{ALL, KINDS, classify, classify_io};
 pub use error::{Alert, HandshakeErrorKind};
 pub(crate) use fault::fault;
 pub use fault::{CredentialsError, CredentialsFault, Source};
+#[cfg(test)]
+pub(crate) use files::MAX_PEM;
+pub(crate) use files::{
+    CredentialFiles, Group, Part, Pem, Texts, federated_roots, first_roots, one as one_text,
+    own as own_texts,
+};
 pub(crate) use own::Own;
 pub use revocation::Revocation;
 pub(crate) use revocation::read as read_lists;

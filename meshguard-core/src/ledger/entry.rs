@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use buf::EntryBuf;
 pub use delivery::{End, Exchange, Received, Sent, Unconfirmed};
 pub use error::{EntryError, EntryErrorKind};
-pub use life::{Adopted, Dropped, Gap, GapCause, Operator, PolicyChange, Start, Stop};
+pub use life::{Adopted, Dropped, Gap, GapCause, Operator, PolicyChange, Rewritten, Start, Stop};
 pub use reaction::{Action, Change, Decision, Effect, Incident, Refusals};
 pub use wire::MAX_TEXT;
 
@@ -27,7 +27,7 @@ pub const OLDEST_VERSION: u8 = 1;
 /// The oldest version that is written. It has the kinds up to 12 and two causes of gaps.
 const BASE_VERSION: u8 = 2;
 /// How many kinds of entry there are; their numbers are 1 to this.
-pub const KINDS: usize = 15;
+pub const KINDS: usize = 16;
 
 /// One entry: what happened. Borrows its texts, so that making one costs nothing.
 ///
@@ -66,6 +66,8 @@ pub enum Entry<'a> {
     Adopted(Adopted),
     /// Entries that are not kept any longer.
     Dropped(Dropped),
+    /// A policy came into effect in the place of another one of the same version.
+    Rewritten(Rewritten),
 }
 
 /// When an entry was recorded, and as which.
@@ -125,6 +127,7 @@ kinds! {
     13 Refusals "refusals",
     14 Adopted "adopted",
     15 Dropped "dropped",
+    16 Rewritten "rewritten",
 }
 
 impl<'a> Entry<'a> {
@@ -133,7 +136,7 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub const fn version(&self) -> u8 {
         match self {
-            Self::Refusals(_) | Self::Adopted(_) | Self::Dropped(_) => VERSION,
+            Self::Refusals(_) | Self::Adopted(_) | Self::Dropped(_) | Self::Rewritten(_) => VERSION,
             Self::Gap(gap) if !gap.cause.is_old() => VERSION,
             _ => BASE_VERSION,
         }

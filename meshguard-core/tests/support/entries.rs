@@ -7,8 +7,8 @@ use std::time::Duration;
 use meshguard_core::delivery::{Counts, Failure, Outcome, Sid, Unknown};
 use meshguard_core::ledger::{
     Action, Adopted, Change, Decision, Dropped, Effect, End, Entry, Exchange, Gap, GapCause,
-    Incident, KINDS, Operator, PolicyChange, Received, Refusals, Sent, Stamp, Start, Stop,
-    Unconfirmed,
+    Incident, KINDS, Operator, PolicyChange, Received, Refusals, Rewritten, Sent, Stamp, Start,
+    Stop, Unconfirmed,
 };
 use meshguard_core::{Evidence, Timestamp};
 
@@ -261,7 +261,11 @@ pub fn entry<'a>(rng: &mut Rng, texts: &'a Texts, kind: usize) -> Entry<'a> {
         12 => Entry::Unconfirmed(unconfirmed(rng, texts)),
         13 => Entry::Refusals(refusals(rng, texts)),
         14 => Entry::Adopted(Adopted { first_seq: number(rng), count: number(rng) }),
-        _ => Entry::Dropped(Dropped { first_kept: number(rng), archived: rng.below(2) == 0 }),
+        15 => Entry::Dropped(Dropped { first_kept: number(rng), archived: rng.below(2) == 0 }),
+        _ => {
+            let [before, after] = [(); 2].map(|()| [rng.next() as u8; 32]);
+            Entry::Rewritten(Rewritten { version: number(rng), before, after })
+        }
     }
 }
 

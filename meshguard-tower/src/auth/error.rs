@@ -12,6 +12,8 @@ use meshguard_core::dpop::{Part, ProofError};
 pub enum TokensError {
     /// The file of keys cannot be read.
     Read(PathBuf, io::Error),
+    /// The file of keys is being written: it was not the same at two looks. Later looks read it.
+    Unsettled(PathBuf),
     /// It is no JWK Set (RFC 7517 §5).
     NotASet(String),
     /// A key of it is private or symmetric: such a key must not be here, and is known by now to
@@ -61,6 +63,10 @@ impl fmt::Display for TokensError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Unsettled(path) => {
+                let path = path.display();
+                write!(f, "{path}: it is being written: it was not the same at two looks")
+            }
             Self::NotASet(error) => write!(f, "no JWK Set: {error}"),
             Self::Secret(key) => write!(f, "the key {key} is a secret, and no public key"),
             Self::TooManyKeys(count) => write!(f, "{count} keys are too many"),

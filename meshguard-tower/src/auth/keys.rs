@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::TokensError;
 use super::error::TokenError;
+use crate::files::{Text, Unsettled};
 
 /// A token is held against at most so many keys: each costs the check of a signature, and anybody
 /// can send a token.
@@ -17,7 +18,7 @@ pub(super) const MAX_TRIED: usize = 16;
 /// A set has at most so many keys.
 const MAX_KEYS: usize = 128;
 /// A file of keys has at most so many bytes.
-const MAX_FILE: u64 = 1024 * 1024;
+pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
 /// A set of public keys.
 #[derive(Debug)]
@@ -38,12 +39,14 @@ struct Set {
 }
 
 impl Keys {
-    pub(super) fn read(path: &Path) -> Result<Self, TokensError> {
-        let read = |error| TokensError::Read(path.to_owned(), error);
-        if std::fs::metadata(path).map_err(read)?.len() > MAX_FILE {
-            return Err(read(io::Error::new(io::ErrorKind::FileTooLarge, "too large a key set")));
-        }
-        Self::parse(&std::fs::read(path).map_err(read)?)
+    /// The keys in what was read of the file at `path`.
+    pub(super) fn read(
+        path: &Path,
+        read: Result<Vec<Text>, Unsettled>,
+    ) -> Result<Self, TokensError> {
+        let texts = read.map_err(|Unsettled(path)| TokensError::Unsettled(path))?;
+        let text = texts.into_iter().next().ok_or(io::ErrorKind::NotFound.into()).flatten();
+        Self::parse(&text.map_err(|error| TokensError::Read(path.to_owned(), error))?)
     }
 
     /// Keys that are not understood are passed over (RFC 7517 §5), and told; secret ones are not.

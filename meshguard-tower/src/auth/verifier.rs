@@ -1,5 +1,6 @@
 //! All that tokens are verified by, while a mesh lives.
 
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,8 @@ use super::error::TokenError;
 use super::keys::Keys;
 use super::verify::{Verified, verify};
 use super::{File, Rules, Tokens, TokensError};
+use crate::files::{Text, Unsettled};
 use crate::mesh::random;
-use crate::source::mark;
 use crate::tls::now;
 
 /// Verifies tokens and proofs.
@@ -63,14 +64,6 @@ impl Verifier {
         self.file.is_some()
     }
 
-    /// Whether the file of keys has changed since it was last asked.
-    pub(crate) fn has_changed(&self) -> bool {
-        let Some(File { path, seen }) = &self.file else { return false };
-        let found = mark(path);
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *seen, found) != found
-    }
-
     /// Whether a key of a token that was verified is still one of the set.
     pub(crate) fn trusts(&self, key: &Thumbprint) -> bool {
         self.known.load().keys.has(key)
@@ -87,18 +80,38 @@ impl Verifier {
             && self.next_ending.swap(u64::MAX, SeqCst) != u64::MAX
     }
 
-    /// Reads the keys again; what cannot be used changes nothing.
-    pub(crate) fn reload(&self) -> Result<(), TokensError> {
-        let Some(File { path, .. }) = &self.file else { return Ok(()) };
-        let read = Keys::read(path);
-        match &read {
-            Ok(keys) => {
-                tracing::info!(target: "meshguard::tokens", { keys = keys.len() }, "in force");
-            }
-            Err(error) => tracing::warn!(target: "meshguard::tokens", "kept the old keys: {error}"),
-        }
-        self.known.store(Arc::new(Known { keys: read?, tokens: Cache::default() }));
-        Ok(())
+    /// Reads the keys again, now, blocking; what cannot be used changes nothing. Calls `begin` before
+    /// they are replaced.
+    pub(crate) fn reload<T>(&self, begin: impl FnOnce() -> T) -> Result<T, TokensError> {
+        let Some(File { path, watched }) = &self.file else { return Ok(begin()) };
+        // Held until the keys are replaced, so that the last to be read are the last to be used.
+        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = watched.now();
+        self.replace(path, read, begin)
+    }
+
+    /// Looks once at the file of keys, blocking, as [`reload`](Self::reload); `None` where nothing is
+    /// new.
+    pub(crate) fn look<T>(&self, begin: impl FnOnce() -> T) -> Option<Result<T, TokensError>> {
+        let File { path, watched } = self.file.as_ref()?;
+        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = watched.look().news()?;
+        Some(self.replace(path, news, begin))
+    }
+
+    fn replace<T>(
+        &self,
+        path: &Path,
+        read: Result<Vec<Text>, Unsettled>,
+        begin: impl FnOnce() -> T,
+    ) -> Result<T, TokensError> {
+        let keys = Keys::read(path, read).inspect_err(|error| {
+            tracing::warn!(target: "meshguard::tokens", "kept the old keys: {error}");
+        })?;
+        tracing::info!(target: "meshguard::tokens", { keys = keys.len() }, "in force");
+        let begun = begin();
+        self.known.store(Arc::new(Known { keys, tokens: Cache::default() }));
+        Ok(begun)
     }
 
     /// A token that holds now.

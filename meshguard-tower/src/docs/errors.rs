@@ -1,14 +1,18 @@
 //! Every kind of error has a row in docs/errors.md that says what to do.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::StatusCode;
 use meshguard_core::delivery::{Failure, Outcome, RecordErrorKind, SettingsError};
+use meshguard_core::{Policy, SpiffeId};
 
 use super::rows;
+use crate::auth::TokensError;
 use crate::channel::{CallError, CallErrorKind};
 use crate::error::{DeliveryError, DeliveryErrorKind};
+use crate::mesh::ReloadError;
 use crate::pool::ConnectError;
 use crate::session::SessionError;
 use crate::tls;
@@ -92,6 +96,25 @@ all!(sessions, SessionError, {
     SessionError::Timeout => SessionError::Timeout,
 });
 
+all!(reloads, ReloadError, {
+    ReloadError::Read(..) => ReloadError::Read(PathBuf::new(), io::ErrorKind::Other.into()),
+    ReloadError::Unsettled(_) => ReloadError::Unsettled(PathBuf::new()),
+    ReloadError::Unannounced(_) => ReloadError::Unannounced(String::new()),
+    ReloadError::Policy(..) =>
+        ReloadError::Policy(PathBuf::new(), "".parse::<Policy>().unwrap_err()),
+    ReloadError::OlderPolicy { .. } => ReloadError::OlderPolicy { current: 2, found: 1 },
+    ReloadError::OtherMesh { .. } => ReloadError::OtherMesh {
+        mesh: String::new(),
+        service: SpiffeId::from_static("spiffe://shop.example/orders"),
+    },
+    ReloadError::Unsupported { .. } =>
+        ReloadError::Unsupported { route: String::new(), key: "durability" },
+    ReloadError::Source(..) => ReloadError::Source(String::new(), "".into()),
+    ReloadError::Credentials(_) =>
+        ReloadError::Credentials(tls::fault(tls::Source::Svid, tls::CredentialsFault::Empty)),
+    ReloadError::Tokens(_) => ReloadError::Tokens(TokensError::NoKey),
+});
+
 /// A table has one row for each of these names, and each row says something in every cell.
 fn documented(section: &str, names: &[String]) {
     let rows = rows(PAGE, section);
@@ -169,4 +192,10 @@ fn every_reason_for_no_connection_and_no_session_says_what_to_do() {
     documented("## There is no session", &sessions);
     let handshakes: Vec<_> = tls::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
     documented("## A handshake failed", &handshakes);
+}
+
+#[test]
+fn every_reason_why_a_file_was_not_taken_says_what_to_do() {
+    let names: Vec<_> = reloads().iter().map(|error| variant(error)).collect();
+    documented("## A file was not taken", &names);
 }

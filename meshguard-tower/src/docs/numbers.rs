@@ -7,10 +7,11 @@ use meshguard_core::delivery::{
     FLUSH, GRACE, MAX_AWAITING, MAX_KNOWN, MAX_OWED, MAX_SEALED_BYTES, MAX_SEALED_RECORDS, RECORD,
     WINDOW,
 };
-use meshguard_core::policy::Content;
+use meshguard_core::policy::{Content, MAX_DOCUMENT};
 
 use super::rows;
 use crate::body::HOLD_TIME;
+use crate::files;
 use crate::limits::*;
 use crate::{
     channel, control, decision, inbound, ledger, listener, mesh, observe, pool, probe, quota,
@@ -337,6 +338,25 @@ fn the_text_has_the_same_numbers() {
     }
     assert_eq!(mesh::RELOAD_EVERY, Duration::from_secs(1));
     assert!(page.contains("Files are looked at every second (`reload_every`)"));
+}
+
+#[test]
+fn when_a_file_is_read_is_as_documented() {
+    let page = PAGE.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        format!("else after a second look {} later", time(files::PAUSE)),
+        format!("after up to {} such looks; then the start fails", files::PATIENCE),
+        format!("that has changed at {} looks in a row", files::RESTLESS),
+    ] {
+        assert!(page.contains(&said), "docs/operations.md does not say: {said}");
+    }
+    assert_eq!(files::QUIET, Duration::from_secs(1));
+    assert!(page.contains("at once where it has not changed for a second"));
+    assert_eq!(files::MIN_EVERY, Duration::from_millis(20));
+    assert_eq!((MAX_DOCUMENT, crate::tls::MAX_PEM), (16 << 20, 64 << 20));
+    assert!(
+        page.contains("A policy has at most 16 MiB, a JWK Set 1 MiB, a file of credentials 64 MiB")
+    );
 }
 
 fn baseline() -> meshguard_core::baseline::Settings {

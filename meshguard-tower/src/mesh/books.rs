@@ -3,9 +3,10 @@
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
-use meshguard_core::Timestamp;
-use meshguard_core::ledger::{Decision, Entry, PolicyChange, Start, Stop};
+use meshguard_core::ledger::{Decision, Entry, PolicyChange, Rewritten, Start, Stop};
+use meshguard_core::{Policy, Timestamp};
 
+use super::builder::hex;
 use super::{Mesh, Shared};
 use crate::ledger::{Condition, Ledger, LedgerError, Refusal};
 use crate::sink::{Direction, Edge};
@@ -65,8 +66,20 @@ impl Mesh {
         });
     }
 
-    pub(super) fn policy_changed(&self, version: u64, replaced: u64) {
-        self.record(|| Entry::Policy(PolicyChange { version, replaced: Some(replaced) }));
+    /// Writes down that a policy has taken another one's place. Of the same version and with another
+    /// text, it is told: the document was rewritten without a new number.
+    pub(super) fn policy_changed(&self, policy: &Policy, replaced: &Policy) {
+        let (version, was) = (policy.version(), replaced.version());
+        self.record(|| Entry::Policy(PolicyChange { version, replaced: Some(was) }));
+        let (Some(&after), Some(&before)) = (policy.digest(), replaced.digest()) else { return };
+        if version != was || after == before {
+            return;
+        }
+        self.record(|| Entry::Rewritten(Rewritten { version, before, after }));
+        let (before, after) = (hex(&before), hex(&after));
+        let detail = format!("policy version {version}: sha256={after} instead of sha256={before}");
+        let edge = Edge { from: None, to: self.id(), via: None };
+        self.found(Direction::Inbound, edge, "policy-rewritten", &detail);
     }
 }
 

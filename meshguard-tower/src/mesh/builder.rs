@@ -15,12 +15,14 @@ use meshguard_core::delivery::{MAX_MESSAGE, MESSAGE};
 use meshguard_core::{Policy, SpiffeId};
 use tokio::sync::watch;
 
-use super::reload::{CredentialFiles, Files, PolicyStatus, enforceable};
+use super::enforceable::enforceable;
+use super::reload::{Files, PolicyStatus};
 use super::{Mesh, Pins, ReloadError, Shared, random};
 use crate::auth::{Tokens, TokensError, Verifier};
 use crate::control::{Engine, Gate};
 use crate::decision::Explanations;
 use crate::expect::Expectations;
+use crate::files::{Disk, System};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listener::HandshakeStats;
@@ -30,8 +32,8 @@ use crate::rejudge::{self, Rejudging};
 use crate::session::Sessions;
 use crate::shadow::Shadows;
 use crate::sink::Sink;
-use crate::source::{Mark, PolicyFile, PolicySource, mark};
-use crate::tls::{Credentials, CredentialsError, Revocation, TlsContext, now};
+use crate::source::{PolicyFile, PolicySource, Reader};
+use crate::tls::{CredentialFiles, Credentials, CredentialsError, Revocation, TlsContext, now};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
 pub const MESSAGE_LIMIT: usize = MESSAGE;
@@ -41,6 +43,13 @@ const TICK: Duration = Duration::from_millis(100);
 pub const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// What a [`Mesh`] is built from.
+///
+/// # Files
+/// A file is read when it was the same at two looks, and around the reading: so no half of it is
+/// taken while the rest is being written. A writer that pauses for longer than looks are apart can
+/// still be mistaken for one that is done; so replace a file as a whole, by renaming another one to
+/// it. Where a file has changed within the second before the service starts, the start waits for a
+/// second look, a tenth of a second later, blocking, and fails where the file changes for 2 seconds.
 #[must_use]
 pub struct MeshBuilder {
     credentials: Option<Credentials>,
@@ -65,8 +74,8 @@ pub struct MeshBuilder {
 /// Where further policies come from.
 enum Source {
     None,
-    /// Read already, at this mark.
-    File(PathBuf, Mark),
+    /// Read already.
+    File(Reader),
     Other(Box<dyn PolicySource>),
 }
 
@@ -75,7 +84,7 @@ impl Source {
     fn opened(self, every: Duration) -> Option<Box<dyn PolicySource>> {
         match self {
             Self::None => None,
-            Self::File(path, seen) => Some(Box::new(PolicyFile::new(path).every(every).seen(seen))),
+            Self::File(reader) => Some(Box::new(PolicyFile::of(reader).every(every))),
             Self::Other(source) => Some(source),
         }
     }
@@ -141,7 +150,8 @@ impl MeshBuilder {
     }
 
     /// The SVID, its private key and the trust bundle, as PEM files. They are read again
-    /// whenever they change; what is of no use does not replace what is in use.
+    /// whenever they change; what is of no use does not replace what is in use. Replace each by
+    /// renaming another file to it: [files](#files).
     ///
     /// The bundle's roots vouch for workloads of the SVID's own trust domain, and for no others;
     /// [`federate_file`](Self::federate_file) takes those of others.
@@ -155,12 +165,8 @@ impl MeshBuilder {
         key: impl AsRef<Path>,
         bundle: impl AsRef<Path>,
     ) -> Result<Self, BuildError> {
-        self.credential_files(CredentialFiles {
-            svid: svid.as_ref().to_owned(),
-            key: key.as_ref().to_owned(),
-            bundle: bundle.as_ref().to_owned(),
-            crls: None,
-        })
+        let (svid, key, bundle) = (svid.as_ref(), key.as_ref(), bundle.as_ref());
+        self.credential_files(CredentialFiles::new(System::shared(), svid, key, bundle))
     }
 
     /// A PEM file of revocation lists (RFC 5280 §5), beside the files given before.
@@ -168,9 +174,13 @@ impl MeshBuilder {
     /// # Errors
     /// `NoCredentials` before [`svid_files`](Self::svid_files); where the file cannot be used.
     pub fn crl_file(mut self, crls: impl AsRef<Path>) -> Result<Self, BuildError> {
-        let mut files = self.files.credentials.take().ok_or(BuildError::NoCredentials)?;
-        files.crls = Some(crls.as_ref().to_owned());
-        self.credential_files(files)
+        let own = &mut self.files.sources().own;
+        let files = own.take().ok_or(BuildError::NoCredentials)?.with_lists(crls.as_ref());
+        let lists = own.insert(files).first_lists().map_err(BuildError::Credentials)?;
+        if let Some(credentials) = &mut self.credentials {
+            credentials.lists = lists.into();
+        }
+        Ok(self)
     }
 
     /// The roots of another trust domain, a PEM text. They vouch for its workloads, and for no
@@ -181,7 +191,7 @@ impl MeshBuilder {
     /// Where the bundle cannot be used, or the domain has one already. The own trust domain is
     /// refused by [`build`](Self::build): its roots come with the SVID.
     pub fn federate(mut self, domain: &str, bundle: impl AsRef<[u8]>) -> Result<Self, BuildError> {
-        let added = self.files.federation.add(domain, bundle.as_ref());
+        let added = self.files.sources().federation.add(domain, bundle.as_ref());
         added.map(|()| self).map_err(BuildError::Credentials)
     }
 
@@ -189,12 +199,17 @@ impl MeshBuilder {
     ///
     /// # Errors
     /// As [`federate`](Self::federate), or where the file cannot be read.
-    pub fn federate_file(
+    pub fn federate_file(self, domain: &str, bundle: impl AsRef<Path>) -> Result<Self, BuildError> {
+        self.federate_file_on(System::shared(), domain, bundle.as_ref())
+    }
+
+    pub(crate) fn federate_file_on(
         mut self,
+        disk: Arc<dyn Disk>,
         domain: &str,
-        bundle: impl AsRef<Path>,
+        bundle: &Path,
     ) -> Result<Self, BuildError> {
-        let added = self.files.federation.add_file(domain, bundle.as_ref());
+        let added = self.files.sources().federation.add_file(disk, domain, bundle);
         added.map(|()| self).map_err(BuildError::Credentials)
     }
 
@@ -207,23 +222,29 @@ impl MeshBuilder {
     /// Credentials that are in memory already, and stay as they are.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
-        self.files.credentials = None;
-        self.files.seen.clear();
+        self.files.sources().own = None;
         self
     }
 
     /// The policy document. It is read again whenever it changes; one that cannot be used
-    /// changes nothing.
+    /// changes nothing. Replace it by renaming another file to it: [files](#files).
     ///
     /// # Errors
-    /// Where the file cannot be read, or anything in it is not understood.
-    pub fn policy_file(mut self, path: impl AsRef<Path>) -> Result<Self, BuildError> {
-        let path = path.as_ref().to_owned();
-        // Before it is read, so that no change is missed.
-        let seen = mark(&path);
-        self.policy = Some(PolicyFile::read(&path).map_err(BuildError::Policy)?);
-        self.files.policy = Some(path.clone());
-        self.source = Source::File(path, seen);
+    /// Where the file cannot be read, is being written all the time, or anything in it is not
+    /// understood.
+    pub fn policy_file(self, path: impl AsRef<Path>) -> Result<Self, BuildError> {
+        self.policy_file_on(System::shared(), path.as_ref())
+    }
+
+    pub(crate) fn policy_file_on(
+        mut self,
+        disk: Arc<dyn Disk>,
+        path: &Path,
+    ) -> Result<Self, BuildError> {
+        let reader = Reader::new(disk, path.to_owned());
+        self.policy = Some(reader.first().map_err(BuildError::Policy)?);
+        self.files.policy = Some(reader.clone());
+        self.source = Source::File(reader);
         Ok(self)
     }
 
@@ -273,7 +294,8 @@ impl MeshBuilder {
         self
     }
 
-    /// How often files are looked at for changes. Default [`RELOAD_EVERY`].
+    /// How often files are looked at for changes, but not more often than every 20 ms. What has
+    /// changed is read at the second look. Default [`RELOAD_EVERY`].
     pub fn reload_every(mut self, period: Duration) -> Self {
         self.files.every = period;
         self
@@ -334,22 +356,21 @@ impl MeshBuilder {
     /// Builds the handle.
     ///
     /// # Errors
-    /// Where credentials are missing or cannot be used, and where the policy asks for what this
-    /// service cannot do.
-    pub fn build(self) -> Result<Mesh, BuildError> {
+    /// Where credentials are missing or cannot be used, and where the policy is of another mesh or
+    /// asks for what this service cannot do.
+    pub fn build(mut self) -> Result<Mesh, BuildError> {
         let credentials = self.credentials.ok_or(BuildError::NoCredentials)?;
         let expires = credentials.not_after();
-        let credentials =
-            self.files.federation.join(credentials).map_err(BuildError::Credentials)?;
-        let tls = TlsContext::with(credentials, self.revocation);
+        let joined = self.files.sources().federation.join(credentials);
+        let tls = joined.and_then(|joined| TlsContext::with(joined, self.revocation));
         let tls = tls.map_err(BuildError::Credentials)?;
-        let source = self.source.opened(self.files.every);
         let policy = self.policy.unwrap_or_else(Policy::deny_all);
-        enforceable(&policy).map_err(BuildError::Policy)?;
+        let announced = matches!(self.source, Source::File(_)) && policy.announces_digest();
+        let source = self.source.opened(self.files.every);
+        enforceable(&policy, &tls).map_err(BuildError::Policy)?;
         let policy = policy.for_callee(&tls.id());
         let tokens = self.tokens.map(Verifier::new).transpose().map_err(BuildError::Tokens)?;
         warn(policy.reads_claims() && tokens.is_none());
-        let status = PolicyStatus::loaded(policy.version());
         let instance: Arc<str> = hex(&random::<16>()).into();
         let ledger_key = ledger_key(self.ledger.as_ref())?;
         let engine = Engine::new(self.baseline, policy.plan().clone(), self.cadence);
@@ -366,10 +387,10 @@ impl MeshBuilder {
             tick: self.tick,
             live: Mutex::default(),
             rejudge: rejudge::State::new(self.rejudging),
+            policy_status: watch::Sender::new(PolicyStatus::loaded(policy.version())),
             policy: ArcSwap::from_pointee(policy),
             source: Mutex::new(source),
             stale_after: self.stale_after,
-            policy_status: watch::Sender::new(status),
             tokens,
             sessions,
             limits: self.limits,
@@ -390,6 +411,7 @@ impl MeshBuilder {
             held: Arc::default(),
             channels: Default::default(),
             files: self.files,
+            announced: AtomicBool::new(announced),
             watching: Mutex::default(),
             stopped: AtomicBool::new(false),
         }));
@@ -399,10 +421,12 @@ impl MeshBuilder {
         Ok(mesh)
     }
 
-    fn credential_files(mut self, files: CredentialFiles) -> Result<Self, BuildError> {
-        self.files.seen = files.marks();
-        self.credentials = Some(files.read().map_err(BuildError::Credentials)?);
-        self.files.credentials = Some(files);
+    pub(crate) fn credential_files(
+        mut self,
+        mut files: CredentialFiles,
+    ) -> Result<Self, BuildError> {
+        self.credentials = Some(files.first().map_err(BuildError::Credentials)?);
+        self.files.sources().own = Some(files);
         Ok(self)
     }
 }
@@ -416,7 +440,7 @@ fn ledger_key(ledger: Option<&Ledger>) -> Result<[u8; 32], BuildError> {
     pair.public_key().as_ref().try_into().map_err(|_| BuildError::Key)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

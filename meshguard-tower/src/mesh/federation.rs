@@ -1,6 +1,6 @@
 //! The bundles of federated trust domains.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use meshguard_core::Policy;
@@ -8,9 +8,9 @@ use meshguard_core::identity::TrustDomain;
 use meshguard_core::policy::MAX_DOMAINS;
 
 use super::Mesh;
-use crate::source::{Mark, mark};
+use crate::files::Disk;
 use crate::tls::{
-    Credentials, CredentialsError, CredentialsFault, Federated, Roots, Source, fault, now, read,
+    Credentials, CredentialsError, CredentialsFault, Group, Roots, Source, fault, first_roots, now,
 };
 
 /// Whose roots the builder was given, in the order in which it was.
@@ -21,25 +21,30 @@ struct Bundle {
     domain: TrustDomain,
     roots: Arc<Roots>,
     /// Where it is read again.
-    path: Option<PathBuf>,
-    /// Taken before it was first read, so that no change is missed.
-    seen: Mark,
+    file: Option<Group>,
 }
 
 impl Federation {
     /// Adds a domain's bundle, a PEM text.
     pub(super) fn add(&mut self, domain: &str, pem: &[u8]) -> Result<(), CredentialsError> {
         let domain = self.fresh(domain)?;
-        let roots = roots(&domain, pem)?;
-        self.0.push(Bundle { domain, roots, path: None, seen: None });
+        let read = Roots::read(pem, Source::Federated, domain.as_str(), now());
+        let roots = Arc::new(read.map_err(|error| error.of(domain.as_str()))?);
+        self.0.push(Bundle { domain, roots, file: None });
         Ok(())
     }
 
     /// Adds a domain's bundle, which is read again when it changes.
-    pub(super) fn add_file(&mut self, domain: &str, path: &Path) -> Result<(), CredentialsError> {
+    pub(super) fn add_file(
+        &mut self,
+        disk: Arc<dyn Disk>,
+        domain: &str,
+        path: &Path,
+    ) -> Result<(), CredentialsError> {
         let domain = self.fresh(domain)?;
-        let (seen, roots) = (mark(path), load(&domain, path)?);
-        self.0.push(Bundle { domain, roots, path: Some(path.to_owned()), seen });
+        let mut group = Group::federated(disk, domain.clone(), path);
+        let roots = Arc::new(first_roots(&mut group)?);
+        self.0.push(Bundle { domain, roots, file: Some(group) });
         Ok(())
     }
 
@@ -54,35 +59,9 @@ impl Federation {
         Ok(Credentials { federated, ..credentials })
     }
 
-    /// Reads the files again: the roots, where any of them was good, and why others were not taken,
-    /// in whose place those of `current` stay.
-    pub(super) fn renew(&self, current: &Federated) -> (Option<Federated>, Vec<CredentialsError>) {
-        let (mut renewed, mut kept) = (None, Vec::new());
-        for bundle in &self.0 {
-            let Some(path) = &bundle.path else { continue };
-            match load(&bundle.domain, path) {
-                Ok(roots) => {
-                    let all = renewed.get_or_insert_with(|| current.clone());
-                    all.insert(bundle.domain.clone(), roots);
-                }
-                Err(error) => kept.push(error),
-            }
-        }
-        (renewed, kept)
-    }
-
-    pub(super) fn has_files(&self) -> bool {
-        self.0.iter().any(|bundle| bundle.path.is_some())
-    }
-
-    /// Of each file, now.
-    pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
-        self.0.iter().filter_map(|bundle| bundle.path.as_deref().map(mark))
-    }
-
-    /// Of each file, before it was first read.
-    pub(super) fn seen(&self) -> impl Iterator<Item = Mark> {
-        self.0.iter().filter(|bundle| bundle.path.is_some()).map(|bundle| bundle.seen)
+    /// Those that are read again, in a fixed order.
+    pub(super) fn groups(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.0.iter_mut().filter_map(|bundle| bundle.file.as_mut())
     }
 
     fn fresh(&self, name: &str) -> Result<TrustDomain, CredentialsError> {
@@ -115,15 +94,4 @@ impl Mesh {
 
 fn refused(domain: &str, what: CredentialsFault) -> CredentialsError {
     fault(Source::Federated, what).of(domain)
-}
-
-fn load(domain: &TrustDomain, path: &Path) -> Result<Arc<Roots>, CredentialsError> {
-    read(path, Source::Federated)
-        .and_then(|pem| roots(domain, &pem))
-        .map_err(|error| error.of(domain.as_str()).at(Some(path)))
-}
-
-fn roots(domain: &TrustDomain, pem: &[u8]) -> Result<Arc<Roots>, CredentialsError> {
-    let read = Roots::read(pem, Source::Federated, domain.as_str(), now());
-    read.map(Arc::new).map_err(|error| error.of(domain.as_str()))
 }

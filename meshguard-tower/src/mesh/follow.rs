@@ -1,12 +1,14 @@
 //! Follows a source of policies.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use meshguard_core::Policy;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::reload::enforceable;
+use super::enforceable::enforceable;
 use super::{Mesh, ReloadError, Shared};
 use crate::sink::{Direction, Edge};
 use crate::source::{News, PolicySource};
@@ -30,9 +32,9 @@ pub(super) async fn follow(
             }
         };
         let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
-        let outcome = match news {
-            Some(News::Policy(policy)) => mesh.offer(Ok(*policy)),
-            Some(News::Failed(error)) => mesh.offer(Err(error)),
+        let offered = match news {
+            Some(News::Policy(policy)) => Ok(*policy),
+            Some(News::Failed(error)) => Err(error),
             Some(News::Fresh) => {
                 mesh.policy_is_fresh(term.renew());
                 continue;
@@ -43,10 +45,29 @@ pub(super) async fn follow(
                 continue;
             }
         };
+        let name = source.name().to_owned();
+        let Some(outcome) = offer(mesh, name, offered).await else { return };
         if outcome.is_ok() {
             term.renew();
         }
         source.told(&outcome);
+    }
+}
+
+/// Offers a policy in a thread that may block: what is made of it grows with the document. `None`:
+/// the runtime ends.
+async fn offer(
+    mesh: Mesh,
+    source: String,
+    offered: Result<Policy, ReloadError>,
+) -> Option<Result<u64, Arc<ReloadError>>> {
+    let kept = mesh.clone();
+    match spawn_blocking(move || mesh.offer(&source, offered)).await {
+        Ok(outcome) => Some(outcome),
+        Err(error) if error.is_cancelled() => None,
+        Err(error) => {
+            Some(Err(kept.keep_policy(ReloadError::Source("meshguard".into(), error.into()))))
+        }
     }
 }
 
@@ -105,13 +126,18 @@ impl Mesh {
         }
     }
 
-    /// A policy is offered: it is put in force unless it is older than the one that is.
+    /// Puts in force what the source of this name offers, unless it is older than what is, or cannot
+    /// be taken.
     pub(super) fn offer(
         &self,
+        source: &str,
         offered: Result<Policy, ReloadError>,
     ) -> Result<u64, Arc<ReloadError>> {
-        let enforceable = offered.and_then(|policy| enforceable(&policy).map(|()| policy));
-        let policy = match enforceable {
+        let taken = offered.and_then(|policy| {
+            self.goes_on_announcing(source, &policy)?;
+            enforceable(&policy, &self.0.tls).map(|()| policy)
+        });
+        let policy = match taken {
             Ok(policy) => Arc::new(policy.for_callee(self.id())),
             Err(error) => return Err(self.keep_policy(error)),
         };
@@ -130,5 +156,15 @@ impl Mesh {
                 return Ok(found);
             }
         }
+    }
+    /// Refuses a document without a digest of a source that has announced one before: the line that
+    /// would show a half document may be what is missing.
+    fn goes_on_announcing(&self, source: &str, policy: &Policy) -> Result<(), ReloadError> {
+        if policy.announces_digest() {
+            self.0.announced.store(true, Ordering::Relaxed);
+        } else if self.0.announced.load(Ordering::Relaxed) {
+            return Err(ReloadError::Unannounced(source.to_owned()));
+        }
+        Ok(())
     }
 }

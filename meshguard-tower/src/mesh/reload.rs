@@ -3,42 +3,33 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use meshguard_core::baseline::EdgeKey;
-use meshguard_core::policy::Durability;
 use meshguard_core::reflex::Signal;
-use meshguard_core::{Policy, PolicyError};
+use meshguard_core::{Policy, PolicyError, SpiffeId};
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
 
 use super::books::follow_ledger;
-use super::federation::Federation;
+use super::enforceable::enforceable;
 use super::follow::follow;
-use super::renew::Term;
+use super::renew::{Asked, Sources, Term};
 use super::{Mesh, Shared};
 use crate::auth::TokensError;
 use crate::control::drive;
 use crate::error::BoxError;
+use crate::files::MIN_EVERY;
 use crate::rejudge::{self, Cause, Change, Whom};
-use crate::source::{Mark, PolicyFile, mark};
-use crate::tls::{Credentials, CredentialsError, HandshakeErrorKind, now};
+use crate::source::Reader;
+use crate::tls::{CredentialsError, HandshakeErrorKind, now};
 
 /// What is read again.
 pub(crate) struct Files {
-    pub(super) credentials: Option<CredentialFiles>,
-    pub(super) federation: Federation,
-    pub(super) policy: Option<PathBuf>,
+    pub(super) credentials: Mutex<Sources>,
+    pub(super) policy: Option<Reader>,
     pub(super) every: Duration,
-    /// Of the credentials; taken before they were first read, so that no change is missed.
-    pub(super) seen: Vec<Mark>,
-}
-
-/// Where credentials come from.
-pub(super) struct CredentialFiles {
-    pub(super) svid: PathBuf,
-    pub(super) key: PathBuf,
-    pub(super) bundle: PathBuf,
-    pub(super) crls: Option<PathBuf>,
 }
 
 /// What became of the policy's loads.
@@ -61,6 +52,11 @@ pub struct PolicyStatus {
 pub enum ReloadError {
     /// The policy file cannot be read.
     Read(PathBuf, io::Error),
+    /// The policy file is being written: it was not the same at two looks. Later looks read it.
+    Unsettled(PathBuf),
+    /// The policy's source, of this name, announced the digest of a document before, and does not
+    /// announce that of this one. A service that starts anew takes it.
+    Unannounced(String),
     /// The policy is not understood.
     Policy(PathBuf, PolicyError),
     /// The policy's version is below the one in force.
@@ -69,6 +65,14 @@ pub enum ReloadError {
         current: u64,
         /// The document's.
         found: u64,
+    },
+    /// The policy is of another mesh: its `mesh` is neither this service's trust domain nor one that
+    /// the service has roots of, and its `federates` does not name this service's.
+    OtherMesh {
+        /// The document's.
+        mesh: String,
+        /// This service.
+        service: SpiffeId,
     },
     /// The policy asks for what a service of this version does not do. Half of a policy is never
     /// in force.
@@ -94,38 +98,25 @@ impl PolicyStatus {
 
 impl Files {
     pub(super) fn new(every: Duration) -> Self {
-        let federation = Federation::default();
-        Self { credentials: None, federation, policy: None, every, seen: Vec::new() }
+        Self { credentials: Mutex::default(), policy: None, every }
     }
 
-    /// Changes whenever one of the credentials' files does, or of a federated bundle.
-    fn marks(&self) -> Vec<Mark> {
-        let own = self.credentials.as_ref().map(CredentialFiles::marks).unwrap_or_default();
-        own.into_iter().chain(self.federation.marks()).collect()
-    }
-
-    /// As [`marks`](Self::marks), before each was first read.
-    fn first_marks(&self) -> Vec<Mark> {
-        self.seen.iter().copied().chain(self.federation.seen()).collect()
-    }
-}
-
-impl CredentialFiles {
-    pub(super) fn marks(&self) -> Vec<Mark> {
-        let files = [Some(&self.svid), Some(&self.key), Some(&self.bundle), self.crls.as_ref()];
-        files.into_iter().flatten().map(|path| mark(path)).collect()
-    }
-
-    pub(super) fn read(&self) -> Result<Credentials, CredentialsError> {
-        Credentials::from_files(&self.svid, &self.key, &self.bundle, self.crls.as_deref())
+    /// The files of credentials, before they are followed.
+    pub(super) fn sources(&mut self) -> &mut Sources {
+        self.credentials.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Mesh {
     /// Reads all files again, now; what cannot be used changes nothing.
     ///
+    /// Blocks while it reads them, and where one has changed within the last second, for a tenth of a
+    /// second more: then it looks again whether the file is still being written. Within a runtime it
+    /// is to be called where a thread may block, as in `tokio::task::spawn_blocking`.
+    ///
     /// # Errors
-    /// The first file that was not taken. The others were.
+    /// The first file that was not taken. The others were. One that is being written is taken once it
+    /// is still, as when it changes.
     pub fn reload(&self) -> Result<(), Arc<ReloadError>> {
         let credentials = self.reload_credentials();
         let policy = self.reload_policy();
@@ -133,11 +124,11 @@ impl Mesh {
         credentials.map_err(Arc::new).and(policy).and(tokens)
     }
 
-    /// Puts a policy in force. Later requests see it; each request sees exactly one. One that
-    /// asks for what a service does not do is refused, which
+    /// Puts a policy in force. Later requests see it; each request sees exactly one. One that is of
+    /// another mesh or asks for what a service does not do is refused, which
     /// [`policy_status`](Self::policy_status) tells: what held before holds on.
     pub fn set_policy(&self, policy: Policy) {
-        if let Err(error) = enforceable(&policy) {
+        if let Err(error) = enforceable(&policy, &self.0.tls) {
             self.keep_policy(error);
             return;
         }
@@ -156,7 +147,7 @@ impl Mesh {
         note: impl FnOnce(&mut PolicyStatus),
     ) -> bool {
         let (version, change) = (policy.version(), self.change(Cause::Policy));
-        let expired = policy.is_expired();
+        let (expired, put) = (policy.is_expired(), Arc::clone(&policy));
         let replaced = match instead_of {
             None => self.0.policy.swap(policy),
             Some(current) => {
@@ -168,7 +159,7 @@ impl Mesh {
                 Arc::clone(current)
             }
         };
-        self.policy_changed(version, replaced.version());
+        self.policy_changed(&put, &replaced);
         // Of the one in force, which may be a still newer one: the last to come here is right.
         let policy = self.policy();
         self.change_plan(policy.plan());
@@ -214,8 +205,11 @@ impl Mesh {
     }
 
     fn reload_policy(&self) -> Result<(), Arc<ReloadError>> {
-        let Some(path) = &self.0.files.policy else { return Ok(()) };
-        self.offer(PolicyFile::read(path)).map(drop)
+        let Some(file) = &self.0.files.policy else { return Ok(()) };
+        let (reading, policy) = file.now();
+        let outcome = self.offer(&file.name(), policy);
+        file.told(reading, &outcome);
+        outcome.map(drop)
     }
 
     /// The policy in force stays, because of `error`.
@@ -234,6 +228,13 @@ impl Mesh {
     pub(super) fn expect_sweep(&self, change: &Arc<Change>) {
         let live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter().for_each(|connections| connections.expect(change));
+    }
+
+    /// Looks once at the files of credentials and of keys, blocking. What a reload says is kept in the
+    /// status and logged; here nobody asks.
+    fn look_at_files(&self) {
+        self.renew_credentials(Asked::Look);
+        self.look_at_tokens();
     }
 
     /// Whether somebody has listened.
@@ -265,46 +266,46 @@ impl Mesh {
 }
 
 async fn watch(mesh: Weak<Shared>, every: Duration) {
-    let marks = || mesh.upgrade().map(|m| m.files.marks());
-    let Some(mut seen) = mesh.upgrade().map(|m| m.files.first_marks()) else { return };
-    let mut ticks = tokio::time::interval(every);
+    let mut ticks = tokio::time::interval(every.max(MIN_EVERY));
+    // Two looks are apart, whatever has held one up.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut term = Term::default();
     loop {
         ticks.tick().await;
-        let Some(found) = marks() else { return };
-        let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
-        // What a reload says is kept in the status and logged; here nobody asks.
-        if found != seen || term.is_due(now()) {
-            term.reload(&mesh);
+        let Some(found) = mesh.upgrade().map(Mesh) else { return };
+        // A file system may be slow, and a file large: neither holds up a thread of the runtime.
+        match spawn_blocking(move || found.look_at_files()).await {
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => tracing::error!(target: "meshguard::identity", "a look failed: {error}"),
+            Ok(()) => {}
         }
+        let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
         term.look(&mesh);
         mesh.follow_tokens();
         mesh.0.sessions.expire(now());
-        seen = found;
     }
-}
-
-/// Whether a service does all that a policy asks for.
-pub(super) fn enforceable(policy: &Policy) -> Result<(), ReloadError> {
-    let unsupported = |route: &str, key| {
-        let route = route.to_owned();
-        Err(ReloadError::Unsupported { route, key })
-    };
-    for (route, asks) in policy.routes() {
-        if asks.durability != Durability::Async {
-            return unsupported(route, "durability");
-        }
-        if asks.keep_answers.is_some() {
-            return unsupported(route, "keep_answers");
-        }
-    }
-    Ok(())
 }
 
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Unsettled(path) => {
+                let path = path.display();
+                write!(f, "{path}: it is being written: it was not the same at two looks")
+            }
+            Self::Unannounced(source) => {
+                write!(
+                    f,
+                    "{source}: the first line announces no digest any more, as it did before"
+                )?;
+                f.write_str("; `meshguard policy digest` writes it")
+            }
+            Self::OtherMesh { mesh, service } => {
+                write!(f, "the policy is of the mesh {mesh}, and this service is {service}: ")?;
+                let domain = service.trust_domain();
+                write!(f, "neither does it federate with {domain}, nor are there roots of {mesh}")
+            }
             Self::Policy(path, error) => write!(f, "{}: {error}", path.display()),
             Self::OlderPolicy { current, found } => {
                 write!(f, "policy version {found} is older than {current}, which is in force")
@@ -327,7 +328,14 @@ impl std::error::Error for ReloadError {
             Self::Source(_, error) => Some(&**error),
             Self::Credentials(error) => Some(error),
             Self::Tokens(error) => Some(error),
-            Self::OlderPolicy { .. } | Self::Unsupported { .. } => None,
+            Self::OlderPolicy { .. }
+            | Self::Unsupported { .. }
+            | Self::Unsettled(_)
+            | Self::Unannounced(_)
+            | Self::OtherMesh { .. } => None,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

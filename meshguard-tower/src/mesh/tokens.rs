@@ -7,31 +7,28 @@ use crate::rejudge::{Cause, Whom};
 use crate::tls::now;
 
 impl Mesh {
-    /// Reads the keys of tokens again, where they come from a file.
+    /// Reads the keys of tokens again, blocking, where they come from a file.
     pub(super) fn reload_tokens(&self) -> Result<(), ReloadError> {
         let Some(tokens) = self.0.tokens.as_ref().filter(|tokens| tokens.has_file()) else {
             return Ok(());
         };
-        let change = self.change(Cause::Token);
-        match tokens.reload() {
-            Ok(()) => {
-                self.rejudge(change, Whom::All);
-                Ok(())
-            }
-            Err(error) => {
-                change.void();
-                Err(ReloadError::Tokens(error))
-            }
+        let change = tokens.reload(|| self.change(Cause::Token)).map_err(ReloadError::Tokens)?;
+        self.rejudge(change, Whom::All);
+        Ok(())
+    }
+
+    /// Looks whether the file of keys has changed, blocking.
+    pub(super) fn look_at_tokens(&self) {
+        let Some(tokens) = &self.0.tokens else { return };
+        // What a look says is logged; here nobody asks.
+        if let Some(Ok(change)) = tokens.look(|| self.change(Cause::Token)) {
+            self.rejudge(change, Whom::All);
         }
     }
 
-    /// Looks whether the keys have changed, and which tokens have ended.
+    /// Looks which tokens have ended.
     pub(super) fn follow_tokens(&self) {
         let Some(tokens) = &self.0.tokens else { return };
-        if tokens.has_changed() {
-            // What a reload says is logged; here nobody asks.
-            let _ = self.reload_tokens();
-        }
         let now = now();
         if tokens.take_ending(now) {
             self.end_with_tokens(now);

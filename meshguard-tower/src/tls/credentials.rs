@@ -7,14 +7,15 @@ use std::sync::Arc;
 use meshguard_core::identity::TrustDomain;
 use meshguard_core::{SpiffeId, Timestamp};
 use rustls_pki_types::pem::PemObject;
-use zeroize::Zeroizing;
 
 use super::fault::{CredentialsError, CredentialsFault, Source, fault};
+use super::files::CredentialFiles;
 use super::own::Own;
 use super::revocation::{self, Revocation, RevocationList};
 use super::roots::Roots;
 use super::verify::{Trust, Usage};
 use super::{now, provider};
+use crate::files::System;
 
 /// The roots of trust domains other than the own one.
 pub(crate) type Federated = BTreeMap<TrustDomain, Arc<Roots>>;
@@ -53,33 +54,24 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// From files with those PEM texts; reads them now, blocking.
+    /// From files with those PEM texts; reads them now, blocking. Where one has changed within the
+    /// last second it is looked at again a tenth of a second later, and read once it is still.
     ///
     /// # Errors
-    /// As [`Self::from_pem`], or where a file cannot be read; the error names the file.
+    /// As [`Self::from_pem`], or where a file cannot be read, or is being written all the time; the
+    /// error names the file.
     pub fn from_files(
         svid: &Path,
         key: &Path,
         bundle: &Path,
         crls: Option<&Path>,
     ) -> Result<Self, CredentialsError> {
-        let crl_pem = crls.map(|path| read(path, Source::Crls)).transpose()?;
-        Self::from_pem(
-            &read(svid, Source::Svid)?,
-            &read(key, Source::Key)?,
-            &read(bundle, Source::Bundle)?,
-            crl_pem.as_ref().map(|pem| pem.as_slice()),
-        )
-        .map_err(|error| {
-            let path = match error.input() {
-                Source::Svid => Some(svid),
-                Source::Key => Some(key),
-                Source::Bundle => Some(bundle),
-                Source::Crls => crls,
-                Source::Federated => None,
-            };
-            error.at(path)
-        })
+        let mut files = CredentialFiles::new(System::shared(), svid, key, bundle);
+        if let Some(path) = crls {
+            files = files.with_lists(path);
+        }
+        let credentials = files.first()?;
+        Ok(Self { lists: files.first_lists()?.into(), ..credentials })
     }
 
     /// The workload's own name.
@@ -122,13 +114,6 @@ impl Credentials {
             algorithms: provider().signature_verification_algorithms,
         }
     }
-}
-
-/// A file's text, which is wiped when it is dropped.
-pub(crate) fn read(path: &Path, source: Source) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
-    std::fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| fault(source, CredentialsFault::Unreadable(error)).at(Some(path)))
 }
 
 /// Every item of one kind in a PEM text, at least one; items of other kinds are passed over.

@@ -54,6 +54,8 @@ pub struct CredentialsError {
 pub enum CredentialsFault {
     /// The file cannot be read.
     Unreadable(io::Error),
+    /// The file is being written: it was not the same at two looks. Later looks read it.
+    Unsettled,
     /// The text is not PEM (RFC 7468): the parser's words.
     Pem(String),
     /// The text holds no item of the kind that is needed.
@@ -221,6 +223,7 @@ impl CredentialsFault {
     /// Of those that say nothing but what they are.
     fn words(&self) -> &'static str {
         match self {
+            Self::Unsettled => "is being written: it was not the same at two looks",
             Self::Empty => "holds nothing of this kind",
             Self::Authority => "is an authority's certificate: it has CA:TRUE",
             Self::NoDigitalSignature => "its key usage lacks digitalSignature",

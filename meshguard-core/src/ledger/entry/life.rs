@@ -97,6 +97,17 @@ pub struct Dropped {
     pub archived: bool,
 }
 
+/// A policy came into effect in the place of another one of the same version, whose text was another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The version of both.
+    pub version: u64,
+    /// The SHA-256 of the text before.
+    pub before: [u8; 32],
+    /// The SHA-256 of the text that holds since.
+    pub after: [u8; 32],
+}
+
 impl GapCause {
     /// Whether version 2 of the encoding has it.
     pub(super) const fn is_old(self) -> bool {
@@ -128,6 +139,7 @@ wire_enum!(GapCause {
 });
 wire!(Adopted { first_seq, count });
 wire!(Dropped { first_kept, archived });
+wire!(Rewritten { version, before, after });
 
 impl<'a> Wire<'a> for Counts {
     fn put(&self, out: &mut Vec<u8>) {
