@@ -24,7 +24,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use outgoing::{Framing, OutHook};
 pub(crate) use packed::{Packed, announce, withdraw};
 pub(crate) use plain::{Plain, evidence, stated_length};
-pub(crate) use room::Room;
+pub(crate) use room::{Room, Share};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use meshguard_core::delivery::{RecordErrorKind, grpc};

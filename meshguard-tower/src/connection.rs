@@ -14,7 +14,7 @@ use crate::io::Activity;
 use crate::listener::Standing;
 use crate::observe::{Edges, Tally};
 use crate::rejudge::Change;
-use crate::session::{MAX_SESSIONS_PER_PRINCIPAL, Principal, Sessions};
+use crate::session::MAX_SESSIONS_PER_PRINCIPAL;
 
 /// The live connection that a request came over: in every request's extensions. Cloning is cheap.
 #[derive(Clone)]
@@ -36,8 +36,6 @@ struct Inner {
     /// The change that has doomed it, by its number; 0: none has.
     doomed: AtomicU64,
     closing: Mutex<Closing>,
-    /// What its peer takes of this process: looked up with the first body that is held.
-    principal: OnceLock<Arc<Principal>>,
     /// Where its peer is measured, as a caller and as a hop: looked up with the first call.
     caller: OnceLock<Arc<Tally>>,
     hop: OnceLock<Arc<Tally>>,
@@ -129,7 +127,6 @@ impl Connection {
             leave: CancellationToken::new(),
             doomed: AtomicU64::new(0),
             closing: Mutex::default(),
-            principal: OnceLock::new(),
             caller: OnceLock::new(),
             hop: OnceLock::new(),
             carried: AtomicU64::new(0),
@@ -160,11 +157,6 @@ impl Connection {
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
         self.0.ends.server_name.as_deref()
-    }
-
-    /// Bytes of bodies that are held for its peer: those of requests without proof.
-    pub(crate) fn held(&self, sessions: &Sessions) -> &Arc<AtomicUsize> {
-        &self.0.principal.get_or_init(|| sessions.principal(self.peer().id())).held
     }
 
     /// Has `describe` put what a framework wants to know of this connection into the extensions of

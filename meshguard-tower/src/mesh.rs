@@ -15,7 +15,7 @@ mod tokens;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub use reload::{PolicyStatus, ReloadError};
 pub use shutdown::{SHUTDOWN_TIME, Shutdown};
 
 use crate::auth::Verifier;
+use crate::body::{Room, Share};
 use crate::channel::{Channel, ChannelError, Registry};
 use crate::control::{Engine, Gate};
 use crate::decision::{DecisionId, Explanation, Explanations};
@@ -58,8 +59,10 @@ use crate::sink::{Call, Direction, Edge, Finding, Sink};
 use crate::source::PolicySource;
 use crate::tls::{Alpn, TlsContext};
 
-/// Bytes of known bodies that are held in this process at a time: 64 MiB.
+/// Bytes of bodies that are held in this process until they are whole: 64 MiB.
 pub(crate) const HELD: usize = 1024 * MAX_KNOWN;
+/// What is shorter than this needs no such room.
+pub(crate) const HELD_STEP: usize = 4096;
 
 /// A service's place in the mesh: its identity, its policy, its sessions. Cloning is cheap;
 /// all clones are one.
@@ -110,7 +113,7 @@ pub(crate) struct Shared {
     pub(crate) expectations: Expectations,
     forgeries: Mutex<Forgeries>,
     pins: Pins,
-    held: Arc<AtomicUsize>,
+    held: Room,
     pub(crate) channels: Registry,
     files: reload::Files,
     /// The policy's source has announced the digest of a document.
@@ -312,8 +315,9 @@ impl Mesh {
         &self.0.pins
     }
 
-    pub(crate) fn held(&self) -> &Arc<AtomicUsize> {
-        &self.0.held
+    /// Room for a body of `principal` that is held until it is whole.
+    pub(crate) fn hold_for(&self, principal: &SpiffeId) -> Share {
+        self.0.held.share(principal)
     }
 
     pub(crate) fn message_limit(&self) -> usize {

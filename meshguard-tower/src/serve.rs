@@ -32,7 +32,7 @@ pub(crate) const CONFIRM_TIME: Duration = Duration::from_millis(100);
 const CONFIRM_STEP: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
-pub(crate) use streams::HOP_WEIGHT as STALLED_OF_HOP;
+pub(crate) use streams::{HOP_WEIGHT as STALLED_OF_HOP, PIECE};
 #[cfg(test)]
 pub(crate) use turned::TURNED_AWAY;
 

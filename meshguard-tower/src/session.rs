@@ -17,14 +17,13 @@ pub(crate) use client::MARGIN;
 pub(crate) use client::{ClientSession, Opening};
 pub(crate) use ended::NotLive;
 pub use error::{SessionError, SessionRefusal};
-pub(crate) use principal::Principal;
 pub(crate) use server::ServerSession;
 pub(crate) use store::{Sessions, Step};
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use meshguard_core::delivery::{MAX_KNOWN, PREFIX, Sid};
+use meshguard_core::delivery::{PREFIX, Sid};
 
 /// The path under [`PREFIX`] where handshakes are posted.
 pub(crate) const HANDSHAKE: &str = "session";
@@ -69,11 +68,12 @@ pub(crate) const RETIRING: Duration = Duration::from_secs(10);
 /// One principal's sessions that are not gone, at most: those that have ended go on while something
 /// runs in them.
 pub(crate) const MAX_LIVE_PER_PRINCIPAL: usize = 2 * MAX_SESSIONS_PER_PRINCIPAL;
-/// Bytes of bodies that one principal may have held, at most, in all its sessions and connections.
-pub(crate) const MAX_HELD_PER_PRINCIPAL: usize = 256 * MAX_KNOWN;
 
 /// Bytes of records that have begun and are not whole, in this process: 128 gRPC messages of 4 MiB.
 pub(crate) const MAX_GATHERED: usize = 512 * 1024 * 1024;
+/// What is shorter than this needs no such room: a record of the usual size is verified with the frame
+/// that brings it.
+pub(crate) const GATHERED_STEP: usize = 32 * 1024;
 
 /// The whole path of one of the protocol's own requests.
 pub(crate) fn path(name: &str) -> String {

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::io::Write as _;
 
 use axum::Router;
 use axum::body::Body;
@@ -42,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/endless", get(endless))
         .route("/{*any}", post(sink));
     let listener = mesh.listen("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr());
+    writeln!(std::io::stdout(), "{}", listener.local_addr())?;
     let ended = async {
         // An error is an end too.
         let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,6 +11,7 @@ use tokio::time::Sleep;
 
 use super::eager::join;
 use super::hold::{HOLD_TIME, HoldError};
+use super::room::Share;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 
 /// Gathers one body, whose frames are verified already.
@@ -22,23 +21,13 @@ pub(crate) struct Gather<B> {
     chunks: VecDeque<Bytes>,
     got: usize,
     timer: Option<Pin<Box<Sleep>>>,
-    reserved: Vec<Arc<AtomicUsize>>,
+    share: Share,
 }
 
 impl<B> Gather<B> {
-    /// Of at most `most` bytes, for which there must be room: `limits` are what is taken, and the
-    /// most there is. `None` where there is none.
-    pub(crate) fn new(body: B, most: usize, limits: &[(&Arc<AtomicUsize>, usize)]) -> Option<Self> {
-        let chunks = VecDeque::new();
-        let mut new = Self { body, most, chunks, got: 0, timer: None, reserved: Vec::new() };
-        for (taken, limit) in limits {
-            let before = taken.fetch_add(most, Ordering::Relaxed);
-            new.reserved.push(Arc::clone(taken));
-            if before.saturating_add(most) > *limit {
-                return None; // what was reserved is given back with `new`
-            }
-        }
-        Some(new)
+    /// Of at most `most` bytes. What has come of it takes room where it has to wait for more.
+    pub(crate) fn new(body: B, most: usize, share: Share) -> Self {
+        Self { body, most, chunks: VecDeque::new(), got: 0, timer: None, share }
     }
 
     /// Bytes that came so far.
@@ -75,6 +64,9 @@ where
                 },
             }
         }
+        if self.share.poll_evicted(cx, self.got).is_ready() {
+            return Poll::Ready(Err(HoldError::Full));
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(HOLD_TIME)));
         let late = DeliveryError::new(DeliveryErrorKind::Timeout, self.got as u64, None);
         timer.as_mut().poll(cx).map(|()| Err(HoldError::Body(late)))
@@ -85,14 +77,6 @@ where
     }
 }
 
-impl<B> Drop for Gather<B> {
-    fn drop(&mut self) {
-        for taken in &self.reserved {
-            taken.fetch_sub(self.most, Ordering::Relaxed);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -100,7 +84,16 @@ mod tests {
     use http_body_util::channel::{Channel, Sender};
     use http_body_util::{BodyExt as _, Full};
 
+    use meshguard_core::SpiffeId;
+
+    use super::super::room::Room;
     use super::*;
+
+    const A: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/a");
+
+    fn share() -> Share {
+        Room::new(usize::MAX, 1).share(A)
+    }
 
     fn full(bytes: usize) -> impl Body<Data = Bytes, Error = DeliveryError> + Unpin {
         Full::new(Bytes::from(vec![1; bytes])).map_err(|never| match never {})
@@ -111,7 +104,7 @@ mod tests {
     where
         B: Body<Data = Bytes, Error = DeliveryError> + Unpin,
     {
-        let mut gather = Gather::new(body, most, &[]).unwrap();
+        let mut gather = Gather::new(body, most, share());
         match poll_fn(|cx| gather.poll(cx)).await {
             Ok((data, _)) => Ok(data.len()),
             Err(HoldError::Body(error)) => Err(Some(error.kind())),
@@ -135,13 +128,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn room_is_taken_beforehand_and_given_back() {
-        let taken = Arc::new(AtomicUsize::new(0));
-        let gather = |most| Gather::new(full(1), most, &[(&taken, 10)]);
-        let (first, second) = (gather(6), gather(4));
-        assert!(first.is_some() && second.is_some() && gather(1).is_none());
-        drop((first, second));
-        assert_eq!(taken.load(Ordering::Relaxed), 0);
+    async fn what_came_takes_room_and_gives_it_back() {
+        let room = Room::new(10, 1);
+        for _ in 0..3 {
+            let (mut sender, body): (Sender<Bytes, DeliveryError>, _) = Channel::new(1);
+            let mut gather = Gather::new(body, 100, room.share(A));
+            for (came, fits) in [(6, true), (4, true), (1, false)] {
+                sender.send_data(vec![1; came].into()).await.unwrap();
+                let polled = poll_fn(|cx| Poll::Ready(gather.poll(cx))).await;
+                assert_eq!(polled.is_pending(), fits);
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

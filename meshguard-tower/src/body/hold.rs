@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::eager::join;
 use super::packed::unpack;
+use super::room::Share;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 
 /// A known body has so long to come.
@@ -29,8 +28,8 @@ pub(crate) struct Hold<B> {
     chunks: VecDeque<Bytes>,
     got: usize,
     timer: Option<Pin<Box<Sleep>>>,
-    /// What it has taken of which room, in bytes.
-    reserved: Vec<(Arc<AtomicUsize>, usize)>,
+    /// Where what has come is counted, if anywhere.
+    share: Option<Share>,
 }
 
 /// Why a body is not held to its end.
@@ -45,30 +44,13 @@ pub(crate) enum HoldError {
 
 impl<B> Hold<B> {
     pub(crate) fn new(body: B, digest: [u8; 32], length: Option<u64>) -> Self {
-        Self {
-            body,
-            digest,
-            length,
-            chunks: VecDeque::new(),
-            got: 0,
-            timer: None,
-            reserved: Vec::new(),
-        }
+        Self { body, digest, length, chunks: VecDeque::new(), got: 0, timer: None, share: None }
     }
 
-    /// Has to find room before it waits: `limits` are what is taken and the most there is.
-    fn reserve(&mut self, limits: &[(&Arc<AtomicUsize>, usize)]) -> bool {
-        // A stated length is held to: no more than that comes.
-        let stated = self.length.and_then(|length| usize::try_from(length).ok());
-        let room = stated.unwrap_or(MAX_KNOWN).min(MAX_KNOWN);
-        for (taken, most) in limits {
-            let before = taken.fetch_add(room, Ordering::Relaxed);
-            self.reserved.push((Arc::clone(taken), room));
-            if before + room > *most {
-                return false;
-            }
-        }
-        true
+    /// What has come of it takes room where it has to wait for more.
+    pub(crate) fn counted(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
     }
 
     /// Bytes that came so far.
@@ -90,11 +72,10 @@ where
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        limits: &[(&Arc<AtomicUsize>, usize)],
     ) -> Poll<Result<(Bytes, Option<HeaderMap>), HoldError>> {
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => return self.poll_wait(cx, limits),
+                Poll::Pending => return self.poll_wait(cx),
                 Poll::Ready(None) => return Poll::Ready(self.verify(None)),
                 Poll::Ready(Some(Err(e))) => {
                     let error = DeliveryError::transport(self.got as u64, self.length, e.into());
@@ -119,18 +100,12 @@ where
         }
     }
 
-    fn poll_wait<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        limits: &[(&Arc<AtomicUsize>, usize)],
-    ) -> Poll<Result<T, HoldError>> {
-        if self.timer.is_none() {
-            if !self.reserve(limits) {
-                return Poll::Ready(Err(HoldError::Full));
-            }
-            self.timer = Some(Box::pin(tokio::time::sleep(HOLD_TIME)));
+    fn poll_wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, HoldError>> {
+        if self.share.as_mut().is_some_and(|share| share.poll_evicted(cx, self.got).is_ready()) {
+            return Poll::Ready(Err(HoldError::Full));
         }
-        let late = self.timer.as_mut().is_some_and(|t| t.as_mut().poll(cx).is_ready());
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(HOLD_TIME)));
+        let late = timer.as_mut().poll(cx).is_ready();
         if late { Poll::Ready(Err(self.error(DeliveryErrorKind::Timeout))) } else { Poll::Pending }
     }
 
@@ -151,14 +126,6 @@ where
     }
 }
 
-impl<B> Drop for Hold<B> {
-    fn drop(&mut self) {
-        for (taken, room) in &self.reserved {
-            taken.fetch_sub(*room, Ordering::Relaxed);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -166,7 +133,13 @@ mod tests {
     use http_body_util::channel::{Channel, Sender};
     use http_body_util::{BodyExt as _, Full};
 
+    use meshguard_core::SpiffeId;
+
+    use super::super::room::Room;
     use super::*;
+
+    const A: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/a");
+    const B: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/b");
 
     type Piecewise = Channel<Bytes, std::io::Error>;
 
@@ -179,22 +152,11 @@ mod tests {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        match poll_fn(|cx| hold.poll(cx, &[])).await {
+        match poll_fn(|cx| hold.poll(cx)).await {
             Ok((data, _)) => Ok(data),
             Err(HoldError::Body(error)) => Err(error.kind()),
             Err(_) => panic!("nothing limits it"),
         }
-    }
-
-    /// Polls once, with room for `most` bytes of which `taken` are taken.
-    async fn waits(
-        body: Piecewise,
-        taken: &Arc<AtomicUsize>,
-        most: usize,
-    ) -> Option<Hold<Piecewise>> {
-        let mut hold = hold(body, b"x");
-        let polled = poll_fn(|cx| Poll::Ready(hold.poll(cx, &[(taken, most)]))).await;
-        polled.is_pending().then_some(hold)
     }
 
     #[tokio::test]
@@ -222,13 +184,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_beyond_its_stated_length_is_not_kept() {
-        let taken = Arc::new(AtomicUsize::new(0));
         let (mut sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
-        let mut hold = Hold::new(body, known::digest(b"", None), Some(0));
-        let limits = [(&taken, 0)];
-        assert!(poll_fn(|cx| Poll::Ready(hold.poll(cx, &limits).is_pending())).await);
+        let mut hold = hold(body, b"");
+        assert!(poll_fn(|cx| Poll::Ready(hold.poll(cx).is_pending())).await);
         sender.send_data(Bytes::from_static(&[0; 1000])).await.unwrap();
-        let Err(HoldError::Body(error)) = poll_fn(|cx| hold.poll(cx, &limits)).await else {
+        let Err(HoldError::Body(error)) = poll_fn(|cx| hold.poll(cx)).await else {
             panic!("it is too long");
         };
         assert_eq!((error.kind(), hold.chunks.len()), (DeliveryErrorKind::Long, 0));
@@ -245,32 +205,33 @@ mod tests {
         assert_eq!(held(hold(more, b"hello")).await, Err(DeliveryErrorKind::Digest));
     }
 
+    /// What is stated takes nothing, and what comes of one principal costs no other one its body.
     #[tokio::test]
-    async fn the_last_place_is_taken_and_given_back_and_one_beyond_is_refused() {
-        let taken = Arc::new(AtomicUsize::new(0));
-        let most = 2; // of what these state: one byte each
-        let bodies: Vec<_> = (0..3).map(|_| Piecewise::new(1)).collect();
-        let mut bodies = bodies.into_iter().map(|(sender, body)| {
-            std::mem::forget(sender); // stays open
-            body
-        });
-        let mut next = || bodies.next().unwrap();
-        let first = waits(next(), &taken, most).await;
-        let second = waits(next(), &taken, most).await;
-        assert!(first.is_some() && second.is_some());
-        assert!(waits(next(), &taken, most).await.is_none(), "there is no third place");
-        drop((first, second));
-        assert_eq!(taken.load(Ordering::Relaxed), 0);
-    }
-
-    #[tokio::test]
-    async fn a_body_that_states_no_length_takes_the_room_of_the_longest() {
-        let taken = Arc::new(AtomicUsize::new(0));
-        let (_sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
-        let mut hold = Hold::new(body, known::digest(b"x", None), None);
-        let limits = [(&taken, MAX_KNOWN)];
-        let polled = poll_fn(|cx| Poll::Ready(hold.poll(cx, &limits).is_pending())).await;
-        assert_eq!((polled, taken.load(Ordering::Relaxed)), (true, MAX_KNOWN));
+    async fn who_holds_most_makes_room_for_others() {
+        let room = Room::new(30_000, 1);
+        let whole = vec![1; 20_000];
+        let begins = async |of: &SpiffeId, came: usize| {
+            let (mut sender, body): (Sender<Bytes, std::io::Error>, _) = Piecewise::new(1);
+            let (digest, length) = (known::digest(&whole, None), whole.len() as u64);
+            let mut hold = Hold::new(body, digest, Some(length)).counted(room.share(of));
+            sender.send_data(whole[..came].to_vec().into()).await.unwrap();
+            let waits = poll_fn(|cx| Poll::Ready(hold.poll(cx).is_pending())).await;
+            assert!(waits);
+            (sender, hold)
+        };
+        let mut greedy = Vec::new();
+        for _ in 0..100 {
+            greedy.push(begins(A, 0).await);
+        }
+        let (mut sender, mut honest) = begins(B, 10_000).await;
+        let mut first = begins(A, 12_000).await;
+        let _second = begins(A, 12_000).await;
+        let out = poll_fn(|cx| first.1.poll(cx)).await;
+        assert!(matches!(out, Err(HoldError::Full)));
+        sender.send_data(whole[10_000..].to_vec().into()).await.unwrap();
+        drop(sender);
+        let Ok((held, _)) = poll_fn(|cx| honest.poll(cx)).await else { panic!("it was let go") };
+        assert_eq!(held, whole);
     }
 
     #[tokio::test(start_paused = true)]

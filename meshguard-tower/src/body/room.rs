@@ -1,4 +1,4 @@
-//! Room for what has come of records and is not verified yet.
+//! Room for what has come of bodies and is not verified yet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -8,17 +8,16 @@ use std::task::{Context, Poll};
 use meshguard_core::SpiffeId;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Bytes by which a body's count goes up. What it has below these needs no room: a record of the usual
-/// size is verified with the frame that brings it.
-const STEP: usize = 32 * 1024;
-
 /// Room of a process, in bytes, for all principals together. While there is some, anybody takes it.
 /// Where there is none, the principal that has most loses the one of its bodies that began first.
+///
+/// Counted is what has come, in whole steps: not what a head states, and nothing of what is shorter.
 #[derive(Clone)]
 pub(crate) struct Room(Arc<Inner>);
 
 struct Inner {
     most: usize,
+    step: usize,
     state: Mutex<State>,
 }
 
@@ -39,8 +38,8 @@ struct Body {
 }
 
 impl Room {
-    pub(crate) fn new(most: usize) -> Self {
-        Self(Arc::new(Inner { most, state: Mutex::default() }))
+    pub(crate) fn new(most: usize, step: usize) -> Self {
+        Self(Arc::new(Inner { most, step, state: Mutex::default() }))
     }
 
     /// For one body of a principal.
@@ -94,10 +93,10 @@ struct Taken {
 }
 
 impl Share {
-    /// Counts what has come of the record that has begun; ready where the body has to make room, now
-    /// or later.
+    /// Counts what has come; ready where the body has to make room, now or later.
     pub(crate) fn poll_evicted(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        let bytes = bytes / STEP * STEP;
+        let step = self.room.0.step;
+        let bytes = bytes / step * step;
         if bytes != self.bytes {
             self.count(bytes);
         }
@@ -146,6 +145,7 @@ mod tests {
 
     use super::*;
 
+    const STEP: usize = 4096;
     const A: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/a");
     const B: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/b");
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn anybody_takes_what_is_free_and_who_has_most_loses_its_first_where_nothing_is() {
-        let room = Room::new(10 * STEP);
+        let room = Room::new(10 * STEP, STEP);
         let (mut first, mut second) = (room.share(A), room.share(A));
         let mut other = room.share(B);
         assert!(!is_out(&mut first, 5 * STEP).await);
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_verified_gives_its_room_back() {
-        let room = Room::new(10 * STEP);
+        let room = Room::new(10 * STEP, STEP);
         let (mut a, mut b) = (room.share(A), room.share(A));
         for _ in 0..100 {
             assert!(!is_out(&mut a, 9 * STEP).await && !is_out(&mut b, STEP - 1).await);

@@ -273,7 +273,7 @@ async fn hold(
     mut hook: ReplyHook,
 ) -> Result<ChannelBody, Failed> {
     let mut hold = Hold::new(AnswerBody(body), digest, length);
-    match std::future::poll_fn(|cx| hold.poll(cx, &[])).await {
+    match std::future::poll_fn(|cx| hold.poll(cx)).await {
         Ok((data, trailers)) => {
             let status = ReceiptStatus::Consumed;
             hook.expect(Receipt::known(status, 0, data.len() as u64, digest));

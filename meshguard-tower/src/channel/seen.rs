@@ -187,7 +187,8 @@ impl Seen {
             response_bytes: self.response_bytes,
             receipt: self.exchange.is_some(),
         };
-        self.callee.call(&call);
+        // How long it took is the hop's word where there is one.
+        self.callee.call(&Measured { latency: call.latency.filter(|_| hop.is_none()), ..call });
         if let Some(hop) = hop {
             hop.call(&Measured { failed: astray, ..call });
         }

@@ -141,6 +141,58 @@ fn a_listeners_limits_are_as_documented() {
 }
 
 #[test]
+fn what_peers_can_take_of_memory_is_as_documented() {
+    let about = |n: &str| word(n); // measured, and no constant
+    let send = |streams: usize| bytes(streams * SEND_BUFFER);
+    says(
+        "### What peers can take of memory",
+        &[
+            ("connections whose first byte has not come", &[about("2"), count(MAX_SILENT)]),
+            ("handshakes under way", &[about("20"), count(MAX_PENDING_HANDSHAKES)]),
+            (
+                "connections, their buffers included",
+                &[about("100"), about("1 MiB"), count(MAX_CONNECTIONS)],
+            ),
+            (
+                "the ends of answers for which a connection has no window",
+                &[bytes(serve::PIECE), count(MAX_CONCURRENT_STREAMS), count(MAX_CONNECTIONS)],
+            ),
+            (
+                "answers that wait for a window",
+                &[
+                    send(MAX_STALLED_PER_PEER),
+                    send(MAX_STALLED_PER_PEER * serve::STALLED_OF_HOP),
+                    send(MAX_STALLED),
+                ],
+            ),
+            (
+                "session handshakes under way",
+                &[
+                    count(session::MAX_PENDING_PER_PEER),
+                    about("40"),
+                    count(session::MAX_PENDING_PER_HOP),
+                    count(session::MAX_PENDING),
+                ],
+            ),
+            (
+                "sessions, the ended ones in which something runs included",
+                &[
+                    count(session::MAX_LIVE_PER_PRINCIPAL),
+                    about("16"),
+                    count(session::MAX_SESSIONS),
+                ],
+            ),
+            ("answers whose receipt is awaited", &[count(MAX_OWED), about("64")]),
+            ("bodies that are held until whole", &[bytes(mesh::HELD), bytes(mesh::HELD)]),
+            (
+                "records that have begun",
+                &[bytes(session::MAX_GATHERED), bytes(session::MAX_GATHERED)],
+            ),
+        ],
+    );
+}
+
+#[test]
 #[allow(clippy::too_many_lines)] // a row each
 fn the_limits_of_sessions_and_bodies_are_as_documented() {
     let content = bytes(Content::MAX_BYTES);
@@ -189,12 +241,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
             ),
             (
                 "a body that is held until whole",
-                &[
-                    bytes(MAX_KNOWN),
-                    bytes(session::MAX_HELD_PER_PRINCIPAL),
-                    bytes(mesh::HELD),
-                    word("503"),
-                ],
+                &[bytes(MAX_KNOWN), bytes(mesh::HELD), bytes(mesh::HELD_STEP), word("503")],
             ),
             ("records that have begun and are not whole", &[bytes(session::MAX_GATHERED)]),
             ("a record; a gRPC message", &[bytes(RECORD), bytes(mesh::MESSAGE_LIMIT)]),

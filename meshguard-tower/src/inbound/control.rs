@@ -1,6 +1,5 @@
 //! The protocol's own requests: handshakes, and receipts that found nothing to ride on.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -25,10 +24,10 @@ use crate::connection::Connection;
 use crate::error::BoxError;
 use crate::inbound::RequestHook;
 use crate::listener::Standing;
-use crate::mesh::{HELD, Mesh};
+use crate::mesh::Mesh;
 use crate::session::{
-    HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MAX_HELD_PER_PRINCIPAL, MEDIA_TYPE, RECEIPTS,
-    SESSION, SessionRefusal, Step, named_sid, sid_value,
+    AFFINITY, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, RECEIPTS, SESSION,
+    SessionRefusal, Step, named_sid, sid_value,
 };
 use crate::tls::now;
 
@@ -78,9 +77,11 @@ where
         return refuse(mesh, parts, StatusCode::FORBIDDEN, "no identity");
     };
     let outer = connection.peer();
+    // Before a byte of the body is read. Who comes through a hop says so, for balancers.
     if Standing::of(outer.id(), mesh.id(), &mesh.policy()) == Standing::Nothing {
-        let why = format!("policy allows {} nothing here, and names it as no hop", outer.id());
-        return not_opened(mesh, parts, connection, &SessionRefusal::Denied, &why, Vec::new());
+        let hop = parts.headers.contains_key(AFFINITY);
+        let refusal = if hop { SessionRefusal::HopNotNamed } else { SessionRefusal::Denied };
+        return not_opened(mesh, parts, connection, &refusal, Vec::new());
     }
     let read = timeout(HANDSHAKE_TIME, read(body, MAX_HANDSHAKE)).await;
     let step = match read {
@@ -102,7 +103,7 @@ where
             response.headers_mut().insert(SESSION, sid_value(&sid));
             (response, answer.into())
         }
-        Err((refusal, alert)) => not_opened(mesh, parts, connection, &refusal, &refusal, alert),
+        Err((refusal, alert)) => not_opened(mesh, parts, connection, &refusal, alert),
     }
 }
 
@@ -117,12 +118,11 @@ fn not_opened(
     parts: &Parts,
     connection: &Connection,
     refusal: &SessionRefusal,
-    why: &dyn fmt::Display,
     alert: Vec<u8>,
 ) -> (Response<()>, Bytes) {
     let policy = mesh.policy();
     let asked = Asked::unproven(mesh, &policy, Some(connection), parts);
-    let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(why);
+    let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(refusal);
     let mut response = of_handshake();
     if let Some(id) = asked.refuse(denied).decision() {
         response.headers_mut().insert(DECISION, id.header());
@@ -178,10 +178,9 @@ where
 {
     match admitted.body {
         BodyPlan::Known(digest) => {
-            let mut hold = Hold::new(body, digest, length);
-            let of_caller = (&proven.session.principal.held, MAX_HELD_PER_PRINCIPAL);
-            let limits = [of_caller, (admitted.exchange.mesh.held(), HELD)];
-            let (body, _) = std::future::poll_fn(|cx| hold.poll(cx, &limits))
+            let share = admitted.exchange.mesh.hold_for(proven.session.peer.id());
+            let mut hold = Hold::new(body, digest, length).counted(share);
+            let (body, _) = std::future::poll_fn(|cx| hold.poll(cx))
                 .await
                 .map_err(|e| match e {
                     HoldError::Body(error) => admitted.exchange.fail(&error),

@@ -45,7 +45,8 @@ impl Exchange {
             response_bytes,
             receipt: self.proven.is_some(),
         };
-        caller.call(&call);
+        // How long a request took to come is the hop's doing where there is one.
+        caller.call(&Measured { latency: call.latency.filter(|_| direct), ..call });
         if !direct {
             // A caller that gives a request up has its hop break it off: the caller alone can tell
             // that from what the hop does by itself, and measures that.

@@ -32,8 +32,7 @@ use crate::body::{
 };
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::check_answer;
-use crate::mesh::{HELD, Mesh};
-use crate::session::MAX_HELD_PER_PRINCIPAL;
+use crate::mesh::Mesh;
 use crate::sink::{Call, Direction};
 
 /// The future of an [`Inbound`](super::Inbound) service. Nothing in it is boxed on the way of
@@ -116,12 +115,14 @@ where
                 let marked = prepare(&mut parts, &admitted);
                 match admitted.body {
                     BodyPlan::Known(digest) => {
-                        let hold = Holding::Known(Hold::new(body, digest, length));
+                        let share = mesh.hold_for(admitted.exchange.principal.id());
+                        let hold = Holding::Known(Hold::new(body, digest, length).counted(share));
                         held(inner, parts, hold, admitted)
                     }
                     // Whoever frames it may end it behind its head only.
                     BodyPlan::None if !body.is_end_stream() => {
-                        let hold = Hold::new(body, known::empty(), Some(0));
+                        let share = mesh.hold_for(admitted.exchange.principal.id());
+                        let hold = Hold::new(body, known::empty(), Some(0)).counted(share);
                         held(inner, parts, Holding::Known(hold), admitted)
                     }
                     BodyPlan::Records(..) if !marked => unmarked(admitted),
@@ -162,17 +163,11 @@ where
     // A length that is stated is held to: no more than that needs a place.
     let most = stated_length(&parts.headers).map_or(longest, |length| length.min(longest));
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let of_caller = match &exchange.proven {
-        Some(proven) => &proven.session.principal.held,
-        None => exchange.connection.held(exchange.mesh.sessions()),
-    };
-    let limits = [(of_caller, MAX_HELD_PER_PRINCIPAL), (exchange.mesh.held(), HELD)];
+    let share = exchange.mesh.hold_for(exchange.principal.id());
     let hook = RequestHook::gathering(exchange);
     let Some(body) = incoming(&parts, body, &admitted, hook) else { return surplus(admitted) };
-    match Gather::new(body, most, &limits) {
-        Some(gather) => held(inner, parts, Holding::Content(Box::new(gather)), admitted),
-        None => full(admitted, 0),
-    }
+    let gather = Gather::new(body, most, share);
+    held(inner, parts, Holding::Content(Box::new(gather)), admitted)
 }
 
 /// Makes a head what the application may see of it; whether records were marked as such.
@@ -337,17 +332,9 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Trailers), HoldError>> {
-        let hold = match &mut self.hold {
-            Holding::Known(hold) => hold,
-            Holding::Content(gather) => return gather.poll(cx),
-        };
-        match &self.admitted.exchange.proven {
-            None => hold.poll(cx, &[]),
-            Some(proven) => {
-                let of_principal = (&proven.session.principal.held, MAX_HELD_PER_PRINCIPAL);
-                let in_all = (self.admitted.exchange.mesh.held(), HELD);
-                hold.poll(cx, &[of_principal, in_all])
-            }
+        match &mut self.hold {
+            Holding::Known(hold) => hold.poll(cx),
+            Holding::Content(gather) => gather.poll(cx),
         }
     }
 

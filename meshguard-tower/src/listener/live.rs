@@ -223,7 +223,7 @@ impl Connections {
     /// Another one makes room; the one that has done so longest, of those that are still there.
     fn first_to_close(&mut self, leaves: &Connection) -> Option<Connection> {
         self.making_room.push_back(leaves.clone());
-        while self.making_room.front().is_some_and(|first| first.is_over()) {
+        while self.making_room.front().is_some_and(Connection::is_over) {
             self.making_room.pop_front();
         }
         self.making_room.front().cloned()

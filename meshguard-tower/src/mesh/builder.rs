@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 use super::enforceable::enforceable;
 use super::reload::{Files, PolicyStatus};
-use super::{Mesh, Pins, ReloadError, Shared, random};
+use super::{HELD, HELD_STEP, Mesh, Pins, ReloadError, Shared, random};
 use crate::auth::{Tokens, TokensError, Verifier};
+use crate::body::Room;
 use crate::control::{Engine, Gate};
 use crate::decision::Explanations;
 use crate::expect::Expectations;
@@ -408,7 +409,7 @@ impl MeshBuilder {
             forgeries: Mutex::default(),
             pins: self.pins,
             forwarders: self.forwarders.into(),
-            held: Arc::default(),
+            held: Room::new(HELD, HELD_STEP),
             channels: Default::default(),
             files: self.files,
             announced: AtomicBool::new(announced),

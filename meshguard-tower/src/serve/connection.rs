@@ -106,13 +106,8 @@ impl Http {
                 };
                 // Whoever sends a request to it when it closes does not know what came of it:
                 // it is left to close with its next answer, or for its rest.
-                let old = grow_old(
-                    lifetime.map(|l| l.resting(self.limits.head_timeout)),
-                    &connection,
-                    || {
-                        leaving.store(true, Relaxed);
-                    },
-                );
+                let rested = lifetime.map(|l| l.resting(self.limits.head_timeout));
+                let old = grow_old(rested, &connection, || leaving.store(true, Relaxed));
                 tokio::select! {
                     ended = until_finished(serving, finish, UpgradeableConnection::graceful_shutdown) => ended,
                     never = old => match never {},
@@ -136,17 +131,21 @@ impl Http {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(
-                target: "meshguard::serve",
-                {
-                    connection.id = connection.id(),
-                    peer.id = connection.peer().id().as_str(),
-                    %error
-                },
-                "a connection ended with an error"
-            );
+            tell(&connection, &error);
         }
     }
+}
+
+fn tell(connection: &Connection, error: &hyper::Error) {
+    tracing::debug!(
+        target: "meshguard::serve",
+        {
+            connection.id = connection.id(),
+            peer.id = connection.peer().id().as_str(),
+            %error
+        },
+        "a connection ended with an error"
+    );
 }
 
 /// Until the server drains, or this connection's peer may do nothing any more.

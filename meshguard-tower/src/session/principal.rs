@@ -12,8 +12,6 @@ use super::{MAX_LIVE_PER_PRINCIPAL, SessionRefusal};
 /// What one principal takes.
 #[derive(Debug, Default)]
 pub(crate) struct Principal {
-    /// Bytes of bodies that are held until they are whole.
-    pub(crate) held: Arc<AtomicUsize>,
     /// Answers whose receipts it owes.
     pub(crate) owed: Arc<Owed>,
     /// Its sessions that are not gone, whether they take new exchanges or not.
@@ -85,12 +83,11 @@ mod tests {
         let all = Principals::default();
         let first = all.get(A);
         assert!(Arc::ptr_eq(&first, &all.get(A)));
-        first.held.fetch_add(1, Relaxed);
         let place = first.place().unwrap();
         drop(first);
-        assert_eq!(all.get(A).held.load(Relaxed), 1, "a session of it is left");
+        assert_eq!(all.get(A).live.load(Relaxed), 1, "a session of it is left");
         drop(place);
-        assert_eq!(all.get(A).held.load(Relaxed), 0);
+        assert_eq!(all.get(A).live.load(Relaxed), 0);
     }
 
     #[test]

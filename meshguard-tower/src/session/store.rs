@@ -16,11 +16,11 @@ use rustls::ServerConnection;
 use super::ended::{Ended, NotLive};
 use super::handshake::InMemory;
 use super::pending::Handshakes;
-use super::principal::{Principal, Principals};
+use super::principal::Principals;
 use super::server::Closed;
 use super::{
-    LIFETIME, MAX_GATHERED, MAX_SESSIONS, MAX_SESSIONS_PER_PRINCIPAL, RETIRING, ServerSession,
-    SessionRefusal,
+    GATHERED_STEP, LIFETIME, MAX_GATHERED, MAX_SESSIONS, MAX_SESSIONS_PER_PRINCIPAL, RETIRING,
+    ServerSession, SessionRefusal,
 };
 use crate::body::Room;
 use crate::connection::Carriers;
@@ -85,7 +85,7 @@ impl Sessions {
             live: RwLock::default(),
             handshakes: Handshakes::default(),
             principals: Principals::default(),
-            gathered: Room::new(MAX_GATHERED),
+            gathered: Room::new(MAX_GATHERED, GATHERED_STEP),
             gate,
             ledger,
             closed: Arc::default(),
@@ -137,11 +137,6 @@ impl Sessions {
     /// This service is over: nobody confirms its answers any more.
     pub(crate) fn close(&self) {
         self.not_gone().iter().for_each(|session| session.close());
-    }
-
-    /// What `principal` takes in all its sessions.
-    pub(crate) fn principal(&self, principal: &SpiffeId) -> Arc<Principal> {
-        self.principals.get(principal)
     }
 
     /// Room for records that have begun, in all sessions.

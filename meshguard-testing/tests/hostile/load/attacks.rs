@@ -43,10 +43,12 @@ pub enum Attack {
     HalfMessages,
     /// Bodies that are known, and end shortly before their ends.
     HalfBodies,
+    /// Sessions, one after the other, which are kept.
+    Sessions,
 }
 
 impl Attack {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Silent,
         Self::HalfHandshakes,
         Self::AllowedNothing,
@@ -54,6 +56,7 @@ impl Attack {
         Self::NoWindow,
         Self::HalfMessages,
         Self::HalfBodies,
+        Self::Sessions,
     ];
 
     /// What it may take of the victim's memory, by docs/operations.md, in bytes.
@@ -67,7 +70,8 @@ impl Attack {
             Self::NoWindow => 1024 * (64 + 2 * 16) * 1024 + UNREAD * MIB,
             // Room for all principals; and a window and a record of each stream for each connection.
             Self::HalfMessages => 512 * MIB + HALVES * (MIB + STREAMS * 32 * 1024 + MIB),
-            Self::HalfBodies => 16 * MIB + HALVES * 2 * MIB,
+            Self::HalfBodies => 64 * MIB + HALVES * 2 * MIB,
+            Self::Sessions => 1024 * 16 * 1024,
         }
     }
 
@@ -125,6 +129,21 @@ impl Attack {
                     half_bodies(addr, &mut tasks, &reached).await;
                 }
             }
+            Self::Sessions => {
+                let reached = Arc::clone(&reached);
+                tasks.spawn(async move {
+                    let mut kept = Vec::new();
+                    loop {
+                        let channel = attacker().channel(&format!("https://{addr}"), CALLEE);
+                        let channel = channel.unwrap().protocols(Alpn::H2);
+                        let request = Request::get("https://localhost/small").body(Body::empty());
+                        if channel.clone().oneshot(request.unwrap()).await.is_ok() {
+                            reached.fetch_add(1, Relaxed);
+                        }
+                        kept.push(channel);
+                    }
+                });
+            }
         }
         GoingOn { _tasks: tasks, reached, attack: self }
     }
@@ -146,6 +165,7 @@ impl GoingOn {
             Attack::NoWindow => ("streams", UNREAD * 100),
             Attack::HalfMessages => ("bytes on their way", HALVES * 3 * MIB),
             Attack::HalfBodies => ("bytes on their way", HALVES * MIB / 2),
+            Attack::Sessions => ("sessions", 20),
         };
         let reached = self.reached.load(Relaxed);
         assert!(reached >= least, "{:?}: {reached} {what}", self.attack);
@@ -269,9 +289,12 @@ async fn channel(
     reached: &Arc<AtomicUsize>,
 ) -> meshguard_axum::Channel {
     let here = cut_short(addr, most, tasks, reached).await;
+    attacker().channel(&format!("https://{here}"), CALLEE).unwrap().protocols(Alpn::H2)
+}
+
+fn attacker() -> Mesh {
     let policy: Policy = super::victim::POLICY.parse().unwrap();
-    let mesh = Mesh::dev(ATTACKER).unwrap().policy(policy).build().unwrap();
-    mesh.channel(&format!("https://{here}"), CALLEE).unwrap().protocols(Alpn::H2)
+    Mesh::dev(ATTACKER).unwrap().policy(policy).build().unwrap()
 }
 
 async fn half_messages(addr: SocketAddr, tasks: &mut JoinSet<()>, reached: &Arc<AtomicUsize>) {

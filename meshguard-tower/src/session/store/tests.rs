@@ -282,7 +282,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         message: MESSAGE,
         batch: true,
         expires: now() + LIFETIME,
-        principal: Arc::new(Principal::default()).place().unwrap(),
+        principal: Arc::new(super::super::principal::Principal::default()).place().unwrap(),
         ended: AtomicBool::new(false),
         retires: OnceLock::new(),
         withdrawn: OnceLock::new(),
