@@ -24,6 +24,9 @@ wasm:
 tree:
     bash .ci/run tree
 
+deny:
+    bash .ci/run deny
+
 examples:
     bash .ci/run examples
 

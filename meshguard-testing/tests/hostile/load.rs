@@ -14,7 +14,7 @@ const SLACK: usize = 64 << 20;
 /// No honest call takes longer.
 const LONGEST: Duration = Duration::from_secs(2);
 /// One attack goes on for so long.
-const PHASE: Duration = Duration::from_secs(3);
+const PHASE: Duration = Duration::from_secs(2);
 
 /// Attacks a victim of its own; what the honest calls took, quiet and attacked.
 async fn attacked(attack: Attack, phase: Duration) -> [Honest; 2] {
