@@ -20,6 +20,9 @@ mod scratch;
 mod strip;
 mod tokens;
 
+#[cfg(test)]
+mod tests;
+
 use std::task::{Context, Poll};
 
 use bytes::Bytes;

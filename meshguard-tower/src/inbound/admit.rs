@@ -15,7 +15,7 @@ use super::claim::{BodyPlan, Proved, prove};
 use super::content;
 use super::denied::{Asked, Denied, refuse};
 use super::ending::{Part, Running};
-use super::exchange::{Exchange, Proven};
+use super::exchange::{Exchange, Proven, short};
 use super::facts::Facts;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
@@ -297,11 +297,18 @@ fn exchange(
     let (plan, evidence, proven) = match proved {
         None => (BodyPlan::Plain, evidence(headers), None),
         Some(Proved { session, claim, proof, body }) => {
-            let in_head = |d| Receipt::known(ReceiptStatus::Received, claim.att, 0, d);
             let proven = match body {
-                BodyPlan::Known(d) => Proven::in_head(session, claim, proof, in_head(d)),
                 BodyPlan::Records(..) => Proven::records(session, claim, proof),
-                _ => Proven::in_head(session, claim, proof, in_head(known::empty())),
+                // Until it is there: what the head says of it is its caller's word.
+                BodyPlan::Known(_) => {
+                    let nothing = short(ReceiptStatus::Partial, claim.att, 0);
+                    Proven::in_head(session, claim, proof, nothing)
+                }
+                BodyPlan::None | BodyPlan::Plain => {
+                    let att = claim.att;
+                    let empty = Receipt::known(ReceiptStatus::Received, att, 0, known::empty());
+                    Proven::in_head(session, claim, proof, empty)
+                }
             };
             (body, Evidence::Verified, Some(proven))
         }

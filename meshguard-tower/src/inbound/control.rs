@@ -184,7 +184,10 @@ where
             let (body, _) = std::future::poll_fn(|cx| hold.poll(cx, &limits))
                 .await
                 .map_err(|e| match e {
-                    HoldError::Body(error) => admitted.exchange.fail(&error),
+                    HoldError::Body(error) => {
+                        admitted.exchange.fail(&error);
+                        admitted.exchange.is_short(error.kind().receipt(), error.got());
+                    }
                     HoldError::Full | HoldError::Long => {}
                 })
                 .ok()?;

@@ -112,7 +112,6 @@ where
             Err(refused) => State::Refused(Some(refused)),
             Ok(admitted) => {
                 let length = stated_length(&parts.headers);
-                admitted.exchange.observed.request_bytes(length.unwrap_or_default());
                 let marked = prepare(&mut parts, &admitted);
                 match admitted.body {
                     BodyPlan::Known(digest) => {
@@ -121,6 +120,7 @@ where
                     }
                     // Whoever frames it may end it behind its head only.
                     BodyPlan::None if !body.is_end_stream() => {
+                        admitted.exchange.is_short(ReceiptStatus::Partial, 0);
                         let hold = Hold::new(body, known::empty(), Some(0));
                         held(inner, parts, Holding::Known(hold), admitted)
                     }
@@ -279,6 +279,7 @@ fn surplus<S, B, F>(admitted: Admitted) -> State<S, B, F> {
 fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<S, B, F> {
     admitted.exchange.fail(error);
     let kind = error.kind();
+    admitted.exchange.is_short(kind.receipt(), got as u64);
     let rcpt = Rcpt::short(kind.receipt(), u64::from(got > 0), got as u64);
     let text = match kind.verdict().fault {
         Fault::Nobody | Fault::Path => "the body did not come whole",
@@ -337,18 +338,24 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Trailers), HoldError>> {
+        let exchange = &self.admitted.exchange;
         let hold = match &mut self.hold {
             Holding::Known(hold) => hold,
             Holding::Content(gather) => return gather.poll(cx),
         };
-        match &self.admitted.exchange.proven {
+        let polled = match &exchange.proven {
             None => hold.poll(cx, &[]),
             Some(proven) => {
                 let of_principal = (&proven.session.principal.held, MAX_HELD_PER_PRINCIPAL);
-                let in_all = (self.admitted.exchange.mesh.held(), HELD);
+                let in_all = (exchange.mesh.held(), HELD);
                 hold.poll(cx, &[of_principal, in_all])
             }
+        };
+        if polled.is_pending() {
+            // Nobody may come back to say how far it got.
+            exchange.is_short(ReceiptStatus::Partial, hold.got() as u64);
         }
+        polled
     }
 
     fn go(mut self, held: Result<(Bytes, Trailers), HoldError>) -> State<S, B, S::Future> {
@@ -359,7 +366,7 @@ where
         match held {
             Ok((data, trailers)) => {
                 self.admitted.exchange.observed.request_bytes(data.len() as u64);
-                self.set_length(data.len());
+                self.set_received(data.len());
                 let checked = self.admitted.content().map(|c| content::check_body(c, &data));
                 if let Some(Err(violation)) = checked {
                     return violated(self.admitted, &violation);
@@ -378,9 +385,13 @@ where
         }
     }
 
-    /// The receipt speaks of what came.
-    fn set_length(&self, len: usize) {
-        let BodyPlan::Known(digest) = self.admitted.body else { return };
+    /// The whole body has come, and is what its head was proved with.
+    fn set_received(&self, len: usize) {
+        let digest = match self.admitted.body {
+            BodyPlan::Known(digest) => digest,
+            BodyPlan::None => known::empty(),
+            BodyPlan::Records(..) | BodyPlan::Plain => return,
+        };
         if let Some(proven) = &self.admitted.exchange.proven {
             let (status, att) = (ReceiptStatus::Received, proven.claim.att);
             proven.set_receipt(Receipt::known(status, att, len as u64, digest));
