@@ -163,11 +163,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
             ("a body of a session's handshake", &[bytes(session::MAX_HANDSHAKE), word("413")]),
             (
                 "sessions",
-                &[
-                    count(session::MAX_SESSIONS),
-                    count(session::MAX_SESSIONS_PER_PRINCIPAL),
-                    word("429"),
-                ],
+                &[count(session::MAX_SESSIONS), count(session::MAX_SESSIONS_PER_PRINCIPAL)],
             ),
             (
                 "sessions that have ended, and in which something still runs",
@@ -198,7 +194,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                 "callers, and kinds of each, whose refusals are counted apart",
                 &[count(ledger::MAX_CALLERS), count(ledger::MAX_KINDS)],
             ),
-            ("remembered peers (`prefer`)", &[count(mesh::MAX_PINS)]),
+            ("remembered peers (`prefer`), of the own trust domain", &[count(mesh::MAX_PINS)]),
             ("probes at once", &[count(probe::MAX_PROBES), count(probe::MAX_SILENT_PROBES)]),
         ],
     );

@@ -118,6 +118,9 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
         let checked = content::check_head(content, &parts.headers, grpc);
         checked.map_err(|violation| refused(violation.denied()))?;
     }
+    // What is refused anyway uses no proof up.
+    let used = tokens::claim(&exchange, &facts, now);
+    used.map_err(|denied| refused(denied.timed(&exchange)))?;
     // Last: what is refused anyway is not counted.
     if let Some((owed, limit)) = owed.and_then(|owed| Some((owed, owed.limit?))) {
         let metered = meter(mesh, owed.rule, limit, exchange.principal.id());
