@@ -7,6 +7,7 @@ mod claim;
 mod content;
 mod control;
 mod denied;
+mod early;
 mod ending;
 mod exchange;
 mod facts;

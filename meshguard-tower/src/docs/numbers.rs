@@ -160,6 +160,14 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                 "a session of a caller whom policy allows nothing, or whom the loop has cut off",
                 &[word("403"), time(channel::DENIED_FOR)],
             ),
+            (
+                "bodies of session handshakes that are being read",
+                &[
+                    count(session::MAX_PENDING_PER_PEER),
+                    count(session::MAX_PENDING_PER_HOP),
+                    word("429"),
+                ],
+            ),
             ("a body of a session's handshake", &[bytes(session::MAX_HANDSHAKE), word("413")]),
             (
                 "sessions",

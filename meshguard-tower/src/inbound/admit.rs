@@ -14,6 +14,7 @@ use super::again;
 use super::claim::{BodyPlan, Proved, prove};
 use super::content;
 use super::denied::{Asked, Denied, refuse};
+use super::early::{refuse_early, restrict};
 use super::ending::{Part, Running};
 use super::exchange::{Exchange, Proven, short};
 use super::facts::Facts;
@@ -23,7 +24,6 @@ use super::route;
 use super::tokens;
 use crate::body::{evidence, is_grpc_call};
 use crate::connection::Connection;
-use crate::control::Cause;
 use crate::decision::Decision;
 use crate::mesh::Mesh;
 use crate::session::NotLive;
@@ -103,7 +103,8 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let facts = Facts::of(parts, grpc);
     let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     // First: what the loop has cut off is not measured any more.
-    restrict(mesh, &exchange).map_err(refused)?;
+    let (caller, direct) = (exchange.principal.id(), exchange.via.is_none());
+    restrict(mesh, caller, exchange.evidence, direct).map_err(refused)?;
     let token = tokens::check(&exchange, &policy, parts, authority, now);
     let token = token.map_err(|denied| refused(denied.timed(&exchange)))?;
     let facts = facts.token(token);
@@ -168,7 +169,7 @@ fn authority<'a>(
     };
     read.map_err(|error| {
         let denied = Denied::new(StatusCode::BAD_REQUEST, error.as_str(), "ambiguous-head");
-        Asked::unproven(mesh, policy, Some(connection), parts).refuse(denied)
+        refuse_early(mesh, policy, connection, parts, denied)
     })
 }
 
@@ -275,19 +276,6 @@ fn elsewhere(exchange: &Arc<Exchange>, parts: &Parts, policy: &Arc<Policy>) -> O
     let asked = Asked::of(exchange, policy, parts);
     let renew = asked.renew(&proven.session.sid, NotLive::Covers);
     Some(renew.proven(Arc::clone(exchange)))
-}
-
-/// What the loop asks beyond policy.
-fn restrict(mesh: &Mesh, exchange: &Exchange) -> Result<(), Denied> {
-    let (caller, direct) = (exchange.principal.id(), exchange.via.is_none());
-    let admitted = mesh.0.gate.overlay().admits_caller(caller, exchange.evidence, direct);
-    admitted.map_err(|stopped| {
-        let (status, text) = match stopped.cause {
-            Cause::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
-            _ => (StatusCode::FORBIDDEN, "restricted"),
-        };
-        Denied::new(status, text, "restricted").because(&stopped).fate(Fate::Restricted)
-    })
 }
 
 fn exchange(

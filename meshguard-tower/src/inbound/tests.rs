@@ -1,6 +1,8 @@
 //! The inbound layer with a caller that has a session, and says what it likes in it.
 
 mod bodies;
+mod early;
+mod proofs;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -38,12 +40,13 @@ pub(super) fn id(name: &str) -> SpiffeId {
     format!("spiffe://{DOMAIN}/{name}").parse().unwrap()
 }
 
-/// Every peer may ask for `/orders`.
+/// Every peer but `denied` may ask for `/orders`.
 pub(super) fn policy(more: &str) -> Policy {
     let text = format!(
         "mesh = '{DOMAIN}'\nversion = 1\nhops = ['hop']\n[peers]\nhop = 'spiffe://{DOMAIN}/hop'\n\
+         denied = 'spiffe://{DOMAIN}/denied'\n\
          callers = 'spiffe://{DOMAIN}/*'\n[[allow]]\nname = 'orders'\nfrom = ['callers']\n\
-         http = ['* /orders']\n{more}"
+         http = ['* /orders']\n[[deny]]\nname = 'not-these'\nfrom = ['denied']\n{more}"
     );
     text.parse().unwrap()
 }

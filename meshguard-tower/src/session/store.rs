@@ -15,7 +15,7 @@ use rustls::ServerConnection;
 
 use super::ended::{Ended, NotLive};
 use super::handshake::InMemory;
-use super::pending::Handshakes;
+use super::pending::{Handshakes, Pending, Reading};
 use super::principal::{Principal, Principals};
 use super::server::Closed;
 use super::{
@@ -58,6 +58,14 @@ struct Live {
     open: Vec<Weak<ServerSession>>,
     /// Why the last ones have ended.
     ended: Ended,
+}
+
+/// A handshake that waits for a body.
+pub(crate) struct Begun {
+    sid: Sid,
+    pending: Pending,
+    /// Its body's place among those that are read.
+    reading: Reading,
 }
 
 /// What a handshake's body led to.
@@ -164,8 +172,37 @@ impl Sessions {
         live.sessions.values().cloned().collect()
     }
 
-    /// Takes one body of a handshake. On a failure of TLS itself, the error comes with the
-    /// alert that says so.
+    /// A handshake that begins, and is counted, or that goes on with its next body: before that is
+    /// read.
+    pub(crate) fn begin(
+        &self,
+        named: Option<Sid>,
+        fresh: impl FnOnce() -> Sid,
+        outer: &Peer,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Begun, SessionRefusal> {
+        let is_hop = policy.is_hop(outer.id());
+        let reading = self.handshakes.read(outer, is_hop)?;
+        let (sid, pending) = match named {
+            None => {
+                let pending = self.handshakes.begin(&self.tls, outer, is_hop, now)?;
+                (fresh(), pending)
+            }
+            Some(sid) => (sid, self.handshakes.resume(&sid, outer, now)?),
+        };
+        Ok(Begun { sid, pending, reading })
+    }
+
+    /// A handshake whose body did not come: it waits for it once more, where it was under way.
+    pub(crate) fn stays(&self, named: Option<Sid>, begun: Begun, now: Timestamp) {
+        if named.is_some() {
+            self.handshakes.keep(begun.sid, begun.pending, now);
+        }
+    }
+
+    /// As [`begin`](Self::begin) and [`go_on`](Self::go_on), with a body that is there.
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn handshake(
         &self,
         named: Option<Sid>,
@@ -175,14 +212,25 @@ impl Sessions {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
-        let pending = match named {
-            None => {
-                let is_hop = policy.is_hop(outer.id());
-                self.handshakes.begin(&self.tls, outer, is_hop, now).map(|begun| (fresh(), begun))
-            }
-            Some(sid) => self.handshakes.resume(&sid, outer, now).map(|found| (sid, found)),
-        };
-        let (sid, mut pending) = pending.map_err(|e| (e, Vec::new()))?;
+        let begun = self.begin(named, fresh, outer, policy, now).map_err(|e| (e, Vec::new()))?;
+        self.go_on(begun, outer, policy, body, now)
+    }
+
+    /// Takes one body of a handshake. On a failure of TLS itself, the error comes with the
+    /// alert that says so.
+    pub(crate) fn go_on(
+        &self,
+        begun: Begun,
+        outer: &Peer,
+        policy: &Policy,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
+        let Begun { sid, mut pending, reading } = begun;
+        drop(reading); // it is there
+        if pending.is_over(now) {
+            return Err((SessionRefusal::Handshake(HandshakeErrorKind::Timeout), Vec::new()));
+        }
         let said = match pending.tls.feed(body) {
             Ok(said) => said,
             Err(kind) => {
