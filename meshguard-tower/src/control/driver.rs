@@ -141,6 +141,9 @@ impl Mesh {
         let engine = &self.0.engine;
         let mut turning = engine.lock();
         let (tallies, policy) = (self.0.gate.edges.all(), self.policy());
+        for (edge, before) in self.0.gate.edges.take_successions() {
+            turning.state.succeed(&edge, &before);
+        }
         for tally in &tallies {
             turning.look(tally, &engine.cadence, &policy, now);
         }
@@ -347,6 +350,27 @@ mod tests {
         mesh.turn_apart(|mesh| mesh.turn(now())).await;
         assert_eq!(mesh.0.engine.lock().open.len(), 1, "the loop goes on");
         assert_eq!(told.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_turn_has_an_instance_go_on_with_another_certificate() {
+        let text = "mesh = \"shop.example\"\nversion = 1\n[[allow]]\nname = \"all\"\n";
+        let builder = Mesh::dev("spiffe://shop.example/checkout").unwrap();
+        let mesh = builder.policy(text.parse().unwrap()).build().unwrap();
+        let orders = SpiffeId::from_static("spiffe://shop.example/orders");
+        let peer = |n| meshguard_core::Peer::new(orders.clone(), [n; 32], Timestamp::MAX);
+        let mut at = now();
+        let first = mesh.0.gate.edges.instance(&peer(1), "a", at).0;
+        for _ in 0..20 {
+            (0..50).for_each(|_| first.call(&ANSWERED));
+            mesh.turn(at);
+            at = at + Cadence::default().busy;
+            mesh.turn(at);
+        }
+        let second = mesh.0.gate.edges.instance(&peer(2), "a", at).0;
+        mesh.turn(at);
+        let known = |tally: &Tally| mesh.0.engine.lock().state.baselines().known(tally.key());
+        assert_eq!((known(&first), known(&second)), (20, 20));
     }
 
     #[test]

@@ -22,6 +22,8 @@ const PEER_SEEN: Duration = Duration::from_secs(3600);
 pub(crate) struct Tally {
     key: EdgeKey,
     shards: Box<[Shard]>,
+    /// Of an instance: when its certificate first claimed its name.
+    claimed: OnceLock<Timestamp>,
     /// Who was authenticated behind an address, and when last.
     peers: Mutex<HashMap<SpiffeId, Timestamp>>,
 }
@@ -66,11 +68,21 @@ const COUNTS: usize = Count::Unconfirmed as usize + 1;
 impl Tally {
     pub(crate) fn new(key: EdgeKey) -> Self {
         let shards = (0..shards()).map(|_| Shard::default()).collect();
-        Self { key, shards, peers: Mutex::default() }
+        Self { key, shards, claimed: OnceLock::new(), peers: Mutex::default() }
     }
 
     pub(crate) fn key(&self) -> &EdgeKey {
         &self.key
+    }
+
+    /// When its certificate first claimed its name: now, unless it has before.
+    pub(super) fn claim(&self, now: Timestamp) -> Timestamp {
+        *self.claimed.get_or_init(|| now)
+    }
+
+    /// When its certificate first claimed its name, if it has.
+    pub(super) fn claimed(&self) -> Option<Timestamp> {
+        self.claimed.get().copied()
     }
 
     pub(crate) fn call(&self, call: &Measured) {
