@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use meshguard_core::Timestamp;
 use meshguard_core::dpop::{
     Algorithm, Expected, Leeway, Proof, ProofError, PublicKey, ReplayWindow, SignatureCheck,
 };
+use meshguard_core::{SpiffeId, Timestamp};
 
+const CALLER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
 const LEEWAY: Leeway =
     Leeway { past: Duration::from_secs(1 << 31), future: Duration::from_secs(1 << 31) };
 
@@ -37,7 +38,7 @@ pub fn dpop(data: &[u8]) {
     assert!(proof.check(&expected, &All(false)).is_err(), "nobody signed it");
     if let Ok(checked) = proof.check(&expected, &All(true)) {
         let mut window = ReplayWindow::new(LEEWAY, 4);
-        assert_eq!(window.claim(&checked, now), Ok(()));
-        assert_eq!(window.claim(&checked, now), Err(ProofError::Replayed));
+        assert_eq!(window.claim(&checked, CALLER, now), Ok(()));
+        assert_eq!(window.claim(&checked, CALLER, now), Err(ProofError::Replayed));
     }
 }

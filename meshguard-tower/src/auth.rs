@@ -169,7 +169,8 @@ impl Tokens {
     }
 
     /// How many DPoP proofs are remembered while they could be good, so that each is good once.
-    /// Where there is no room, further ones are refused; one key has a quarter of it. Default
+    /// Where there is no room, further ones are refused; one key has a quarter of
+    /// it, and so has one caller. Default
     /// 524,288: 8,000 a second.
     pub fn remember_proofs(mut self, count: usize) -> Self {
         self.remember = count;

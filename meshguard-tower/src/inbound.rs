@@ -7,6 +7,7 @@ mod claim;
 mod content;
 mod control;
 mod denied;
+mod early;
 mod ending;
 mod exchange;
 mod facts;
@@ -19,6 +20,9 @@ mod route;
 mod scratch;
 mod strip;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 use std::task::{Context, Poll};
 

@@ -7,7 +7,7 @@ mod edges;
 mod histogram;
 mod tally;
 
-pub(crate) use edges::{Edges, source};
+pub(crate) use edges::{Edges, name_of, source};
 #[cfg(test)]
 pub(crate) use edges::{MAX_EDGES, MAX_INSTANCES};
 #[cfg(test)]

@@ -15,8 +15,9 @@ use governor::{Quota, RateLimiter};
 use meshguard_core::policy::{Limit, Per};
 use meshguard_core::{Policy, SpiffeId};
 
-/// The callers that a rule with `per = "caller"` counts at once. One more is refused until one of
-/// them has been still for so long that it is as good as new.
+/// The callers that a rule with `per = "caller"` counts at once. One more takes a place of the trust
+/// domain that has most, where its own has fewer: an authority can name as many callers as it likes.
+/// Else it is refused until one of them has been still for so long that it is as good as new.
 pub(crate) const MAX_CALLERS: usize = 4096;
 /// A rule's limits that count at once: calls under way may still be of the policies before.
 const MAX_LIMITS: usize = 4;
@@ -137,9 +138,15 @@ impl<C: Clock + Clone> Counts<C> {
 /// Each caller's own count.
 struct Callers<C: Clock> {
     began: C::Instant,
-    callers: RwLock<HashMap<SpiffeId, Arc<Counted<C>>>>,
+    callers: RwLock<Places<C>>,
     /// Before then none of them can be as good as new, if all places are taken.
     look_again: AtomicU64,
+}
+
+/// Each caller's place, and how many each trust domain has.
+struct Places<C: Clock> {
+    by_caller: HashMap<SpiffeId, Arc<Counted<C>>>,
+    by_domain: HashMap<Box<str>, usize>,
 }
 
 struct Counted<C: Clock> {
@@ -150,7 +157,8 @@ struct Counted<C: Clock> {
 
 impl<C: Clock + Clone> Callers<C> {
     fn new(clock: &C) -> Self {
-        Self { began: clock.now(), callers: RwLock::default(), look_again: AtomicU64::new(0) }
+        let places = Places { by_caller: HashMap::new(), by_domain: HashMap::new() };
+        Self { began: clock.now(), callers: RwLock::new(places), look_again: AtomicU64::new(0) }
     }
 
     fn nanos(&self, clock: &C) -> u64 {
@@ -160,38 +168,85 @@ impl<C: Clock + Clone> Callers<C> {
     /// The caller's count; `None` where there is no place for it.
     fn get(&self, caller: &SpiffeId, quota: Quota, clock: &C) -> Option<Arc<Counted<C>>> {
         let known = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counted) = known.get(caller) {
+        if let Some(counted) = known.by_caller.get(caller) {
             return Some(Arc::clone(counted));
         }
         drop(known);
-        let mut callers = self.callers.write().unwrap_or_else(PoisonError::into_inner);
-        if callers.len() >= MAX_CALLERS && !callers.contains_key(caller) {
-            self.make_room(&mut callers, quota, self.nanos(clock))?;
+        let mut places = self.callers.write().unwrap_or_else(PoisonError::into_inner);
+        // Another call of it may have been here meanwhile.
+        if let Some(counted) = places.by_caller.get(caller) {
+            return Some(Arc::clone(counted));
         }
-        let counted = callers.entry(caller.clone()).or_insert_with(|| {
-            let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-            Arc::new(Counted { limiter, used: AtomicU64::new(self.nanos(clock)) })
-        });
-        Some(Arc::clone(counted))
+        if places.by_caller.len() >= MAX_CALLERS {
+            self.make_room(&mut places, quota, self.nanos(clock))
+                .or_else(|| places.take_from_most(caller.trust_domain()))?;
+        }
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        let counted = Arc::new(Counted { limiter, used: AtomicU64::new(self.nanos(clock)) });
+        places.add(caller, &counted);
+        Some(counted)
     }
 
-    /// Forgets whoever has its whole burst back: its count says nothing any more.
-    fn make_room(
-        &self,
-        callers: &mut HashMap<SpiffeId, Arc<Counted<C>>>,
-        quota: Quota,
-        now: u64,
-    ) -> Option<()> {
+    /// Forgets the callers that have their whole burst back: their counts say nothing any more.
+    fn make_room(&self, places: &mut Places<C>, quota: Quota, now: u64) -> Option<()> {
         if now < self.look_again.load(Relaxed) {
             return None;
         }
         let refill = u64::try_from(quota.burst_size_replenished_in().as_nanos());
         let refill = refill.unwrap_or(u64::MAX);
         let new_at = |counted: &Counted<C>| counted.used.load(Relaxed).saturating_add(refill);
-        callers.retain(|_, counted| new_at(counted) > now);
-        let next = callers.values().map(|counted| new_at(counted)).min();
+        places.retain(|counted| new_at(counted) > now);
+        let next = places.by_caller.values().map(|counted| new_at(counted)).min();
         self.look_again.store(next.unwrap_or(0), Relaxed);
-        (callers.len() < MAX_CALLERS).then_some(())
+        (places.by_caller.len() < MAX_CALLERS).then_some(())
+    }
+}
+
+impl<C: Clock> Places<C> {
+    fn add(&mut self, caller: &SpiffeId, counted: &Arc<Counted<C>>) {
+        self.by_caller.insert(caller.clone(), Arc::clone(counted));
+        let domain = caller.trust_domain();
+        match self.by_domain.get_mut(domain) {
+            Some(count) => *count += 1,
+            None => _ = self.by_domain.insert(domain.into(), 1),
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Counted<C>) -> bool) {
+        let Self { by_caller, by_domain } = self;
+        by_caller.retain(|caller, counted| {
+            let kept = keep(counted);
+            if !kept {
+                leave(by_domain, caller);
+            }
+            kept
+        });
+    }
+
+    /// Takes the place of a caller of the trust domain that has most, where `domain` has fewer: of
+    /// the one that was asked for longest ago. Its own count is lost, and it finds no other place
+    /// while its domain has most.
+    fn take_from_most(&mut self, domain: &str) -> Option<()> {
+        let own = self.by_domain.get(domain).copied().unwrap_or(0);
+        let (most, _) = self.by_domain.iter().max_by_key(|(_, count)| **count)?;
+        if self.by_domain[most] <= own + 1 {
+            return None;
+        }
+        let theirs = self.by_caller.iter().filter(|(caller, _)| caller.trust_domain() == &**most);
+        let oldest = theirs.min_by_key(|(_, counted)| counted.used.load(Relaxed));
+        let oldest = oldest.map(|(caller, _)| caller.clone())?;
+        self.by_caller.remove(&oldest);
+        leave(&mut self.by_domain, &oldest);
+        Some(())
+    }
+}
+
+fn leave(by_domain: &mut HashMap<Box<str>, usize>, caller: &SpiffeId) {
+    if let Some(count) = by_domain.get_mut(caller.trust_domain()) {
+        *count -= 1;
+        if *count == 0 {
+            by_domain.remove(caller.trust_domain());
+        }
     }
 }
 

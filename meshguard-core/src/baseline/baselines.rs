@@ -173,6 +173,20 @@ impl Baselines {
         }
     }
 
+    /// An edge that is not known yet goes on where `before` is: it is the same instance's, which has
+    /// another certificate. What an open episode of `before` shows is left out.
+    pub fn succeed(&mut self, edge: &EdgeKey, before: &EdgeKey) {
+        let known = self.places.find(before).and_then(|at| self.places.get(at));
+        let Some(known) = known.filter(|_| self.places.find(edge).is_none()) else { return };
+        let model = known.before.as_ref().unwrap_or(&known.model).clone();
+        let Some(at) = self.places.take(edge) else { return };
+        self.held.retain(|held| held.place != at);
+        if let Some(place) = self.places.get_mut(at) {
+            place.model = model;
+            place.model.resume();
+        }
+    }
+
     /// A restriction of this edge has ended: its next windows are judged by themselves, and not
     /// by what was followed before it.
     pub fn resume(&mut self, edge: &EdgeKey) {

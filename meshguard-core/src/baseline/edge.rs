@@ -19,7 +19,8 @@ pub enum EdgeKey {
     Callee {
         /// The service.
         id: SpiffeId,
-        /// Its instance, as its session names it.
+        /// Its instance: the name that it gives itself, which is not proved, and what its sessions
+        /// prove, by which instances that give themselves the same name are told apart.
         instance: Box<str>,
     },
     /// A hop through which this service is called.

@@ -51,13 +51,14 @@ impl Latencies {
 
     /// Counts so many calls in a bucket; the last one takes what is beyond it.
     pub fn add(&mut self, bucket: usize, count: u64) {
-        self.0[bucket.min(Self::BUCKETS - 1)] += count;
+        let sum = &mut self.0[bucket.min(Self::BUCKETS - 1)];
+        *sum = sum.saturating_add(count);
     }
 
     /// How many calls there are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Median and 99th percentile; `None` where there is nothing.

@@ -65,6 +65,6 @@ impl Window {
     #[must_use]
     pub const fn events(&self) -> u64 {
         let calls = if self.calls > self.asked { self.calls } else { self.asked };
-        calls + self.handshakes
+        calls.saturating_add(self.handshakes)
     }
 }

@@ -97,6 +97,11 @@ impl Loop {
         self.readings.entry(edge.clone()).insert_entry(reading).into_mut()
     }
 
+    /// An edge goes on where `before` is: see [`Baselines::succeed`]. No restriction passes over.
+    pub fn succeed(&mut self, edge: &EdgeKey, before: &EdgeKey) {
+        self.baselines.succeed(edge, before);
+    }
+
     /// An edge has shown nothing for `idle`.
     pub fn handle_idle(&mut self, edge: &EdgeKey, idle: Duration, now: Timestamp) {
         if let Some(score) = self.baselines.silence(edge, idle) {
@@ -231,6 +236,30 @@ impl Loop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::SpiffeId;
+
+    #[test]
+    fn an_instance_with_another_certificate_goes_on_with_what_was_learnt_and_takes_nothing_over() {
+        let id = SpiffeId::from_static("spiffe://shop.example/orders");
+        let edge = |instance: &str| EdgeKey::Callee { id: id.clone(), instance: instance.into() };
+        let (before, after, other) = (edge("a 1"), edge("a 2"), edge("b 1"));
+        let mut state = Loop::new(Settings::default(), Plan::default());
+        let mut end = Timestamp::from_unix_secs(1_700_000_000);
+        for _ in 0..400 {
+            let start = end;
+            end = start + Duration::from_secs(1);
+            let window = Window { start, end, calls: 100, asked: 100, ..Window::default() };
+            state.handle_window(&before, &window);
+        }
+        state.succeed(&after, &before);
+        let known = |state: &Loop, edge| state.baselines().known(edge);
+        assert_eq!((known(&state, &after), known(&state, &before)), (400, 400));
+        assert!(state.control().restrictions().next().is_none());
+        // What is known stays, and of what is not known there is nothing to take.
+        state.succeed(&before, &other);
+        state.succeed(&other, &edge("c 1"));
+        assert_eq!((known(&state, &before), known(&state, &other)), (400, 0));
+    }
 
     #[test]
     fn a_window_closes_when_there_is_enough_in_it_and_at_the_latest_when_it_is_long() {

@@ -67,6 +67,8 @@ pub enum ProofError {
     WindowFull,
     /// So many numbers of this one key are remembered already that no other of it is taken.
     KeyShare,
+    /// So many numbers of this one caller are remembered already that no other of it is taken.
+    CallerShare,
 }
 
 /// Why a JWK (RFC 7517) is no usable public key.
@@ -122,6 +124,7 @@ impl fmt::Display for ProofError {
             Self::Replayed => "the proof was used before",
             Self::WindowFull => "too many proofs are remembered already",
             Self::KeyShare => "too many proofs of this key are remembered already",
+            Self::CallerShare => "too many proofs of this caller are remembered already",
         })
     }
 }

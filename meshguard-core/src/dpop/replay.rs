@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::proof::{Checked, Leeway};
 use super::{ProofError, Thumbprint};
+use crate::identity::SpiffeId;
 use crate::time::Timestamp;
 
 /// How many numbers that are not needed any more one claim forgets, at most: it has to be quick.
@@ -23,21 +24,24 @@ pub struct ReplayWindow {
     /// In the order in which they were claimed, and so in that in which they may be forgotten.
     order: VecDeque<Used>,
     /// How many of each key.
-    shares: HashMap<Thumbprint, usize>,
+    of_key: HashMap<Thumbprint, usize>,
+    /// How many of each caller: it may have as many keys as its issuer gives it tokens for.
+    of_caller: HashMap<SpiffeId, usize>,
     latest: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Used {
     number: [u8; 16],
     key: Thumbprint,
+    caller: SpiffeId,
     /// A proof with this number is too old from then on.
     until: Timestamp,
 }
 
 impl ReplayWindow {
-    /// A window of `capacity` numbers, for proofs that are held against `leeway`. One key has at
-    /// most a quarter of it.
+    /// A window of `capacity` numbers, for proofs that are held against `leeway`. One key
+    /// has at most a quarter of it, and so has one caller.
     #[must_use]
     pub fn new(leeway: Leeway, capacity: usize) -> Self {
         Self {
@@ -45,17 +49,24 @@ impl ReplayWindow {
             capacity,
             used: HashSet::new(),
             order: VecDeque::new(),
-            shares: HashMap::new(),
+            of_key: HashMap::new(),
+            of_caller: HashMap::new(),
             latest: Timestamp::EPOCH,
         }
     }
 
-    /// Uses a proof's number up.
+    /// Uses a proof's number up, which `caller` presents: who is authenticated, whatever the token
+    /// says.
     ///
     /// # Errors
     /// Where it was used before, there is no room, or the proof is too old by a time that this
     /// window was told before.
-    pub fn claim(&mut self, proof: &Checked, now: Timestamp) -> Result<(), ProofError> {
+    pub fn claim(
+        &mut self,
+        proof: &Checked,
+        caller: &SpiffeId,
+        now: Timestamp,
+    ) -> Result<(), ProofError> {
         self.latest = self.latest.max(now);
         self.forget();
         if proof.issued + self.leeway.past < self.latest {
@@ -67,15 +78,20 @@ impl ReplayWindow {
         if self.used.len() >= self.capacity {
             return Err(ProofError::WindowFull);
         }
-        let share = self.shares.entry(proof.thumbprint).or_default();
-        if *share >= self.capacity.div_ceil(4) {
+        let share = self.capacity.div_ceil(4);
+        if self.of_caller.get(caller).is_some_and(|count| *count >= share) {
+            return Err(ProofError::CallerShare);
+        }
+        if self.of_key.get(&proof.thumbprint).is_some_and(|count| *count >= share) {
             return Err(ProofError::KeyShare);
         }
-        *share += 1;
+        *self.of_key.entry(proof.thumbprint).or_default() += 1;
+        *self.of_caller.entry(caller.clone()).or_default() += 1;
         // Its `iat` may be ahead of us; from then on it may still be `past` old.
         let until = self.latest + self.leeway.future + self.leeway.past;
         self.used.insert(proof.number);
-        self.order.push_back(Used { number: proof.number, key: proof.thumbprint, until });
+        let (number, key, caller) = (proof.number, proof.thumbprint, caller.clone());
+        self.order.push_back(Used { number, key, caller, until });
         Ok(())
     }
 
@@ -94,17 +110,23 @@ impl ReplayWindow {
     /// Forgets some of those whose time is over.
     fn forget(&mut self) {
         for _ in 0..FORGET {
-            let Some(oldest) = self.order.front().filter(|used| used.until < self.latest) else {
+            if self.order.front().is_none_or(|used| used.until >= self.latest) {
                 return;
-            };
-            self.used.remove(&oldest.number);
-            if let Entry::Occupied(mut share) = self.shares.entry(oldest.key) {
-                *share.get_mut() -= 1;
-                if *share.get() == 0 {
-                    share.remove();
-                }
             }
-            self.order.pop_front();
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.used.remove(&oldest.number);
+            leave(self.of_key.entry(oldest.key));
+            leave(self.of_caller.entry(oldest.caller));
+        }
+    }
+}
+
+/// One fewer.
+fn leave<K>(share: Entry<'_, K, usize>) {
+    if let Entry::Occupied(mut share) = share {
+        *share.get_mut() -= 1;
+        if *share.get() == 0 {
+            share.remove();
         }
     }
 }
@@ -115,6 +137,8 @@ mod tests {
 
     use super::*;
 
+    const A: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/a");
+    const B: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/b");
     const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
     fn proof(key: u8, number: u8, issued: Timestamp) -> Checked {
@@ -134,11 +158,11 @@ mod tests {
         let mut window = window(8);
         // Its maker's clock is 5 s ahead: it is good for 65 s by ours.
         let early = proof(1, 1, NOW + secs(5));
-        assert_eq!(window.claim(&early, NOW), Ok(()));
+        assert_eq!(window.claim(&early, A, NOW), Ok(()));
         for later in [0, 1, 60, 65] {
-            assert_eq!(window.claim(&early, NOW + secs(later)), Err(ProofError::Replayed));
+            assert_eq!(window.claim(&early, A, NOW + secs(later)), Err(ProofError::Replayed));
         }
-        assert_eq!(window.claim(&early, NOW + secs(66)), Err(ProofError::TooOld));
+        assert_eq!(window.claim(&early, A, NOW + secs(66)), Err(ProofError::TooOld));
         assert!(window.is_empty(), "it is forgotten");
     }
 
@@ -146,22 +170,23 @@ mod tests {
     fn a_clock_that_is_set_back_makes_no_old_proof_good_again() {
         let mut window = window(8);
         let used = proof(1, 1, NOW);
-        assert_eq!(window.claim(&used, NOW), Ok(()));
-        assert_eq!(window.claim(&proof(1, 2, NOW + secs(100)), NOW + secs(100)), Ok(()));
+        assert_eq!(window.claim(&used, A, NOW), Ok(()));
+        assert_eq!(window.claim(&proof(1, 2, NOW + secs(100)), A, NOW + secs(100)), Ok(()));
         assert_eq!(window.len(), 1, "the first is forgotten");
-        assert_eq!(window.claim(&used, NOW), Err(ProofError::TooOld));
+        assert_eq!(window.claim(&used, A, NOW), Err(ProofError::TooOld));
     }
 
     #[test]
     fn a_full_window_refuses_and_forgets_none_before_its_time() {
         let mut window = window(4);
         for n in 0..4 {
-            assert_eq!(window.claim(&proof(n, n, NOW), NOW), Ok(()));
+            let caller = format!("spiffe://shop.example/{n}").parse().unwrap();
+            assert_eq!(window.claim(&proof(n, n, NOW), &caller, NOW), Ok(()));
         }
-        assert_eq!(window.claim(&proof(9, 9, NOW), NOW), Err(ProofError::WindowFull));
-        assert_eq!(window.claim(&proof(0, 0, NOW), NOW), Err(ProofError::Replayed));
+        assert_eq!(window.claim(&proof(9, 9, NOW), A, NOW), Err(ProofError::WindowFull));
+        assert_eq!(window.claim(&proof(0, 0, NOW), A, NOW), Err(ProofError::Replayed));
         let later = NOW + secs(66);
-        assert_eq!(window.claim(&proof(9, 9, later), later), Ok(()));
+        assert_eq!(window.claim(&proof(9, 9, later), A, later), Ok(()));
         assert_eq!(window.len(), 1);
     }
 
@@ -169,24 +194,45 @@ mod tests {
     fn one_key_does_not_fill_it_for_the_others() {
         let mut window = window(16);
         for n in 0..4 {
-            assert_eq!(window.claim(&proof(1, n, NOW), NOW), Ok(()));
+            assert_eq!(window.claim(&proof(1, n, NOW), A, NOW), Ok(()));
         }
-        assert_eq!(window.claim(&proof(1, 4, NOW), NOW), Err(ProofError::KeyShare));
-        assert_eq!(window.claim(&proof(2, 5, NOW), NOW), Ok(()));
+        assert_eq!(window.claim(&proof(1, 4, NOW), B, NOW), Err(ProofError::KeyShare));
+        assert_eq!(window.claim(&proof(2, 5, NOW), B, NOW), Ok(()));
         let later = NOW + secs(66);
-        assert_eq!(window.claim(&proof(1, 6, later), later), Ok(()), "its share is free again");
-        assert_eq!(window.shares.len(), 1);
+        assert_eq!(window.claim(&proof(1, 6, later), A, later), Ok(()), "its share is free again");
+        assert_eq!((window.of_key.len(), window.of_caller.len()), (1, 1));
+    }
+
+    #[test]
+    fn one_caller_does_not_fill_it_for_the_others_with_as_many_keys_as_it_likes() {
+        let mut window = window(16);
+        for n in 0..4 {
+            assert_eq!(window.claim(&proof(n, n, NOW), A, NOW), Ok(()));
+        }
+        for n in 4..20 {
+            let refused = window.claim(&proof(n, n, NOW), A, NOW);
+            assert_eq!(refused, Err(ProofError::CallerShare));
+        }
+        assert_eq!(window.claim(&proof(30, 30, NOW), B, NOW), Ok(()));
+        assert_eq!(
+            (window.of_key.len(), window.of_caller.len()),
+            (5, 2),
+            "what is refused has none"
+        );
+        let later = NOW + secs(66);
+        assert_eq!(window.claim(&proof(9, 9, later), A, later), Ok(()), "its share is free again");
+        assert_eq!((window.of_key.len(), window.of_caller.len()), (1, 1));
     }
 
     #[test]
     fn one_claim_forgets_a_few_and_the_next_ones_the_rest() {
         let mut window = window(1024);
         for n in 0..100 {
-            assert_eq!(window.claim(&proof(n, n, NOW), NOW), Ok(()));
+            assert_eq!(window.claim(&proof(n, n, NOW), A, NOW), Ok(()));
         }
         let later = NOW + secs(66);
         for n in 100..120 {
-            assert_eq!(window.claim(&proof(n, n, later), later), Ok(()));
+            assert_eq!(window.claim(&proof(n, n, later), A, later), Ok(()));
         }
         assert_eq!(window.len(), 20);
         assert_eq!(window.order.len(), 20);

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use meshguard_core::Timestamp;
 use meshguard_core::dpop::{
     Algorithm, Expected, KeyFault, Leeway, MAX_JTI, MAX_PROOF, Part, Proof, ProofError, PublicKey,
     ReplayWindow, SignatureCheck, Thumbprint, Token, field,
 };
+use meshguard_core::{SpiffeId, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::maker::{AwsLc, Key, ath, b64};
 
+const CALLER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
 const NOW: u64 = 1_700_000_000;
 const TOKEN: &str = "eyJ.a.token";
 
@@ -232,9 +233,9 @@ fn without_signatures_or_memory_a_stolen_proof_is_good() {
 
     let window = || ReplayWindow::new(expected.leeway, 8);
     let mut one = window();
-    assert_eq!(one.claim(&checked, expected.now), Ok(()));
-    assert_eq!(one.claim(&checked, expected.now), Err(ProofError::Replayed));
-    assert_eq!(window().claim(&checked, expected.now), Ok(()));
+    assert_eq!(one.claim(&checked, CALLER, expected.now), Ok(()));
+    assert_eq!(one.claim(&checked, CALLER, expected.now), Err(ProofError::Replayed));
+    assert_eq!(window().claim(&checked, CALLER, expected.now), Ok(()));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The proofs that RFC 9449 shows.
 
-use meshguard_core::Timestamp;
 use meshguard_core::dpop::{
     Algorithm, Expected, Leeway, Proof, ProofError, ReplayWindow, Thumbprint, Token,
 };
+use meshguard_core::{SpiffeId, Timestamp};
 use serde_json::Value;
 
 use super::maker::{AwsLc, ath};
+
+const CALLER: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../data/rfc9449.json")).unwrap()
@@ -45,8 +47,8 @@ fn the_proofs_of_the_rfc_hold() {
         let expected = expected(vector, None);
         let checked = proof.check(&expected, &AwsLc).unwrap();
         let mut window = ReplayWindow::new(expected.leeway, 8);
-        assert_eq!(window.claim(&checked, expected.now), Ok(()));
-        assert_eq!(window.claim(&checked, expected.now), Err(ProofError::Replayed));
+        assert_eq!(window.claim(&checked, CALLER, expected.now), Ok(()));
+        assert_eq!(window.claim(&checked, CALLER, expected.now), Err(ProofError::Replayed));
     }
 }
 

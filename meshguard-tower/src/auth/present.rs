@@ -1,7 +1,7 @@
 //! What a request presents: a token, and what shows that it is its caller's.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use meshguard_core::dpop::{self, Algorithm, Expected, Proof, ProofError, Thumbprint};
+use meshguard_core::dpop::{self, Algorithm, Checked, Expected, Proof, ProofError, Thumbprint};
 use meshguard_core::{Proofs, Timestamp};
 
 use super::error::{Fault, TokenError};
@@ -28,6 +28,9 @@ pub(crate) struct Presented {
     pub(crate) until: Timestamp,
     /// The issuer's key.
     pub(crate) key: Thumbprint,
+    /// The proof that was presented with it: good once, so it is still to be
+    /// [claimed](Verifier::claim).
+    pub(crate) proof: Option<Checked>,
     /// The next nonce, where the proof has one that is good for not much longer.
     pub(crate) nonce: Option<HeaderValue>,
 }
@@ -76,11 +79,14 @@ impl Verifier {
             (Bound { certificate: Some(bound), .. }, Some(has)) if bound == has => true,
             _ => return Err(TokenError::Certificate.into()),
         };
-        let nonce = match (scheme, &token.bound.key) {
+        let (proof, nonce) = match (scheme, &token.bound.key) {
             (Scheme::Bearer, Some(_)) => return Err(TokenError::AsBearer.into()),
             (Scheme::Dpop, None) => return Err(TokenError::NotBound.into()),
-            (Scheme::Bearer, None) => None,
-            (Scheme::Dpop, Some(key)) => self.proof(request, text, key)?,
+            (Scheme::Bearer, None) => (None, None),
+            (Scheme::Dpop, Some(key)) => {
+                let (proof, nonce) = self.proof(request, text, key)?;
+                (Some(proof), nonce)
+            }
         };
         let proofs = Proofs { dpop: scheme == Scheme::Dpop, certificate };
         Ok(Presented {
@@ -88,17 +94,18 @@ impl Verifier {
             proofs,
             until: token.until,
             key: token.key,
+            proof,
             nonce,
         })
     }
 
-    /// Checks the proof (RFC 9449 §4.3) and uses it up; the next nonce, where it is time.
+    /// Checks the proof (RFC 9449 §4.3); with the next nonce, where it is time.
     fn proof(
         &self,
         request: &Request<'_>,
         text: &str,
         key: &Thumbprint,
-    ) -> Result<Option<HeaderValue>, ProofError> {
+    ) -> Result<(Checked, Option<HeaderValue>), ProofError> {
         let proof = Proof::parse(dpop::field(request.headers)?, &self.rules.proof_algorithms)?;
         // Copied out: a signature is not checked under a lock.
         let (good, next) = match self.nonces(request.now) {
@@ -119,9 +126,8 @@ impl Verifier {
             now: request.now,
         };
         let checked = proof.check(&expected, &AwsLc)?;
-        self.claim(&checked, request.now)?;
         let next = next.filter(|next| proof.nonce() != Some(next));
-        Ok(next.and_then(|next| HeaderValue::try_from(next).ok()))
+        Ok((checked, next.and_then(|next| HeaderValue::try_from(next).ok())))
     }
 
     /// What a request is told that has no token and needs one (RFC 9449 §7.2).
@@ -130,11 +136,18 @@ impl Verifier {
         HeaderValue::try_from(text).ok()
     }
 
+    /// Refuses a request for its proof.
+    pub(super) fn refuse_proof(&self, error: ProofError, now: Timestamp) -> Refusal {
+        self.refusal(error.into(), Scheme::Dpop, now)
+    }
+
     fn refusal(&self, fault: Fault, scheme: Scheme, now: Timestamp) -> Refusal {
         let (status, error) = match fault {
             Fault::Request => (StatusCode::BAD_REQUEST, "invalid_request"),
             Fault::Proof(ProofError::WindowFull) => (StatusCode::SERVICE_UNAVAILABLE, ""),
-            Fault::Proof(ProofError::KeyShare) => (StatusCode::TOO_MANY_REQUESTS, ""),
+            Fault::Proof(ProofError::KeyShare | ProofError::CallerShare) => {
+                (StatusCode::TOO_MANY_REQUESTS, "")
+            }
             Fault::Proof(ProofError::NoNonce | ProofError::Nonce) => {
                 (StatusCode::UNAUTHORIZED, "use_dpop_nonce")
             }

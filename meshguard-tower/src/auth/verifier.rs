@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use meshguard_core::Timestamp;
-use meshguard_core::dpop::{Checked, Nonces, ProofError, ReplayWindow, Thumbprint};
+use meshguard_core::dpop::{Checked, Nonces, ReplayWindow, Thumbprint};
+use meshguard_core::{SpiffeId, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
 use super::error::TokenError;
 use super::keys::Keys;
+use super::present::Refusal;
 use super::verify::{Verified, verify};
 use super::{File, Rules, Tokens, TokensError};
 use crate::files::{Text, Unsettled};
@@ -131,9 +132,16 @@ impl Verifier {
         token.holds(now).map(|()| token)
     }
 
-    /// Uses a proof up.
-    pub(super) fn claim(&self, proof: &Checked, now: Timestamp) -> Result<(), ProofError> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).claim(proof, now)
+    /// Uses a proof up that `caller` presents.
+    pub(crate) fn claim(
+        &self,
+        proof: &Checked,
+        caller: &SpiffeId,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let claimed =
+            self.used.lock().unwrap_or_else(PoisonError::into_inner).claim(proof, caller, now);
+        claimed.map_err(|error| self.refuse_proof(error, now))
     }
 
     /// The nonces that proofs may carry now, where they are to carry one.

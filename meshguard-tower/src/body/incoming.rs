@@ -54,6 +54,9 @@ pub trait InHook: Unpin {
     /// More records were passed on.
     fn passed(&mut self, _: &Decoder) {}
 
+    /// So many bytes have come by now of a body that nothing proves.
+    fn came(&mut self, _: u64) {}
+
     /// Trailers have come, and are verified where the body is. Removes what the application may
     /// not see of them.
     fn trailers(&mut self, _: &mut HeaderMap) {}
@@ -559,7 +562,13 @@ where
                 }
                 polled
             }
-            Kind::Plain(plain) => ready!(poll_plain(plain, this.hook.as_mut(), cx)),
+            Kind::Plain(plain) => {
+                let polled = ready!(poll_plain(plain, this.hook.as_mut(), cx));
+                if let Some(hook) = &mut this.hook {
+                    hook.came(plain.got());
+                }
+                polled
+            }
             Kind::Through(inner) => {
                 let polled = ready!(Pin::new(inner).poll_frame(cx));
                 return Poll::Ready(polled.map(|f| f.map_err(|e| DeliveryError::passed(e.into()))));

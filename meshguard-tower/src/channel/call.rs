@@ -228,7 +228,7 @@ async fn begin(
             Err(error) => return Err(intent.fail(error)),
         }
     };
-    if let Err(error) = shared.admits(&session.instance) {
+    if let Err(error) = shared.admits(session.instance()) {
         shared.leave(lease, &session);
         return Err(intent.fail(error));
     }
@@ -298,7 +298,7 @@ async fn plain(
     let Some(mut seen) = intent.goes() else {
         return Err(CallError::new(CallErrorKind::NotAdmitted, Outcome::NotDelivered));
     };
-    let admitted = shared.admits(seen.instance().unwrap_or_default());
+    let admitted = shared.admits(seen.edge_instance().unwrap_or_default());
     admitted.inspect_err(|error| seen.failed(error.kind()))?;
     let head = parts.method == Method::HEAD;
     let request = Request::from_parts(parts, source.plain());

@@ -1,5 +1,6 @@
 //! Opening a channel's session: one handshake for all who wait.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::body::Outgoing;
 use crate::decision::DecisionId;
 use crate::inbound::DECISION;
 use crate::mesh::random;
+use crate::observe::name_of;
 use crate::pool::{Asked, Failed};
 use crate::session::{
     AFFINITY, ClientSession, DENIED, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE,
@@ -229,12 +231,24 @@ async fn handshake(
             let ended = of_mesh.channels.ended();
             let edges = &of_mesh.gate.edges;
             let session = Arc::new(tls.finish(named, &said, now(), ended, edges)?);
+            if session.contested {
+                shared.found("instance-name", &TwoOfAName(name_of(session.instance())));
+            }
             shared.last_callee.store(Arc::clone(&session.callee));
             shared.adopt(&binding, &session);
             return Ok((lease, session));
         }
     }
     Err(SessionError::Protocol("the handshake does not end").into())
+}
+
+/// Instances of a callee that give themselves the same name, and have a certificate each.
+struct TwoOfAName<'a>(&'a str);
+
+impl fmt::Display for TwoOfAName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "two certificates in turn claim to be the instance {}", self.0)
+    }
 }
 
 /// One body of the handshake.

@@ -14,7 +14,7 @@ use meshguard_core::{Evidence, SpiffeId};
 use super::request::SentState;
 use super::{CallErrorKind, Shared};
 use crate::error::DeliveryError;
-use crate::observe::{Measured, Tally, blames_callee, grpc_code};
+use crate::observe::{Measured, Tally, blames_callee, grpc_code, name_of};
 use crate::session::ClientSession;
 
 /// A call as its caller sees it. It is measured when this is dropped.
@@ -147,8 +147,13 @@ impl Seen {
             && self.limit.is_none_or(|limit| self.since.elapsed().as_millis() < limit.get().into())
     }
 
-    /// The callee's instance, as far as it is known.
-    pub(super) fn instance(&self) -> Option<&str> {
+    /// The callee's instance, as it names itself, as far as it is known.
+    fn instance(&self) -> Option<&str> {
+        self.edge_instance().map(name_of)
+    }
+
+    /// The same, as its edge has it.
+    pub(super) fn edge_instance(&self) -> Option<&str> {
         match self.callee.key() {
             EdgeKey::Callee { instance, .. } => Some(instance),
             _ => None,

@@ -25,6 +25,8 @@ pub(crate) const RECEIPT_DUE: Duration = Duration::from_secs(10);
 const FORGET: Duration = Duration::from_secs(3600);
 /// An instance that was not called for so long may be gone: it does not count as healthy.
 const LAPSE: Duration = Duration::from_secs(60);
+/// The finding of a turn that has failed.
+const LOOP_FAILED: &str = "loop-failed";
 /// What needs no haste is done so often.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -139,6 +141,9 @@ impl Mesh {
         let engine = &self.0.engine;
         let mut turning = engine.lock();
         let (tallies, policy) = (self.0.gate.edges.all(), self.policy());
+        for (edge, before) in self.0.gate.edges.take_successions() {
+            turning.state.succeed(&edge, &before);
+        }
         for tally in &tallies {
             turning.look(tally, &engine.cadence, &policy, now);
         }
@@ -158,6 +163,23 @@ impl Mesh {
             self.log_left_out();
             self.find_overdue(now);
             self.find_absent(now);
+        }
+    }
+
+    /// Has a turn of the loop run off the runtime's threads. One that panics is told, and the
+    /// next one goes on.
+    async fn turn_apart(&self, turn: impl FnOnce(&Self) + Send + 'static) {
+        let mesh = self.clone();
+        let Err(failed) = spawn_blocking(move || turn(&mesh)).await else { return };
+        tracing::error!(target: "meshguard::control", error = %failed, "a turn of the loop failed");
+        let mesh = self.clone();
+        let telling = spawn_blocking(move || {
+            let nobody = Edge { from: None, to: mesh.id(), via: None };
+            mesh.found(Direction::Inbound, nobody, LOOP_FAILED, &failed);
+        });
+        // The sink is not ours: it may be what fails.
+        if let Err(error) = telling.await {
+            tracing::error!(target: "meshguard::control", %error, "nor could that be told");
         }
     }
 
@@ -276,9 +298,7 @@ pub(crate) async fn drive(mesh: Weak<Shared>, tick: Duration) {
     loop {
         ticks.tick().await;
         let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
-        if let Err(error) = spawn_blocking(move || mesh.turn(now())).await {
-            tracing::error!(target: "meshguard::control", %error, "a turn of the loop failed");
-        }
+        mesh.turn_apart(|mesh| mesh.turn(now())).await;
     }
 }
 
@@ -312,6 +332,46 @@ mod tests {
         response_bytes: 10,
         receipt: true,
     };
+
+    #[tokio::test]
+    async fn a_turn_that_panics_is_a_finding_and_the_next_one_goes_on() {
+        let told = Told::default();
+        let builder = Mesh::dev("spiffe://shop.example/orders").unwrap();
+        let policy = "mesh = \"shop.example\"\nversion = 1\n".parse().unwrap();
+        let mesh = builder.policy(policy).sink(told.clone()).build().unwrap();
+        mesh.turn_apart(|mesh| {
+            let _turning = mesh.0.engine.lock();
+            panic!("a fault of the loop's own");
+        })
+        .await;
+        assert_eq!(*told.0.lock().unwrap(), ["loop-failed of None"]);
+        let caller = SpiffeId::from_static("spiffe://shop.example/checkout");
+        mesh.0.gate.edges.get(&EdgeKey::Caller(caller)).call(&ANSWERED);
+        mesh.turn_apart(|mesh| mesh.turn(now())).await;
+        assert_eq!(mesh.0.engine.lock().open.len(), 1, "the loop goes on");
+        assert_eq!(told.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_turn_has_an_instance_go_on_with_another_certificate() {
+        let text = "mesh = \"shop.example\"\nversion = 1\n[[allow]]\nname = \"all\"\n";
+        let builder = Mesh::dev("spiffe://shop.example/checkout").unwrap();
+        let mesh = builder.policy(text.parse().unwrap()).build().unwrap();
+        let orders = SpiffeId::from_static("spiffe://shop.example/orders");
+        let peer = |n| meshguard_core::Peer::new(orders.clone(), [n; 32], Timestamp::MAX);
+        let mut at = now();
+        let first = mesh.0.gate.edges.instance(&peer(1), "a", at).0;
+        for _ in 0..20 {
+            (0..50).for_each(|_| first.call(&ANSWERED));
+            mesh.turn(at);
+            at = at + Cadence::default().busy;
+            mesh.turn(at);
+        }
+        let second = mesh.0.gate.edges.instance(&peer(2), "a", at).0;
+        mesh.turn(at);
+        let known = |tally: &Tally| mesh.0.engine.lock().state.baselines().known(tally.key());
+        assert_eq!((known(&first), known(&second)), (20, 20));
+    }
 
     #[test]
     fn a_share_of_unconfirmed_answers_that_rises_is_told_once_and_restricts_nobody() {

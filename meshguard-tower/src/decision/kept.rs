@@ -1,6 +1,6 @@
-//! Refusals that can still be explained: a ring, each of its places bounded.
+//! Refusals that can still be explained: so many places, each of them bounded, that peers share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use meshguard_core::access::{Operation, OwnedAccess};
@@ -25,7 +25,10 @@ pub(crate) struct Explanations(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
+    /// Oldest first.
     refusals: VecDeque<(Explanation, Option<Box<Question>>)>,
+    /// How many there are of each peer.
+    by_peer: HashMap<String, usize>,
     policies: VecDeque<Arc<Policy>>,
 }
 
@@ -47,7 +50,11 @@ impl Explanations {
             kept.keep_policy(policy);
             question
         });
-        let oldest = (kept.refusals.len() == KEPT).then(|| kept.refusals.pop_front());
+        let oldest = if kept.refusals.len() >= KEPT { kept.make_room() } else { None };
+        match kept.by_peer.get_mut(peer(&explanation)) {
+            Some(count) => *count += 1,
+            None => _ = kept.by_peer.insert(peer(&explanation).to_owned(), 1),
+        }
         kept.refusals.push_back((explanation, question));
         drop(kept);
         drop(oldest); // not under the lock
@@ -71,7 +78,27 @@ impl Explanations {
     }
 }
 
+/// Who has asked: the caller, or who has brought what nobody has proved.
+fn peer(explanation: &Explanation) -> &str {
+    explanation.from.as_deref().or(explanation.via.as_deref()).unwrap_or_default()
+}
+
 impl Kept {
+    /// Takes the oldest refusal of the peer that has most: a peer that is refused all the time
+    /// leaves those of the others to be explained.
+    fn make_room(&mut self) -> Option<(Explanation, Option<Box<Question>>)> {
+        let (most, _) = self.by_peer.iter().max_by_key(|(_, count)| **count)?;
+        let at = self.refusals.iter().position(|(kept, _)| peer(kept) == most)?;
+        let oldest = self.refusals.remove(at)?;
+        if let Some(count) = self.by_peer.get_mut(peer(&oldest.0)) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_peer.remove(peer(&oldest.0));
+            }
+        }
+        Some(oldest)
+    }
+
     fn keep_policy(&mut self, policy: &Arc<Policy>) {
         if self.policies.iter().any(|kept| Arc::ptr_eq(kept, policy)) {
             return;
@@ -210,7 +237,27 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_refusals_fills_no_more_than_the_ring() {
+    fn a_peer_that_is_refused_all_the_time_leaves_the_refusals_of_others() {
+        let kept = Explanations::default();
+        let of = |n: u8, from: &str| {
+            let explanation = Explanation { from: Some(from.to_owned()), ..explanation(n) };
+            kept.keep(explanation, None);
+        };
+        (1..=3).for_each(|n| of(n, "honest"));
+        (0..2 * KEPT).for_each(|_| of(4, "flood"));
+        // Of whom nobody knows more than who has brought it.
+        let brought = Explanation { via: Some("flood".to_owned()), ..explanation(5) };
+        (0..KEPT).for_each(|_| kept.keep(brought.clone(), None));
+        for n in [1, 2, 3, 5] {
+            assert!(kept.find(explanation(n).id).is_some(), "{n}");
+        }
+        let inner = kept.kept();
+        assert_eq!((inner.refusals.len(), inner.by_peer.values().sum::<usize>()), (KEPT, KEPT));
+        assert_eq!(inner.by_peer["honest"], 3);
+    }
+
+    #[test]
+    fn a_flood_of_refusals_fills_no_more_than_its_places() {
         let (kept, policy) = (Explanations::default(), policy(""));
         keep(&kept, 1, &Access::http("GET", "/x").by(CALLER), &policy);
         for _ in 0..KEPT {

@@ -221,14 +221,18 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                 "a session of a caller whom policy allows nothing, or whom the loop has cut off",
                 &[word("403"), time(channel::DENIED_FOR)],
             ),
+            (
+                "bodies of session handshakes that are being read",
+                &[
+                    count(session::MAX_PENDING_PER_PEER),
+                    count(session::MAX_PENDING_PER_HOP),
+                    word("429"),
+                ],
+            ),
             ("a body of a session's handshake", &[bytes(session::MAX_HANDSHAKE), word("413")]),
             (
                 "sessions",
-                &[
-                    count(session::MAX_SESSIONS),
-                    count(session::MAX_SESSIONS_PER_PRINCIPAL),
-                    word("429"),
-                ],
+                &[count(session::MAX_SESSIONS), count(session::MAX_SESSIONS_PER_PRINCIPAL)],
             ),
             (
                 "sessions that have ended, and in which something still runs",
@@ -254,7 +258,7 @@ fn the_limits_of_sessions_and_bodies_are_as_documented() {
                 "callers, and kinds of each, whose refusals are counted apart",
                 &[count(ledger::MAX_CALLERS), count(ledger::MAX_KINDS)],
             ),
-            ("remembered peers (`prefer`)", &[count(mesh::MAX_PINS)]),
+            ("remembered peers (`prefer`), of the own trust domain", &[count(mesh::MAX_PINS)]),
             ("probes at once", &[count(probe::MAX_PROBES), count(probe::MAX_SILENT_PROBES)]),
         ],
     );

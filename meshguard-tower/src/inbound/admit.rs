@@ -14,8 +14,9 @@ use super::again;
 use super::claim::{BodyPlan, Proved, prove};
 use super::content;
 use super::denied::{Asked, Denied, refuse};
+use super::early::{refuse_early, restrict};
 use super::ending::{Part, Running};
-use super::exchange::{Exchange, Proven};
+use super::exchange::{Exchange, Proven, short};
 use super::facts::Facts;
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
@@ -23,7 +24,6 @@ use super::route;
 use super::tokens;
 use crate::body::{evidence, is_grpc_call};
 use crate::connection::Connection;
-use crate::control::Cause;
 use crate::decision::Decision;
 use crate::mesh::Mesh;
 use crate::session::NotLive;
@@ -103,7 +103,8 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
     let facts = Facts::of(parts, grpc);
     let refused = |denied| refuse(&exchange, parts, &policy, Some(&facts), denied);
     // First: what the loop has cut off is not measured any more.
-    restrict(mesh, &exchange).map_err(refused)?;
+    let (caller, direct) = (exchange.principal.id(), exchange.via.is_none());
+    restrict(mesh, caller, exchange.evidence, direct).map_err(refused)?;
     let token = tokens::check(&exchange, &policy, parts, authority, now);
     let token = token.map_err(|denied| refused(denied.timed(&exchange)))?;
     let facts = facts.token(token);
@@ -118,6 +119,9 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
         let checked = content::check_head(content, &parts.headers, grpc);
         checked.map_err(|violation| refused(violation.denied()))?;
     }
+    // What is refused anyway uses no proof up.
+    let used = tokens::claim(&exchange, &facts, now);
+    used.map_err(|denied| refused(denied.timed(&exchange)))?;
     // Last: what is refused anyway is not counted.
     if let Some((owed, limit)) = owed.and_then(|owed| Some((owed, owed.limit?))) {
         let metered = meter(mesh, owed.rule, limit, exchange.principal.id());
@@ -165,7 +169,7 @@ fn authority<'a>(
     };
     read.map_err(|error| {
         let denied = Denied::new(StatusCode::BAD_REQUEST, error.as_str(), "ambiguous-head");
-        Asked::unproven(mesh, policy, Some(connection), parts).refuse(denied)
+        refuse_early(mesh, policy, connection, parts, denied)
     })
 }
 
@@ -274,19 +278,6 @@ fn elsewhere(exchange: &Arc<Exchange>, parts: &Parts, policy: &Arc<Policy>) -> O
     Some(renew.proven(Arc::clone(exchange)))
 }
 
-/// What the loop asks beyond policy.
-fn restrict(mesh: &Mesh, exchange: &Exchange) -> Result<(), Denied> {
-    let (caller, direct) = (exchange.principal.id(), exchange.via.is_none());
-    let admitted = mesh.0.gate.overlay().admits_caller(caller, exchange.evidence, direct);
-    admitted.map_err(|stopped| {
-        let (status, text) = match stopped.cause {
-            Cause::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
-            _ => (StatusCode::FORBIDDEN, "restricted"),
-        };
-        Denied::new(status, text, "restricted").because(&stopped).fate(Fate::Restricted)
-    })
-}
-
 fn exchange(
     mesh: &Mesh,
     connection: &Connection,
@@ -297,11 +288,18 @@ fn exchange(
     let (plan, evidence, proven) = match proved {
         None => (BodyPlan::Plain, evidence(headers), None),
         Some(Proved { session, claim, proof, body }) => {
-            let in_head = |d| Receipt::known(ReceiptStatus::Received, claim.att, 0, d);
             let proven = match body {
-                BodyPlan::Known(d) => Proven::in_head(session, claim, proof, in_head(d)),
                 BodyPlan::Records(..) => Proven::records(session, claim, proof),
-                _ => Proven::in_head(session, claim, proof, in_head(known::empty())),
+                // Until it is there: what the head says of it is its caller's word.
+                BodyPlan::Known(_) => {
+                    let nothing = short(ReceiptStatus::Partial, claim.att, 0);
+                    Proven::in_head(session, claim, proof, nothing)
+                }
+                BodyPlan::None | BodyPlan::Plain => {
+                    let att = claim.att;
+                    let empty = Receipt::known(ReceiptStatus::Received, att, 0, known::empty());
+                    Proven::in_head(session, claim, proof, empty)
+                }
             };
             (body, Evidence::Verified, Some(proven))
         }

@@ -14,6 +14,7 @@ use meshguard_core::delivery::{
 use meshguard_core::{Evidence, Policy, Timestamp};
 
 use super::denied::{Asked, Denied};
+use super::early::refuse_early;
 use super::exchange::{Exchange, Proven};
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
@@ -57,13 +58,14 @@ pub(super) fn prove(
     let Some(value) = fields.next() else { return Ok(None) };
     let asked = || Asked::unproven(mesh, policy, Some(connection), parts);
     let unproven = |name, detail: &dyn fmt::Display, text| {
-        asked().refuse(Denied::new(status(BAD_PROOF), text, name).because(detail))
+        Denied::new(status(BAD_PROOF), text, name).because(detail)
     };
+    let early = |denied| refuse_early(mesh, policy, connection, parts, denied);
+    let malformed = |detail: &dyn fmt::Display| early(unproven("field", detail, "malformed proof"));
     if fields.next().is_some() {
-        return Err(unproven("field", &"more than one meshguard field", "malformed proof"));
+        return Err(malformed(&"more than one meshguard field"));
     }
-    let field = RequestField::parse(value.as_bytes())
-        .map_err(|e| unproven("field", &e, "malformed proof"))?;
+    let field = RequestField::parse(value.as_bytes()).map_err(|e| malformed(&e))?;
     let session = mesh.sessions().live(&field.sid, now);
     let session = session.map_err(|why| asked().renew(&field.sid, why))?;
     let plain = &value.as_bytes()[..field.covered];
@@ -84,7 +86,8 @@ pub(super) fn prove(
     });
     let Some(body) = plan else {
         let detail = "the request's head is not what its caller proved";
-        let refused = unproven("bad-proof", &detail, "the proof does not hold");
+        // It is charged as a failure below.
+        let refused = asked().refuse(unproven("bad-proof", &detail, "the proof does not hold"));
         charge(mesh, connection, &session);
         if connection.peer().id() != session.peer.id() {
             return Err(refused);
@@ -97,7 +100,7 @@ pub(super) fn prove(
         NotCarried::NotSealed if session.hop.is_some() => {
             asked().renew(&field.sid, NotLive::NotSealed)
         }
-        _ => unproven("hop", &why.as_str(), "this hop may not carry it"),
+        _ => early(unproven("hop", &why.as_str(), "this hop may not carry it")),
     })?;
     match claim(mesh, connection, &session, &field, own, now) {
         Ok(claim) => Ok(Some(Proved { session, claim, proof: field.proof, body })),

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::admit::{Admitted, admit_own};
 use super::claim::BodyPlan;
 use super::denied::{Asked, Denied};
+use super::early::refuse_early;
 use super::exchange::Proven;
 use super::refuse::{DECISION, Refused};
 use crate::aead::AWS_LC;
@@ -63,8 +64,11 @@ fn refuse(
     text: &'static str,
 ) -> (Response<()>, Bytes) {
     let policy = mesh.policy();
-    let asked = Asked::unproven(mesh, &policy, parts.extensions.get(), parts);
-    let refused = asked.refuse(Denied::new(status, text, "own-request"));
+    let denied = Denied::new(status, text, "own-request");
+    let refused = match parts.extensions.get::<Connection>() {
+        Some(connection) => refuse_early(mesh, &policy, connection, parts, denied),
+        None => Asked::unproven(mesh, &policy, None, parts).refuse(denied),
+    };
     refused.head(parts.method == Method::HEAD).into_response()
 }
 
@@ -83,18 +87,7 @@ where
         let refusal = if hop { SessionRefusal::HopNotNamed } else { SessionRefusal::Denied };
         return not_opened(mesh, parts, connection, &refusal, Vec::new());
     }
-    let read = timeout(HANDSHAKE_TIME, read(body, MAX_HANDSHAKE)).await;
-    let step = match read {
-        Ok(Some(body)) => {
-            let policy = mesh.policy();
-            let (named, now) = (named_sid(&parts.headers), now());
-            let fresh = || mesh.fresh_sid();
-            mesh.sessions().handshake(named, fresh, outer, &policy, &body, now)
-        }
-        Ok(None) => Err((SessionRefusal::TooLarge, Vec::new())),
-        Err(_) => Err((SessionRefusal::Protocol("the body did not come in time"), Vec::new())),
-    };
-    match step {
+    match step(mesh, parts, connection, body).await {
         Ok(Step { sid, answer, opened }) => {
             if let Some(session) = &opened {
                 mesh.pins().add(session.peer.id());
@@ -105,6 +98,32 @@ where
         }
         Err((refusal, alert)) => not_opened(mesh, parts, connection, &refusal, alert),
     }
+}
+
+/// One step of a handshake, which is counted before a byte of its body is read.
+async fn step<B>(
+    mesh: &Mesh,
+    parts: &Parts,
+    connection: &Connection,
+    body: B,
+) -> Result<Step, (SessionRefusal, Vec<u8>)>
+where
+    B: Body<Data = Bytes> + Unpin + Send,
+    B::Error: Into<BoxError>,
+{
+    let (outer, sessions) = (connection.peer(), mesh.sessions());
+    let said_nothing = |refusal| (refusal, Vec::new());
+    let named = named_sid(&parts.headers);
+    let begun = sessions.begin(named, || mesh.fresh_sid(), outer, &mesh.policy(), now());
+    let begun = begun.map_err(said_nothing)?;
+    let read = timeout(HANDSHAKE_TIME, read(body, MAX_HANDSHAKE)).await;
+    let refusal = match read {
+        Ok(Some(body)) => return sessions.go_on(begun, outer, &mesh.policy(), &body, now()),
+        Ok(None) => SessionRefusal::TooLarge,
+        Err(_) => SessionRefusal::Protocol("the body did not come in time"),
+    };
+    sessions.stays(named, begun, now());
+    Err(said_nothing(refusal))
 }
 
 fn of_handshake() -> Response<()> {
@@ -183,7 +202,10 @@ where
             let (body, _) = std::future::poll_fn(|cx| hold.poll(cx))
                 .await
                 .map_err(|e| match e {
-                    HoldError::Body(error) => admitted.exchange.fail(&error),
+                    HoldError::Body(error) => {
+                        admitted.exchange.fail(&error);
+                        admitted.exchange.is_short(error.kind().receipt(), error.got());
+                    }
                     HoldError::Full | HoldError::Long => {}
                 })
                 .ok()?;

@@ -260,6 +260,19 @@ impl Proven {
         }
     }
 
+    /// Of a request without records, so much has come, and that is not all of it.
+    pub(super) fn is_short(&self, status: ReceiptStatus, got: u64) {
+        let mut state = self.state();
+        if state.kind == RequestKind::InHead {
+            state.receipt = Some(short(status, self.claim.att, got));
+        }
+    }
+
+    /// Bytes that have come by now, as far as they were verified or are stated.
+    pub(super) fn bytes(&self) -> u64 {
+        self.receipt().map_or_else(|| self.passed[1].load(Relaxed), |receipt| receipt.len)
+    }
+
     /// A request without records was read to its end.
     pub(super) fn consumed(&self) {
         if let Some(receipt) = &mut self.state().receipt {
@@ -322,6 +335,14 @@ impl Exchange {
         }
     }
 
+    /// Of a body without records, so much has come, and that is not all of it.
+    pub(super) fn is_short(&self, status: ReceiptStatus, got: u64) {
+        self.observed.request_bytes(got);
+        if let Some(proven) = &self.proven {
+            proven.is_short(status, got);
+        }
+    }
+
     pub(crate) fn fail(&self, error: &DeliveryError) {
         if self.failure.set(error.clone()).is_ok() {
             let name = error.kind().as_str();
@@ -337,6 +358,11 @@ impl Drop for Exchange {
         self.has_come();
         self.write_down();
     }
+}
+
+/// The receipt of a body without records of which less than all has come.
+pub(super) fn short(status: ReceiptStatus, att: u8, len: u64) -> Receipt {
+    Receipt::known(status, att, len, known::empty())
 }
 
 /// The failure of a body that there is no room for.

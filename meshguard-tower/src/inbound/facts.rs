@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use meshguard_core::dpop::Thumbprint;
+use meshguard_core::dpop::{Checked, Thumbprint};
 use meshguard_core::{Access, Policy, Proofs, Timestamp};
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ pub(crate) struct Token {
     pub(crate) until: Timestamp,
     /// The issuer's key that it is signed with; once that is trusted no more, it says nothing.
     pub(crate) key: Thumbprint,
+    /// The proof that came with it, which is good once.
+    pub(crate) proof: Option<Checked>,
     /// For the answer: the nonce that the next proof is to carry.
     pub(crate) nonce: Option<HeaderValue>,
 }

@@ -6,7 +6,7 @@ use meshguard_core::delivery::{Fault, ReceiptStatus};
 use meshguard_core::ledger::{End, Entry, Received};
 use meshguard_core::reflex::Signal;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Proven};
 use super::observed::Fate;
 use crate::decision::Decision;
 use crate::error::DeliveryError;
@@ -37,11 +37,11 @@ impl Exchange {
             Some(Fault::Mistake | Fault::Tampered) => direct,
             Some(Fault::Nobody | Fault::Path) => false,
         };
-        let (request_bytes, response_bytes) = self.observed.bytes();
+        let (_, response_bytes) = self.observed.bytes();
         let call = Measured {
             latency: self.observed.latency(),
             failed: of_caller,
-            request_bytes,
+            request_bytes: self.request_bytes(),
             response_bytes,
             receipt: self.proven.is_some(),
         };
@@ -93,10 +93,16 @@ impl Exchange {
         }
     }
 
+    /// Bytes of its body that have come.
+    fn request_bytes(&self) -> u64 {
+        let (came, _) = self.observed.bytes();
+        self.proven.as_ref().map_or(0, Proven::bytes).max(came)
+    }
+
     fn received(&self) -> Received<'_> {
         let receipt = self.proven.as_ref().map(|proven| (proven, proven.receipt()));
         let decision = self.observed.decision();
-        let (request_bytes, response_bytes) = self.observed.bytes();
+        let (_, response_bytes) = self.observed.bytes();
         let rule = decision.and_then(|decision| match decision.reason() {
             Reason::Rule(rule) => Some(rule),
             _ => None,
@@ -114,10 +120,11 @@ impl Exchange {
                 Some((_, None)) => End::Unread,
                 Some((_, Some(receipt))) => end(receipt.status),
             },
-            request_bytes: receipt.and_then(|(_, r)| r).map_or(request_bytes, |r| r.len),
+            request_bytes: self.request_bytes(),
             response_bytes,
             latency: self.observed.latency().unwrap_or_default(),
-            digest: receipt.and_then(|(_, r)| r).map(|r| r.digest),
+            // Of less than the whole, nobody else knows one.
+            digest: receipt.and_then(|(_, r)| r).filter(|r| r.status.is_whole()).map(|r| r.digest),
             failure: self.failure.get().map(|error| error.kind().as_str()),
         }
     }

@@ -111,7 +111,6 @@ where
             Err(refused) => State::Refused(Some(refused)),
             Ok(admitted) => {
                 let length = stated_length(&parts.headers);
-                admitted.exchange.observed.request_bytes(length.unwrap_or_default());
                 let marked = prepare(&mut parts, &admitted);
                 match admitted.body {
                     BodyPlan::Known(digest) => {
@@ -121,6 +120,7 @@ where
                     }
                     // Whoever frames it may end it behind its head only.
                     BodyPlan::None if !body.is_end_stream() => {
+                        admitted.exchange.is_short(ReceiptStatus::Partial, 0);
                         let share = mesh.hold_for(admitted.exchange.principal.id());
                         let hold = Hold::new(body, known::empty(), Some(0)).counted(share);
                         held(inner, parts, Holding::Known(hold), admitted)
@@ -274,6 +274,7 @@ fn surplus<S, B, F>(admitted: Admitted) -> State<S, B, F> {
 fn bad<S, B, F>(admitted: Admitted, error: &DeliveryError, got: usize) -> State<S, B, F> {
     admitted.exchange.fail(error);
     let kind = error.kind();
+    admitted.exchange.is_short(kind.receipt(), got as u64);
     let rcpt = Rcpt::short(kind.receipt(), u64::from(got > 0), got as u64);
     let text = match kind.verdict().fault {
         Fault::Nobody | Fault::Path => "the body did not come whole",
@@ -332,10 +333,16 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Trailers), HoldError>> {
-        match &mut self.hold {
-            Holding::Known(hold) => hold.poll(cx),
-            Holding::Content(gather) => gather.poll(cx),
+        let hold = match &mut self.hold {
+            Holding::Known(hold) => hold,
+            Holding::Content(gather) => return gather.poll(cx),
+        };
+        let polled = hold.poll(cx);
+        if polled.is_pending() {
+            // Nobody may come back to say how far it got.
+            self.admitted.exchange.is_short(ReceiptStatus::Partial, hold.got() as u64);
         }
+        polled
     }
 
     fn go(mut self, held: Result<(Bytes, Trailers), HoldError>) -> State<S, B, S::Future> {
@@ -346,7 +353,7 @@ where
         match held {
             Ok((data, trailers)) => {
                 self.admitted.exchange.observed.request_bytes(data.len() as u64);
-                self.set_length(data.len());
+                self.set_received(data.len());
                 let checked = self.admitted.content().map(|c| content::check_body(c, &data));
                 if let Some(Err(violation)) = checked {
                     return violated(self.admitted, &violation);
@@ -365,9 +372,13 @@ where
         }
     }
 
-    /// The receipt speaks of what came.
-    fn set_length(&self, len: usize) {
-        let BodyPlan::Known(digest) = self.admitted.body else { return };
+    /// The whole body has come, and is what its head was proved with.
+    fn set_received(&self, len: usize) {
+        let digest = match self.admitted.body {
+            BodyPlan::Known(digest) => digest,
+            BodyPlan::None => known::empty(),
+            BodyPlan::Records(..) | BodyPlan::Plain => return,
+        };
         if let Some(proven) = &self.admitted.exchange.proven {
             let (status, att) = (ReceiptStatus::Received, proven.claim.att);
             proven.set_receipt(Receipt::known(status, att, len as u64, digest));

@@ -91,6 +91,10 @@ impl InHook for RequestHook {
         }
     }
 
+    fn came(&mut self, bytes: u64) {
+        self.exchange.observed.request_bytes(bytes);
+    }
+
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         strip_trailers(trailers);
     }

@@ -20,6 +20,7 @@ pub(super) struct Observed {
     code: AtomicU8,
     /// Nanoseconds until the answer's head.
     latency: AtomicU64,
+    /// Those that came: what a head states is its caller's word.
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     decision: OnceLock<Decision>,

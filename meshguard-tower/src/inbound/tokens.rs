@@ -33,9 +33,17 @@ pub(super) fn check(
     };
     let presented = tokens.check(&request).map_err(denied)?;
     Ok(presented.map(|presented| {
-        let Presented { claims, proofs, until, key, nonce } = presented;
-        Token { claims, proofs, until, key, nonce }
+        let Presented { claims, proofs, until, key, proof, nonce } = presented;
+        Token { claims, proofs, until, key, proof, nonce }
     }))
+}
+
+/// Uses up the proof of a request that policy lets in: one that is refused takes no place of those
+/// that are remembered.
+pub(super) fn claim(exchange: &Exchange, facts: &Facts, now: Timestamp) -> Result<(), Denied> {
+    let proof = facts.verified().and_then(|token| token.proof.as_ref());
+    let (Some(tokens), Some(proof)) = (&exchange.mesh.0.tokens, proof) else { return Ok(()) };
+    tokens.claim(proof, exchange.principal.id(), now).map_err(denied)
 }
 
 /// A request without a token is told that one could help.

@@ -20,6 +20,9 @@ use super::writer::{first_note, record};
 
 /// The file in a ledger's directory that is locked while the ledger is written.
 const LOCK: &str = "lock";
+/// A file that is made for a moment, to see whose it becomes.
+#[cfg(unix)]
+const PROBE: &str = "owner";
 
 /// What was found when a ledger was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +46,8 @@ pub struct OpenReport {
     pub torn: u64,
     /// Bytes of a checkpoint that the last writer left half written and that were cut off.
     pub torn_checkpoint: u64,
-    /// Which of the directory, its `lock` and its key others than their owner can get at. Whoever
-    /// can open the lock can keep the service from starting.
+    /// Which of the directory, its `lock` and its key another user can get at, or owns: but for
+    /// root, which can get at all. A user that can open the lock can keep the service from starting.
     pub exposed: Vec<PathBuf>,
     /// Whether the last entry that is signed is a stop.
     pub(super) stopped: bool,
@@ -90,22 +93,38 @@ pub(super) fn open(dir: &Path, options: &LedgerOptions) -> Result<Opened, Ledger
     Ok(Opened { key, tree, files: files.map_err(LedgerError::io(dir))?, report, note })
 }
 
-/// Which of what only the owner needs others can get at.
+/// Which of what only this process's user needs other users can get at. Root can in any case.
 #[cfg(unix)]
 fn exposed(dir: &Path) -> Vec<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::MetadataExt as _;
     let paths = [dir.to_owned(), dir.join(LOCK), dir.join(key::FILE)];
+    let own = own_user(dir);
+    let foreign = |owner| owner != 0 && own.is_some_and(|own| own != owner);
     let open = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+        fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0 || foreign(found.uid()))
     };
     let exposed: Vec<_> = paths.into_iter().filter(open).collect();
     for path in &exposed {
         tracing::warn!(
             target: "meshguard::ledger",
-            "others than its owner can get at {}", Escaped(path.display())
+            "other users can get at {}", Escaped(path.display())
         );
     }
     exposed
+}
+
+/// The user whose files this process makes; `None` where none can be made.
+#[cfg(unix)]
+fn own_user(dir: &Path) -> Option<u32> {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let path = dir.join(PROBE);
+    // One that a crash has left behind, or that somebody else has put there, is not ours to read.
+    let _ = fs::remove_file(&path);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).ok()?;
+    let owner = file.metadata().ok().map(|made| made.uid());
+    // It says nothing any more, and the next start removes it.
+    let _ = fs::remove_file(&path);
+    owner
 }
 
 /// Elsewhere nobody can tell.

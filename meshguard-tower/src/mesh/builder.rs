@@ -302,8 +302,8 @@ impl MeshBuilder {
         self
     }
 
-    /// Where peers are remembered that spoke the delivery protocol, for edges whose delivery is
-    /// `prefer`. Without it they are remembered until the process ends.
+    /// Where peers of the own trust domain are remembered that spoke the delivery protocol, for edges
+    /// whose delivery is `prefer`. Without it they are remembered until the process ends.
     ///
     /// # Errors
     /// Where the file exists and cannot be read.
@@ -378,6 +378,7 @@ impl MeshBuilder {
         let gate: Arc<Gate> = Arc::default();
         let (own, at, ledger) = (Arc::clone(&instance), Arc::clone(&gate), self.ledger.clone());
         let sessions = Sessions::new(tls.clone(), own, ledger_key, self.message_limit, at, ledger);
+        let pins = self.pins.of(tls.id().trust_domain());
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
             tls,
@@ -407,7 +408,7 @@ impl MeshBuilder {
             shadows: Shadows::default(),
             expectations: Expectations::default(),
             forgeries: Mutex::default(),
-            pins: self.pins,
+            pins,
             forwarders: self.forwarders.into(),
             held: Room::new(HELD, HELD_STEP),
             channels: Default::default(),

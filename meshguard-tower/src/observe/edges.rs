@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use meshguard_core::baseline::EdgeKey;
-use meshguard_core::{SpiffeId, Timestamp};
+use meshguard_core::{Peer, SpiffeId, Timestamp};
 
 use super::Tally;
+use crate::session::HANDSHAKE_TIME;
 use crate::tls::now;
 
 /// Edges that are measured at a time, at most.
@@ -20,6 +21,9 @@ pub(crate) const MAX_INSTANCES: usize = 64;
 /// The tallies of all edges. Whoever finds no place is measured nowhere, which is counted.
 pub(crate) struct Edges {
     known: RwLock<Known>,
+    /// Edges of instances that have another certificate, and those that they had before: for the
+    /// next turn of the loop.
+    successions: Mutex<Vec<(EdgeKey, EdgeKey)>>,
     blind: Arc<Tally>,
 }
 
@@ -33,7 +37,8 @@ struct Known {
 impl Default for Edges {
     fn default() -> Self {
         let nowhere = EdgeKey::Address(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-        Self { known: RwLock::default(), blind: Arc::new(Tally::new(nowhere)) }
+        let (known, successions) = Default::default();
+        Self { known, successions, blind: Arc::new(Tally::new(nowhere)) }
     }
 }
 
@@ -59,6 +64,35 @@ impl Edges {
     /// The tally of an edge that has one.
     pub(crate) fn find(&self, key: &EdgeKey) -> Option<Arc<Tally>> {
         self.read(|known| known.tallies.get(key).cloned())
+    }
+
+    /// The edge of an instance that gives itself this name, by the certificate with which its
+    /// session is opened; and whether another certificate has claimed the name since this one did.
+    pub(crate) fn instance(&self, peer: &Peer, name: &str, now: Timestamp) -> (Arc<Tally>, bool) {
+        let key = EdgeKey::Callee { id: peer.id().clone(), instance: named(name, peer) };
+        let others = self.read(|known| known.of_name(&key, name));
+        let latest = others.into_iter().max_by_key(|(_, claimed)| *claimed);
+        let is_new = !self.contains(&key);
+        let tally = self.get(&key);
+        let (true, Some((before, claimed))) = (*tally.key() == key, latest) else {
+            tally.claim(now);
+            return (tally, false);
+        };
+        let since = tally.claim(now);
+        if is_new {
+            let mut successions = self.successions.lock().unwrap_or_else(PoisonError::into_inner);
+            if successions.len() < MAX_EDGES {
+                successions.push((key, before));
+            }
+        }
+        // Handshakes that began before a rotation end a little after it.
+        let contested = claimed > since && now.since(claimed) > 2 * HANDSHAKE_TIME;
+        (tally, contested)
+    }
+
+    /// The edges that go on where another one is, and that one, since this was last asked.
+    pub(crate) fn take_successions(&self) -> Vec<(EdgeKey, EdgeKey)> {
+        std::mem::take(&mut self.successions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All of them.
@@ -91,7 +125,34 @@ impl Edges {
     }
 }
 
+/// An instance as its edge has it: its name and a part of its certificate's fingerprint. No name has
+/// a space in it, so no instance names itself as another one's edge.
+fn named(name: &str, peer: &Peer) -> Box<str> {
+    let mut text = format!("{name} ");
+    for byte in &peer.fingerprint()[..8] {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text.into()
+}
+
+/// The name that an instance gives itself, of what its edge has.
+pub(crate) fn name_of(instance: &str) -> &str {
+    instance.split(' ').next().unwrap_or_default()
+}
+
 impl Known {
+    /// The other edges of a callee whose instances give themselves this name, and since when.
+    fn of_name(&self, edge: &EdgeKey, name: &str) -> Vec<(EdgeKey, Timestamp)> {
+        let same = |key: &EdgeKey| match key {
+            EdgeKey::Callee { id, instance } => {
+                key != edge && Some(id) == edge.peer() && name_of(instance) == name
+            }
+            _ => false,
+        };
+        let same = self.tallies.iter().filter(|(key, _)| same(key));
+        same.filter_map(|(key, tally)| Some((key.clone(), tally.claimed()?))).collect()
+    }
+
     fn has_place(&self, key: &EdgeKey) -> bool {
         let within_quota = match key {
             EdgeKey::Address(_) => self.addresses < MAX_ADDRESSES,
@@ -154,6 +215,8 @@ pub(crate) fn source(addr: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Behind;
     use super::*;
 
@@ -195,6 +258,51 @@ mod tests {
         drop(held);
         edges.get(&instance(1000)).refused();
         assert_eq!((edges.all().len(), edges.take_blind()), (1, 0), "idle ones made room");
+    }
+
+    /// An instance of `orders`, by its certificate.
+    fn certificate(n: u8) -> Peer {
+        let id = SpiffeId::from_static("spiffe://shop.example/orders");
+        Peer::new(id, [n; 32], Timestamp::MAX)
+    }
+
+    #[test]
+    fn two_certificates_that_claim_one_name_have_an_edge_each() {
+        let (edges, at) = (Edges::default(), Timestamp::from_unix_secs(1_000));
+        let (honest, wicked) = (certificate(1), certificate(2));
+        let (first, contested) = edges.instance(&honest, "a", at);
+        assert!(!contested && edges.take_successions().is_empty());
+        let (second, contested) = edges.instance(&wicked, "a", at + Duration::from_secs(1));
+        assert!(!contested, "as a new certificate does");
+        assert_ne!(first.key(), second.key());
+        let text = |tally: &Tally| match tally.key() {
+            EdgeKey::Callee { instance, .. } => name_of(instance).to_owned(),
+            _ => String::new(),
+        };
+        assert_eq!((text(&first), text(&second)), ("a".to_owned(), "a".to_owned()));
+        // The first one has not gone: two instances have one name.
+        let soon = at + HANDSHAKE_TIME;
+        assert!(!edges.instance(&honest, "a", soon).1, "it had begun before");
+        let later = at + 4 * HANDSHAKE_TIME;
+        let (again, contested) = edges.instance(&honest, "a", later);
+        assert!(contested && Arc::ptr_eq(&again, &first));
+        assert!(!edges.instance(&honest, "b", later).1, "another name is another instance");
+    }
+
+    #[test]
+    fn an_instance_with_a_new_certificate_goes_on_where_it_was_and_nobody_is_told() {
+        let (edges, at) = (Edges::default(), Timestamp::from_unix_secs(1_000));
+        let mut before = edges.instance(&certificate(0), "a", at).0;
+        for n in 1..5 {
+            let at = at + Duration::from_secs(1_800) * u32::from(n);
+            let (rotated, contested) = edges.instance(&certificate(n), "a", at);
+            assert!(!contested);
+            let expected = [(rotated.key().clone(), before.key().clone())];
+            assert_eq!(edges.take_successions(), expected);
+            assert!(!edges.instance(&certificate(n), "a", at + 3 * HANDSHAKE_TIME).1);
+            assert!(edges.take_successions().is_empty(), "it is known by now");
+            before = rotated;
+        }
     }
 
     #[test]

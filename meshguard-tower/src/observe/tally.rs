@@ -23,6 +23,8 @@ const PEER_SEEN: Duration = Duration::from_secs(3600);
 pub(crate) struct Tally {
     key: EdgeKey,
     shards: Box<[Shard]>,
+    /// Of an instance: when its certificate first claimed its name.
+    claimed: OnceLock<Timestamp>,
     /// Who was authenticated behind an address.
     peers: Mutex<HashMap<SpiffeId, Seen>>,
 }
@@ -81,11 +83,21 @@ const COUNTS: usize = Count::Unconfirmed as usize + 1;
 impl Tally {
     pub(crate) fn new(key: EdgeKey) -> Self {
         let shards = (0..shards()).map(|_| Shard::default()).collect();
-        Self { key, shards, peers: Mutex::default() }
+        Self { key, shards, claimed: OnceLock::new(), peers: Mutex::default() }
     }
 
     pub(crate) fn key(&self) -> &EdgeKey {
         &self.key
+    }
+
+    /// When its certificate first claimed its name: now, unless it has before.
+    pub(super) fn claim(&self, now: Timestamp) -> Timestamp {
+        *self.claimed.get_or_init(|| now)
+    }
+
+    /// When its certificate first claimed its name, if it has.
+    pub(super) fn claimed(&self) -> Option<Timestamp> {
+        self.claimed.get().copied()
     }
 
     pub(crate) fn call(&self, call: &Measured) {
@@ -144,19 +156,19 @@ impl Tally {
         let of = |shard: &Shard| {
             [Count::Calls, Count::Refused, Count::Handshakes]
                 .map(|c| shard.get(c))
-                .iter()
-                .sum::<u64>()
+                .into_iter()
+                .fold(0, u64::saturating_add)
         };
-        self.shards.iter().map(of).sum()
+        self.shards.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// Closes a window: takes all that was counted.
     pub(crate) fn take(&self, start: Timestamp, end: Timestamp) -> Window {
-        let mut sums = [0; COUNTS];
+        let mut sums = [0_u64; COUNTS];
         let mut latency = Latencies::default();
         for shard in &self.shards {
             for (sum, count) in sums.iter_mut().zip(&shard.counts) {
-                *sum += count.swap(0, Relaxed);
+                *sum = sum.saturating_add(count.swap(0, Relaxed));
             }
             shard.latency.take(&mut latency);
         }
@@ -171,7 +183,7 @@ impl Tally {
             latency: latency.latency(),
             request_bytes: sum(Count::RequestBytes),
             response_bytes: sum(Count::ResponseBytes),
-            asked: sum(Count::Calls) + sum(Count::Refused),
+            asked: sum(Count::Calls).saturating_add(sum(Count::Refused)),
             refused: sum(Count::Refused),
             handshakes: sum(Count::Handshakes),
             handshake_failures: sum(Count::HandshakeFailures),
@@ -252,7 +264,10 @@ impl Drop for Behind {
 
 impl Shard {
     fn add(&self, count: Count, n: u64) {
-        self.counts[count as usize].fetch_add(n, Relaxed);
+        let counter = &self.counts[count as usize];
+        if counter.fetch_add(n, Relaxed).checked_add(n).is_none() {
+            counter.store(u64::MAX, Relaxed);
+        }
     }
 
     fn get(&self, count: Count) -> u64 {
@@ -302,6 +317,17 @@ mod tests {
         assert!(window.latency.is_some());
         let next = tally.take(T, T);
         assert_eq!((next.events(), next.latency, next.request_bytes), (0, None, 0));
+    }
+
+    #[test]
+    fn a_sum_that_no_number_holds_is_the_largest_one() {
+        let tally = Tally::new(EdgeKey::Caller(PEER.clone()));
+        let most = Measured { request_bytes: u64::MAX - 1, ..Measured::default() };
+        let measure = || (0..3).for_each(|_| tally.call(&most));
+        measure();
+        std::thread::scope(|scope| _ = scope.spawn(measure));
+        let window = tally.take(T, T);
+        assert_eq!((window.calls, window.request_bytes), (6, u64::MAX));
     }
 
     #[test]

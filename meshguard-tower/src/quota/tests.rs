@@ -77,7 +77,28 @@ fn when_all_places_are_taken_a_new_caller_is_refused_until_one_is_as_good_as_new
     assert_eq!(quotas.take("r", limit, &late).map_err(|e| e.retry_after()), Err(Some(1)));
 }
 
-/// Whoever floods must not get a fresh count by being forgotten.
+#[test]
+fn a_trust_domain_that_fills_all_places_gives_some_to_another() {
+    let (quotas, _clock) = quotas();
+    let limit = Limit { rate: Rate { count: 1, per: 3600 * SECOND }, burst: 1, per: Per::Caller };
+    let of = |domain: &str, n: usize| -> SpiffeId {
+        format!("spiffe://{domain}.example/{n}").parse().unwrap()
+    };
+    for n in 0..MAX_CALLERS {
+        assert_eq!(quotas.take("r", limit, &of("partner", n)), Ok(()));
+    }
+    for n in 0..MAX_CALLERS / 2 {
+        assert_eq!(quotas.take("r", limit, &of("own", n)), Ok(()), "{n}");
+        let late = quotas.take("r", limit, &of("partner", MAX_CALLERS + n));
+        assert_eq!(late, Err(Exceeded::Full), "it takes no place back");
+    }
+    // No domain has more than another by now.
+    assert_eq!(quotas.take("r", limit, &of("own", MAX_CALLERS)), Err(Exceeded::Full));
+    let beyond = quotas.take("r", limit, &of("own", 0));
+    assert!(matches!(beyond, Err(Exceeded::Rate { .. })), "it is counted where it was");
+}
+
+/// A caller that floods must not get a fresh count by being forgotten.
 #[test]
 fn a_caller_that_is_refused_all_the_time_is_not_forgotten() {
     let (quotas, clock) = quotas();

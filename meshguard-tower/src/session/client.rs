@@ -55,8 +55,8 @@ pub(crate) struct ClientSession {
     pub(crate) posting: tokio::sync::Mutex<()>,
     /// Where the callee's instance is measured.
     pub(crate) callee: Arc<Tally>,
-    /// The callee's instance, as it names itself.
-    pub(crate) instance: Box<str>,
+    /// Whether another certificate has claimed its instance's name since its own did.
+    pub(crate) contested: bool,
     expires: Timestamp,
     opened: Instant,
     /// Milliseconds from `opened` to the last proven answer.
@@ -131,6 +131,14 @@ impl ClientSession {
         drop(sender);
         if tells {
             self.owes.notify_one();
+        }
+    }
+
+    /// The callee's instance, as its edge has it.
+    pub(crate) fn instance(&self) -> &str {
+        match self.callee.key() {
+            EdgeKey::Callee { instance, .. } => instance,
+            _ => "",
         }
     }
 
@@ -234,14 +242,13 @@ impl Opening {
         let sender = Sender::new(theirs.window);
         let sender = if self.affinity.is_some() { sender.through_hop() } else { sender };
         let age = LIFETIME - MARGIN;
-        let instance: Box<str> = theirs.instance.into();
-        let edge = EdgeKey::Callee { id: peer.id().clone(), instance: instance.clone() };
+        let (callee, contested) = edges.instance(&peer, &theirs.instance, now);
         Ok(ClientSession {
             number: NEXT.fetch_add(1, Relaxed),
             proven: AtomicU64::new(0),
             misses: AtomicU32::new(0),
-            callee: edges.get(&edge),
-            instance,
+            callee,
+            contested,
             sid,
             keys: SessionKeys::derive(suite, &mut master),
             expires: peer.not_after().min(now + age),

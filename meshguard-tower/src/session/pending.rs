@@ -1,7 +1,7 @@
 //! Handshakes under way, and how many may begin.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meshguard_core::delivery::Sid;
@@ -23,6 +23,8 @@ use crate::tls::{HandshakeErrorKind, TlsContext};
 pub(super) struct Handshakes {
     pending: Mutex<HashMap<Sid, Pending>>,
     begun: Quotas,
+    /// Bodies that are being read, of each peer.
+    read: Arc<Mutex<HashMap<SpiffeId, usize>>>,
 }
 
 /// One of them.
@@ -36,7 +38,49 @@ pub(super) struct Pending {
     since: Timestamp,
 }
 
+/// The place of a body that is being read.
+pub(super) struct Reading {
+    read: Arc<Mutex<HashMap<SpiffeId, usize>>>,
+    outer: SpiffeId,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = read.get_mut(&self.outer) {
+            *count -= 1;
+            if *count == 0 {
+                read.remove(&self.outer);
+            }
+        }
+    }
+}
+
+impl Pending {
+    /// Whether it has taken too long.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.since) >= HANDSHAKE_TIME
+    }
+}
+
+/// How many handshakes of one peer may be under way.
+fn share(is_hop: bool) -> usize {
+    if is_hop { MAX_PENDING_PER_HOP } else { MAX_PENDING_PER_PEER }
+}
+
 impl Handshakes {
+    /// Takes a place for a body of the connection's peer: as many are read at a time as handshakes of
+    /// it may be under way.
+    pub(super) fn read(&self, outer: &Peer, is_hop: bool) -> Result<Reading, SessionRefusal> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = read.get(outer.id()).copied().unwrap_or(0);
+        if count >= share(is_hop) {
+            return Err(SessionRefusal::TooMany);
+        }
+        read.insert(outer.id().clone(), count + 1);
+        Ok(Reading { read: Arc::clone(&self.read), outer: outer.id().clone() })
+    }
+
     /// Begins a handshake of the connection's peer. Its connection is not kept yet.
     pub(super) fn begin(
         &self,
@@ -45,8 +89,7 @@ impl Handshakes {
         is_hop: bool,
         now: Timestamp,
     ) -> Result<Pending, SessionRefusal> {
-        let (weight, share) =
-            if is_hop { (HOP_WEIGHT, MAX_PENDING_PER_HOP) } else { (1, MAX_PENDING_PER_PEER) };
+        let (weight, share) = (if is_hop { HOP_WEIGHT } else { 1 }, share(is_hop));
         self.count(outer.id(), weight)?;
         let generation = tls.generation();
         let tls = ServerConnection::new(tls.inner_server())
@@ -109,7 +152,7 @@ impl Handshakes {
             return Err(SessionRefusal::OtherPeer); // and it stays its own peer's
         }
         let found = pending.remove(sid).ok_or(SessionRefusal::Unknown)?;
-        if now.since(found.since) >= HANDSHAKE_TIME {
+        if found.is_over(now) {
             return Err(SessionRefusal::Handshake(HandshakeErrorKind::Timeout));
         }
         Ok(found)

@@ -15,7 +15,7 @@ use rustls::ServerConnection;
 
 use super::ended::{Ended, NotLive};
 use super::handshake::InMemory;
-use super::pending::Handshakes;
+use super::pending::{Handshakes, Pending, Reading};
 use super::principal::Principals;
 use super::server::Closed;
 use super::{
@@ -58,6 +58,14 @@ struct Live {
     open: Vec<Weak<ServerSession>>,
     /// Why the last ones have ended.
     ended: Ended,
+}
+
+/// A handshake that waits for a body.
+pub(crate) struct Begun {
+    sid: Sid,
+    pending: Pending,
+    /// Its body's place among those that are read.
+    reading: Reading,
 }
 
 /// What a handshake's body led to.
@@ -159,8 +167,37 @@ impl Sessions {
         live.sessions.values().cloned().collect()
     }
 
-    /// Takes one body of a handshake. On a failure of TLS itself, the error comes with the
-    /// alert that says so.
+    /// A handshake that begins, and is counted, or that goes on with its next body: before that is
+    /// read.
+    pub(crate) fn begin(
+        &self,
+        named: Option<Sid>,
+        fresh: impl FnOnce() -> Sid,
+        outer: &Peer,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Begun, SessionRefusal> {
+        let is_hop = policy.is_hop(outer.id());
+        let reading = self.handshakes.read(outer, is_hop)?;
+        let (sid, pending) = match named {
+            None => {
+                let pending = self.handshakes.begin(&self.tls, outer, is_hop, now)?;
+                (fresh(), pending)
+            }
+            Some(sid) => (sid, self.handshakes.resume(&sid, outer, now)?),
+        };
+        Ok(Begun { sid, pending, reading })
+    }
+
+    /// A handshake whose body did not come: it waits for it once more, where it was under way.
+    pub(crate) fn stays(&self, named: Option<Sid>, begun: Begun, now: Timestamp) {
+        if named.is_some() {
+            self.handshakes.keep(begun.sid, begun.pending, now);
+        }
+    }
+
+    /// As [`begin`](Self::begin) and [`go_on`](Self::go_on), with a body that is there.
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn handshake(
         &self,
         named: Option<Sid>,
@@ -170,14 +207,25 @@ impl Sessions {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
-        let pending = match named {
-            None => {
-                let is_hop = policy.is_hop(outer.id());
-                self.handshakes.begin(&self.tls, outer, is_hop, now).map(|begun| (fresh(), begun))
-            }
-            Some(sid) => self.handshakes.resume(&sid, outer, now).map(|found| (sid, found)),
-        };
-        let (sid, mut pending) = pending.map_err(|e| (e, Vec::new()))?;
+        let begun = self.begin(named, fresh, outer, policy, now).map_err(|e| (e, Vec::new()))?;
+        self.go_on(begun, outer, policy, body, now)
+    }
+
+    /// Takes one body of a handshake. On a failure of TLS itself, the error comes with the
+    /// alert that says so.
+    pub(crate) fn go_on(
+        &self,
+        begun: Begun,
+        outer: &Peer,
+        policy: &Policy,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
+        let Begun { sid, mut pending, reading } = begun;
+        drop(reading); // it is there
+        if pending.is_over(now) {
+            return Err((SessionRefusal::Handshake(HandshakeErrorKind::Timeout), Vec::new()));
+        }
         let said = match pending.tls.feed(body) {
             Ok(said) => said,
             Err(kind) => {
@@ -191,7 +239,7 @@ impl Sessions {
         }
         let opened = self.open(sid, &mut pending.tls, outer, policy, &said, now);
         let session = opened.map_err(|e| (e, pending.tls.drain()))?;
-        self.insert(&session, now).map_err(|e| (e, Vec::new()))?;
+        self.insert(&session, now);
         self.check_again(&session, pending.generation, now).map_err(|e| (e, Vec::new()))?;
         Ok(Step { sid, answer: pending.tls.drain(), opened: Some(session) })
     }
@@ -380,30 +428,57 @@ impl Sessions {
     }
 
     /// Adds a session. A principal at its share loses its own oldest one, nobody else's; where
-    /// there is no place left at all, so does every principal that has one.
-    fn insert(&self, session: &Arc<ServerSession>, now: Timestamp) -> Result<(), SessionRefusal> {
+    /// there is no place left at all, the principal that has most loses its oldest.
+    fn insert(&self, session: &Arc<ServerSession>, now: Timestamp) {
         if self.len() >= MAX_SESSIONS {
             self.retain(NotLive::Expired, |s| s.is_open(now));
         }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         let Live { sessions, by_principal, open, ended } = &mut *live;
-        let full = sessions.len() >= MAX_SESSIONS;
-        let held = by_principal.get(session.peer.id()).map_or(0, Vec::len);
-        if full && held == 0 {
-            return Err(SessionRefusal::TooMany);
-        }
-        let own = by_principal.entry(session.peer.id().clone()).or_default();
-        let oldest = (full || held >= MAX_SESSIONS_PER_PRINCIPAL).then(|| own.remove(0));
-        if let Some(old) = oldest.and_then(|sid| sessions.remove(&sid)) {
+        let principal = session.peer.id();
+        let held = by_principal.get(principal).map_or(0, Vec::len);
+        let from = match () {
+            () if held >= MAX_SESSIONS_PER_PRINCIPAL => Some(principal.clone()),
+            () if sessions.len() >= MAX_SESSIONS => self.most(by_principal, principal),
+            () => None,
+        };
+        if let Some(old) = from.and_then(|from| oldest(by_principal, &from))
+            && let Some(old) = sessions.remove(&old)
+        {
             old.ended.store(true, Ordering::Relaxed);
             ended.add(old.sid, NotLive::Evicted);
         }
-        own.push(session.sid);
+        by_principal.entry(principal.clone()).or_default().push(session.sid);
         sessions.insert(session.sid, Arc::clone(session));
         open.retain(|session| session.strong_count() > 0);
         open.push(Arc::downgrade(session));
-        Ok(())
     }
+
+    /// The principal that has most sessions. Of several, `newcomer` where it is one of them: it
+    /// takes no place of others; else one of another trust domain, whose authority can name as many
+    /// principals as it likes.
+    fn most(
+        &self,
+        by_principal: &HashMap<SpiffeId, Vec<Sid>>,
+        newcomer: &SpiffeId,
+    ) -> Option<SpiffeId> {
+        let own = self.tls.id();
+        let rank = |id: &SpiffeId, sids: &Vec<Sid>| {
+            (sids.len(), id == newcomer, id.trust_domain() != own.trust_domain())
+        };
+        let most = by_principal.iter().max_by_key(|(id, sids)| rank(id, sids));
+        most.map(|(id, _)| id.clone())
+    }
+}
+
+/// Takes the oldest session from a principal's.
+fn oldest(by_principal: &mut HashMap<SpiffeId, Vec<Sid>>, of: &SpiffeId) -> Option<Sid> {
+    let sids = by_principal.get_mut(of)?;
+    let first = (!sids.is_empty()).then(|| sids.remove(0));
+    if sids.is_empty() {
+        by_principal.remove(of);
+    }
+    first
 }
 
 /// Whether this end wants bodies sealed: what policy says, else wherever there is a hop.

@@ -81,10 +81,10 @@ impl Replay {
 
     pub(super) fn count(&mut self, flow: &Flow<'_>, calls: u64, outcome: Outcome) {
         let was_allowed = matches!(flow.was, Was::Allowed(_));
-        *if was_allowed { &mut self.allowed } else { &mut self.refused } += calls;
+        add(if was_allowed { &mut self.allowed } else { &mut self.refused }, calls);
         let (changes, now, on) = match outcome {
-            Outcome::Allowed(_) if was_allowed => return self.unchanged += calls,
-            Outcome::Denied(_) if !was_allowed => return self.unchanged += calls,
+            Outcome::Allowed(_) if was_allowed => return add(&mut self.unchanged, calls),
+            Outcome::Denied(_) if !was_allowed => return add(&mut self.unchanged, calls),
             Outcome::Allowed(now) => (&mut self.newly_allowed, now, Vec::new()),
             Outcome::Denied(now) => (&mut self.newly_denied, now, Vec::new()),
             Outcome::Depends(on) => (&mut self.depends, String::new(), on.into_iter().collect()),
@@ -104,10 +104,15 @@ impl Replay {
         };
         // The same but for what is not shown, as the evidence.
         match changes.last_mut() {
-            Some(last) if last.is_as(&change) => last.calls += calls,
+            Some(last) if last.is_as(&change) => add(&mut last.calls, calls),
             _ => changes.push(change),
         }
     }
+}
+
+/// Adds a number that somebody else may have written.
+fn add(sum: &mut u64, calls: u64) {
+    *sum = sum.saturating_add(calls);
 }
 
 impl Change {
@@ -145,7 +150,7 @@ fn list(title: &str, changes: &[Change], f: &mut fmt::Formatter<'_>) -> fmt::Res
     if changes.is_empty() {
         return Ok(());
     }
-    let calls: u64 = changes.iter().map(|change| change.calls).sum();
+    let calls = changes.iter().map(|change| change.calls).fold(0, u64::saturating_add);
     writeln!(f, "\n{title}: {calls} {}", if calls == 1 { "call" } else { "calls" })?;
     let mut edge = None;
     for change in changes {

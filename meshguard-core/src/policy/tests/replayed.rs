@@ -255,3 +255,27 @@ fn a_refused_head_stays_refused() {
         }
     }
 }
+
+/// A ledger that somebody else has written may count as many as numbers go.
+#[test]
+fn sums_of_a_replay_that_no_number_holds_are_the_largest_one() {
+    let policy: Policy = "mesh = \"a\"\nversion = 1\n".parse().unwrap();
+    let none = Reason::NoRule.to_string();
+    let mut flows = Flows::default();
+    for from in ["spiffe://a/x", "spiffe://a/y"] {
+        let flow = Flow {
+            from: Some(from),
+            via: None,
+            to: Some("spiffe://a/z"),
+            method: Some("GET"),
+            route: Some("/"),
+            evidence: None,
+            policy_version: 1,
+            was: Was::Refused(&none),
+        };
+        flows.add_many(&flow, u64::MAX - 1).unwrap();
+    }
+    let replay = policy.replay(&flows, None).unwrap();
+    assert_eq!(replay.refused, u64::MAX);
+    assert!(replay.to_string().contains(&u64::MAX.to_string()));
+}

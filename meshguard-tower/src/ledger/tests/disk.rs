@@ -147,6 +147,26 @@ fn what_others_can_get_at_is_told_and_the_lock_is_narrowed() {
     ledger.close().unwrap();
 }
 
+/// Only root can give a file away, so nobody else sees this fail.
+#[cfg(unix)]
+#[test]
+fn what_another_user_owns_is_told_whatever_its_mode() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    drop(Ledger::open(dir.path()).unwrap());
+    if fs::metadata(dir.path()).unwrap().uid() != 0 {
+        return;
+    }
+    let lock = dir.path().join("lock");
+    chown(&lock, Some(65_534), None).unwrap();
+    assert_eq!(Ledger::open(dir.path()).unwrap().opened().exposed, [lock.clone()]);
+    chown(dir.path(), Some(65_534), None).unwrap();
+    assert_eq!(Ledger::open(dir.path()).unwrap().opened().exposed, [dir.path(), &lock]);
+    assert!(!dir.path().join("owner").exists());
+}
+
 #[test]
 fn a_directory_half_made_is_made_whole() {
     let whole = tempfile::tempdir().unwrap();

@@ -300,17 +300,17 @@ fn a_principal_at_its_share_loses_its_own_oldest_session_only() {
     let rig = Rig::new();
     let (sessions, at) = (sessions(&rig), now());
     let (other, greedy) = (session(&peer("other"), 0), peer("greedy"));
-    sessions.insert(&other, at).unwrap();
+    sessions.insert(&other, at);
     let oldest = session(&greedy, 1);
-    sessions.insert(&oldest, at).unwrap();
+    sessions.insert(&oldest, at);
     for n in 2..=MAX_SESSIONS_PER_PRINCIPAL as u128 {
-        sessions.insert(&session(&greedy, n), at).unwrap();
+        sessions.insert(&session(&greedy, n), at);
     }
     assert!(oldest.is_open(at) && sessions.live(&oldest.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS_PER_PRINCIPAL + 1);
 
     let one_more = session(&greedy, u128::MAX);
-    sessions.insert(&one_more, at).unwrap();
+    sessions.insert(&one_more, at);
     assert!(!oldest.is_open(at));
     assert_eq!(sessions.live(&oldest.sid, at).err(), Some(NotLive::Evicted));
     assert!(sessions.live(&one_more.sid, at).is_ok() && sessions.live(&other.sid, at).is_ok());
@@ -318,27 +318,46 @@ fn a_principal_at_its_share_loses_its_own_oldest_session_only() {
 }
 
 #[test]
-fn there_are_so_many_sessions_and_not_one_more() {
+fn with_no_place_left_the_principal_with_most_sessions_loses_its_oldest() {
     let rig = Rig::new();
     let (sessions, at) = (sessions(&rig), now());
     let principals: Vec<_> = (0..16).map(|n| peer(&format!("p{n}"))).collect();
-    // The last principal leaves one place to another.
+    // The last principal leaves one place to another, and has one less than the others.
     let all = (0..MAX_SESSIONS - 1).map(|n| (n, &principals[n / MAX_SESSIONS_PER_PRINCIPAL]));
-    for (n, of) in all {
-        sessions.insert(&session(of, n as u128), at).unwrap();
-    }
-    let last = session(&peer("small"), u128::MAX);
-    sessions.insert(&last, at).unwrap();
+    let all: Vec<_> = all.map(|(n, of)| session(of, n as u128)).collect();
+    all.iter().for_each(|session| sessions.insert(session, at));
+    let small = session(&peer("small"), u128::MAX);
+    sessions.insert(&small, at);
     assert_eq!(sessions.len(), MAX_SESSIONS);
 
-    let beyond = sessions.insert(&session(&peer("late"), u128::MAX - 1), at);
-    assert_eq!(beyond.unwrap_err(), SessionRefusal::TooMany);
-    // Who has a place may change it for another.
-    let next = session(&peer("small"), u128::MAX - 2);
-    sessions.insert(&next, at).unwrap();
-    assert!(sessions.live(&last.sid, at).is_err() && sessions.live(&next.sid, at).is_ok());
+    let late = session(&peer("late"), u128::MAX - 1);
+    sessions.insert(&late, at);
+    assert!(sessions.live(&late.sid, at).is_ok() && sessions.live(&small.sid, at).is_ok());
+    let lost: Vec<_> =
+        (0..all.len()).filter(|n| sessions.live(&all[*n].sid, at).is_err()).collect();
+    assert!(lost.len() == 1 && lost[0] % MAX_SESSIONS_PER_PRINCIPAL == 0, "{lost:?}");
+    assert_ne!(lost[0] / MAX_SESSIONS_PER_PRINCIPAL, 15, "it has fewer than the others");
+    assert_eq!(sessions.live(&all[lost[0]].sid, at).err(), Some(NotLive::Evicted));
+    // Who has few keeps what it has, and gets another one.
+    sessions.insert(&session(&peer("small"), u128::MAX - 2), at);
+    assert!(sessions.live(&small.sid, at).is_ok());
     assert_eq!(sessions.len(), MAX_SESSIONS);
     // Sessions that have ended make room.
-    sessions.insert(&session(&peer("late"), 0), at + 2 * LIFETIME).unwrap();
+    sessions.insert(&session(&peer("late"), 0), at + 2 * LIFETIME);
     assert_eq!(sessions.len(), 1);
+}
+
+#[test]
+fn of_principals_that_have_as_many_sessions_one_of_another_trust_domain_gives() {
+    let rig = Rig::new();
+    let (sessions, at) = (sessions(&rig), now());
+    let own: Vec<_> = (0..100).map(|n| session(&peer(&format!("own{n}")), n)).collect();
+    own.iter().for_each(|session| sessions.insert(session, at));
+    for n in 100..MAX_SESSIONS as u128 + 100 {
+        let id = format!("spiffe://partner.example/{n}").parse().unwrap();
+        let foreign = Peer::new(id, [0; 32], at + LIFETIME);
+        sessions.insert(&session(&foreign, n), at);
+    }
+    assert_eq!(sessions.len(), MAX_SESSIONS);
+    assert!(own.iter().all(|session| sessions.live(&session.sid, at).is_ok()));
 }

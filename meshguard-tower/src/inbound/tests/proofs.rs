@@ -1,0 +1,94 @@
+//! A DPoP proof is used up by a request that policy lets in, and by no other.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderValue, Request};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Callee, Piecewise, connection, id, plain, policy};
+use crate::auth::Tokens;
+use crate::connection::Connection;
+use crate::mesh::Mesh;
+use crate::tls::now;
+
+const TARGET: &str = "https://orders.example/orders";
+/// A quarter of them, which one caller has, is one.
+const REMEMBERED: usize = 4;
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn jwt(key: &Ed25519KeyPair, header: &Value, claims: &Value) -> String {
+    let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
+    format!("{signed}.{}", b64(key.sign(signed.as_bytes())))
+}
+
+fn jwk(key: &Ed25519KeyPair) -> Value {
+    json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(key.public_key()) })
+}
+
+/// A key of a caller's, and the token that is bound to it.
+struct Bound {
+    key: Ed25519KeyPair,
+    token: String,
+}
+
+impl Bound {
+    fn new(issuer: &Ed25519KeyPair) -> Self {
+        let key = Ed25519KeyPair::generate().unwrap();
+        // RFC 7638 §3: the members that are needed, in the order of their names.
+        let canonical =
+            format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(key.public_key()));
+        let claims = json!({
+            "iss": "https://login.example", "aud": "orders", "exp": now().as_unix_secs() + 600,
+            "cnf": { "jkt": b64(Sha256::digest(canonical)) },
+        });
+        Self { token: jwt(issuer, &json!({ "alg": "EdDSA" }), &claims), key }
+    }
+
+    /// A request with the token, and a proof that has this number.
+    fn request(&self, over: &Connection, number: &str) -> Request<Piecewise> {
+        let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk(&self.key) });
+        let claims = json!({
+            "jti": number, "htm": "POST", "htu": TARGET, "iat": now().as_unix_secs(),
+            "ath": b64(Sha256::digest(&self.token)),
+        });
+        let (_, mut request) = plain(over);
+        let headers = request.headers_mut();
+        let value = |text: String| HeaderValue::try_from(text).unwrap();
+        headers.insert("authorization", value(format!("DPoP {}", self.token)));
+        headers.insert("dpop", value(jwt(&self.key, &header, &claims)));
+        request
+    }
+}
+
+/// Policy reads proofs, and denies one caller whatever it proves.
+fn callee(issuer: &Ed25519KeyPair) -> Callee {
+    let text =
+        "[[delivery]]\nmode = 'off'\n[[allow]]\nname = 'proved'\nwhen = { proof = 'dpop' }\n";
+    let set = json!({ "keys": [jwk(issuer)] }).to_string();
+    let tokens = Tokens::from_jwks(&set).unwrap().issuer("https://login.example");
+    let tokens = tokens.audience("orders").remember_proofs(REMEMBERED);
+    let ledger = crate::ledger::Ledger::memory().unwrap();
+    let builder = Mesh::dev(id("orders")).unwrap().policy(policy(text)).tokens(tokens);
+    Callee { mesh: builder.ledger(ledger.clone()).build().unwrap(), ledger }
+}
+
+#[tokio::test]
+async fn what_policy_denies_uses_no_proof_up_and_one_caller_has_a_share_with_all_its_keys() {
+    let issuer = Ed25519KeyPair::generate().unwrap();
+    let callee = callee(&issuer);
+    let [denied, caller, other] = ["denied", "checkout", "other"].map(|name| connection(&id(name)));
+    for n in 0..2 * REMEMBERED {
+        let request = Bound::new(&issuer).request(&denied, &n.to_string());
+        assert_eq!(callee.ask(request).await.status(), 403, "{n}");
+    }
+    let (bound, again) = (Bound::new(&issuer), Bound::new(&issuer));
+    assert_eq!(callee.ask(bound.request(&caller, "a")).await.status(), 200);
+    assert_eq!(callee.ask(bound.request(&caller, "a")).await.status(), 401, "it was used before");
+    assert_eq!(callee.ask(again.request(&caller, "b")).await.status(), 429, "another key");
+    assert_eq!(callee.ask(again.request(&other, "c")).await.status(), 200);
+}
