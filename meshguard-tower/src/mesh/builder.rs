@@ -378,9 +378,9 @@ impl MeshBuilder {
         let gate: Arc<Gate> = Arc::default();
         let (own, at, ledger) = (Arc::clone(&instance), Arc::clone(&gate), self.ledger.clone());
         let sessions = Sessions::new(tls.clone(), own, ledger_key, self.message_limit, at, ledger);
-        let pins = self.pins.of(tls.id().trust_domain());
         let mesh = Mesh(Arc::new(Shared {
             id: tls.id(),
+            pins: self.pins.of(tls.id().trust_domain()),
             tls,
             instance,
             ledger_key,
@@ -408,7 +408,6 @@ impl MeshBuilder {
             shadows: Shadows::default(),
             expectations: Expectations::default(),
             forgeries: Mutex::default(),
-            pins,
             forwarders: self.forwarders.into(),
             held: Room::new(HELD, HELD_STEP),
             channels: Default::default(),
