@@ -71,7 +71,7 @@ pub const MAX_STALLED_PER_PEER: usize = 1024;
 /// that has most.
 pub const MAX_STALLED: usize = 8192;
 
-/// Where a sixteenth of a peer's share of these or half of all are taken, a stream is ended whose
+/// Where half of a peer's share of these or half of all are taken, a stream is ended whose
 /// bytes have waited so long. Where there is room, a peer may read as slowly as it likes, and a
 /// stream that has no bytes to send may rest for ever.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod denied;
 mod handshakes;
 mod load;
 #[path = "../rig/mod.rs"]

@@ -14,15 +14,17 @@ use super::call::Failed;
 use super::exchange::{Open, unknown};
 use super::reply::ReplyHook;
 use super::request::{Sent, SentState};
-use super::unverified::{drains, renews, unverified};
+use super::unverified::{denies, drains, renews, unverified};
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, driver};
 use crate::aead::AWS_LC;
 use crate::body::{
     Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
 };
+use crate::decision::DecisionId;
 use crate::error::DeliveryError;
 use crate::inbound::{DECISION, strip_answer, with_scratch};
 use crate::pool::{Binding, Reply};
+use crate::session::SessionError;
 use crate::tls::now;
 
 /// What an answer is held against.
@@ -99,6 +101,11 @@ fn accept(
     open.shared.proved(&request.binding, &open.session);
     if drains(parts) {
         open.session.hurry.begin();
+    }
+    if open.shared.config.via.is_none() && status == StatusCode::FORBIDDEN && denies(parts) {
+        let decision = parts.headers.get(DECISION).and_then(|id| id.to_str().ok());
+        let denied = SessionError::Denied(decision.and_then(DecisionId::parse));
+        open.shared.denied(&open.session, denied);
     }
     if renews(parts) {
         driver::leave_to_others(&open.shared, &open.session);

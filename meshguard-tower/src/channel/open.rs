@@ -124,9 +124,20 @@ impl Shared {
 
     fn note_denied(&self, error: &CallError) {
         if let CallErrorKind::Session(denied @ SessionError::Denied(_)) = error.kind() {
-            let mut last = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some((Instant::now(), denied.clone()));
+            self.keep_denied(denied.clone());
         }
+    }
+
+    fn keep_denied(&self, denied: SessionError) {
+        let mut last = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((Instant::now(), denied));
+    }
+
+    /// A directly connected callee has answered a call of this session that it allows this side
+    /// nothing any more.
+    pub(super) fn denied(&self, session: &Arc<ClientSession>, denied: SessionError) {
+        self.keep_denied(denied);
+        self.forget(session);
     }
 
     /// Waits where a hop would have one session opened after the other.

@@ -14,7 +14,7 @@ use super::exchange::{Open, unknown};
 use super::{CallError, CallErrorKind};
 use crate::inbound::DECISION;
 use crate::pool::{Binding, Reply, read};
-use crate::session::SESSION;
+use crate::session::{DENIED, SESSION, SessionError};
 
 /// So much of an answer that asks for another session is read, in so much time.
 const MAX_HINT: usize = 4096;
@@ -38,6 +38,11 @@ pub(super) async fn unverified(
             // On a direct connection the callee itself says that it did not act.
             return Failed::Renew(open.take_back(), status);
         }
+        None if direct && denies(parts) => {
+            let denied = SessionError::Denied(None);
+            open.shared.denied(&open.session, denied.clone());
+            CallError::new(CallErrorKind::Session(denied), Outcome::NotDelivered)
+        }
         None if direct && is_refusal(parts, &body) => {
             let kind = CallErrorKind::Refused(status);
             CallError::caused(kind, Outcome::NotDelivered, refusal(parts))
@@ -59,6 +64,11 @@ pub(super) async fn unverified(
 /// that of the framework (gRPC refuses with 200).
 pub(super) fn renews(parts: &Parts) -> bool {
     parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == b"renew")
+}
+
+/// Whether an answer says that its callee's policy allows this side nothing, whatever it asks.
+pub(super) fn denies(parts: &Parts) -> bool {
+    parts.headers.get(SESSION).is_some_and(|v| v.as_bytes() == DENIED.as_bytes())
 }
 
 /// Whether an answer says that its callee drains, and can be told soon only what arrived.

@@ -130,7 +130,7 @@ fn a_listeners_limits_are_as_documented() {
                 &[count(MAX_STALLED_PER_PEER), count(serve::STALLED_OF_HOP), count(MAX_STALLED)],
             ),
             (
-                "time of such a stream, where its peer has a sixteenth of its share or half of all are taken",
+                "time of such a stream, where half of its peer's share or half of all are taken",
                 &[time(STALL_TIMEOUT)],
             ),
             ("bytes of a head", &[bytes(MAX_HEAD), word("431")]),

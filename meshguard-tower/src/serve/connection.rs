@@ -28,7 +28,8 @@ use crate::limits::{Lifetime, Limits, MAX_FIELDS, MAX_FRAME, SEND_BUFFER};
 use crate::listener::Io;
 use crate::session::MAX_HANDSHAKE;
 
-/// Time until a draining server closes an HTTP/1.1 connection that rests: a caller that sends a
+/// Time until an HTTP/1.1 connection that rests is closed because its server drains or it is to make
+/// room: a caller that sends a
 /// request while it closes does not know what came of it. Until then it closes with its next
 /// answer.
 const LINGER: Duration = Duration::from_millis(250);
@@ -96,13 +97,9 @@ impl Http {
                 let service = Http1 { inner: service, leaving: Arc::clone(&leaving) };
                 let serving = self.h1.serve_connection(io, service).with_upgrades();
                 let finish = async {
-                    tokio::select! {
-                        () = connection.retired() => {}
-                        () = finish.cancelled() => {
-                            leaving.store(true, Relaxed);
-                            sleep(LINGER).await;
-                        }
-                    }
+                    finished(&finish, &connection).await;
+                    leaving.store(true, Relaxed);
+                    sleep(LINGER).await;
                 };
                 // Whoever sends a request to it when it closes does not know what came of it:
                 // it is left to close with its next answer, or for its rest.

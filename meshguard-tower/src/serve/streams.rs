@@ -26,7 +26,7 @@ pub(super) const STALLED: Duration = Duration::from_secs(1);
 /// A hop's share of the places, over anybody else's.
 pub(crate) const HOP_WEIGHT: usize = 4;
 /// Beyond this part of its share, a peer's streams are ended when their time is over.
-const PRESSED: usize = 16;
+const PRESSED: usize = 2;
 
 thread_local! {
     /// What the body said last that was asked during the poll under way, if one was.

@@ -117,12 +117,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answered = match this.inner.as_pin_mut() {
+        let mut answered = match this.inner.as_pin_mut() {
             Some(inner) => std::task::ready!(inner.poll(cx)).map(|answer| answer.map(Either::Left)),
             None => Ok(turned_away().map(Either::Right)),
         };
         if let Some(turn) = this.turn {
             let refused = answered.as_ref().is_ok_and(|a| a.status().is_client_error());
+            if let Ok(answer) = &mut answered
+                && answer.status() == StatusCode::FORBIDDEN
+            {
+                // What the answer to a handshake says already.
+                let denied = HeaderValue::from_static(DENIED);
+                answer.headers_mut().entry(SESSION).or_insert(denied);
+            }
             turn.is(if refused { Step::Refused } else { Step::LetIn });
         }
         Poll::Ready(answered)

@@ -115,8 +115,8 @@ fn stalls(most: usize, most_of_peer: usize) -> Stalls {
 
 #[tokio::test(start_paused = true)]
 async fn where_a_peer_has_many_a_stream_is_ended_that_has_waited_for_its_time() {
-    // A sixteenth of it is two.
-    let mut caller = Caller::new(&stalls(1000, 32), Standing::Caller, 1000);
+    // Half of it is two.
+    let mut caller = Caller::new(&stalls(1000, 4), Standing::Caller, 1000);
     let mut bodies = Vec::new();
     for _ in 0..3 {
         bodies.push(caller.asks("/").await);
@@ -143,7 +143,7 @@ async fn where_a_peer_has_many_a_stream_is_ended_that_has_waited_for_its_time() 
 
 #[tokio::test(start_paused = true)]
 async fn a_hop_may_have_more_of_them() {
-    let mut caller = Caller::new(&stalls(1000, 32), Standing::Hop, 1000);
+    let mut caller = Caller::new(&stalls(1000, 4), Standing::Hop, 1000);
     let mut bodies = Vec::new();
     for _ in 0..8 {
         bodies.push(caller.asks("/").await);
