@@ -9,10 +9,10 @@
 //! ```
 //! use meshguard_core::dpop::{Algorithm, Expected, Leeway, Proof, ProofError, ReplayWindow, Token};
 //! use meshguard_core::dpop::{SignatureCheck, Thumbprint};
-//! use meshguard_core::Timestamp;
+//! use meshguard_core::{SpiffeId, Timestamp};
 //!
 //! fn present(
-//!     field: &str, token: &str, key: &Thumbprint, seen: &mut ReplayWindow,
+//!     field: &str, token: &str, key: &Thumbprint, caller: &SpiffeId, seen: &mut ReplayWindow,
 //!     signatures: &dyn SignatureCheck, now: Timestamp,
 //! ) -> Result<(), ProofError> {
 //!     let proof = Proof::parse(field, &Algorithm::ALL)?;
@@ -26,7 +26,7 @@
 //!         now,
 //!     };
 //!     let checked = proof.check(&expected, signatures)?;
-//!     seen.claim(&checked, now)
+//!     seen.claim(&checked, caller, now)
 //! }
 //! ```
 //!
