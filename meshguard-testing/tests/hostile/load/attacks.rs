@@ -75,6 +75,7 @@ impl Attack {
         }
     }
 
+    #[allow(clippy::too_many_lines)] // an arm each
     pub async fn begin(self, addr: SocketAddr) -> GoingOn {
         let (mut tasks, reached) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         match self {
@@ -309,7 +310,7 @@ async fn half_messages(addr: SocketAddr, tasks: &mut JoinSet<()>, reached: &Arc<
             let mut request = Request::post("https://localhost/a.B/C");
             request = request.header(header::CONTENT_TYPE, "application/grpc");
             let _ = channel.oneshot(request.body(Body::from_stream(pieces)).unwrap()).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
     }
 }
@@ -322,7 +323,7 @@ async fn half_bodies(addr: SocketAddr, tasks: &mut JoinSet<()>, reached: &Arc<At
         tasks.spawn(async move {
             let request = Request::post("https://localhost/sink").body(Body::from(vec![7; LENGTH]));
             let _ = channel.oneshot(request.unwrap()).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
     }
 }

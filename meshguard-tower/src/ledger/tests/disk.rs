@@ -161,7 +161,7 @@ fn what_another_user_owns_is_told_whatever_its_mode() {
     }
     let lock = dir.path().join("lock");
     chown(&lock, Some(65_534), None).unwrap();
-    assert_eq!(Ledger::open(dir.path()).unwrap().opened().exposed, [lock.clone()]);
+    assert_eq!(Ledger::open(dir.path()).unwrap().opened().exposed, std::slice::from_ref(&lock));
     chown(dir.path(), Some(65_534), None).unwrap();
     assert_eq!(Ledger::open(dir.path()).unwrap().opened().exposed, [dir.path(), &lock]);
     assert!(!dir.path().join("owner").exists());
