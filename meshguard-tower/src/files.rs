@@ -43,5 +43,5 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
 /// At a start, looks at a file that is being written.
 pub(crate) const PATIENCE: u32 = 20;
-/// So many looks in a row at a file that changes all the time are told.
+/// Looks in a row at a file that changes all the time, after which that is told.
 pub(crate) const RESTLESS: u32 = 30;

@@ -71,7 +71,7 @@ impl Season {
 }
 
 impl Seasons {
-    /// Nothing known; with room for the votes of so many edges.
+    /// Nothing known; with room for the votes of this number of edges.
     pub(super) fn new(edges: usize) -> Self {
         Self { of: [Season::new(); KINDS], present: 0, votes: Vec::with_capacity(edges) }
     }
@@ -168,7 +168,7 @@ fn calm(places: &Places, kind: usize) -> impl Iterator<Item = &Place> {
     of_kind(places, kind).filter(|place| place.before.is_none())
 }
 
-/// Whoever has an address can have it do anything: what it does says nothing of anybody.
+/// Who has an address can have it do anything: what it does says nothing of anybody.
 pub(super) const fn has_vote(edge: &EdgeKey) -> bool {
     !matches!(edge, EdgeKey::Address(_))
 }

@@ -67,7 +67,7 @@ pub enum ProofError {
     WindowFull,
     /// So many numbers of this one key are remembered already that no other of it is taken.
     KeyShare,
-    /// So many numbers of this one caller are remembered already that no other of it is taken.
+    /// As many numbers of this caller as it may have are remembered: no other of it is taken.
     CallerShare,
 }
 

@@ -84,7 +84,7 @@ where
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
                         self.got += data.len();
-                        // Before it is kept: there is room for what was stated.
+                        // A stated length is held to: what is beyond it is not kept.
                         if self.got > MAX_KNOWN || self.length.is_some_and(|l| self.got as u64 > l)
                         {
                             return Poll::Ready(Err(self.error(DeliveryErrorKind::Long)));

@@ -54,7 +54,7 @@ pub trait InHook: Unpin {
     /// More records were passed on.
     fn passed(&mut self, _: &Decoder) {}
 
-    /// So many bytes have come by now of a body that nothing proves.
+    /// This number of bytes has come by now of a body that nothing proves.
     fn came(&mut self, _: u64) {}
 
     /// Trailers have come, and are verified where the body is. Removes what the application may

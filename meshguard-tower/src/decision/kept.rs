@@ -1,4 +1,5 @@
-//! Refusals that can still be explained: so many places, each of them bounded, that peers share.
+//! Refusals that can still be explained: a bounded number of places, each of bounded size, that peers
+//! share.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

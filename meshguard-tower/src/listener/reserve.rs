@@ -1,5 +1,5 @@
-//! Places for handshakes from addresses on which something is in force, and from which a peer was
-//! authenticated: whoever finishes is let in, and who does not finish finds few.
+//! Places for handshakes from addresses that the loop restricts, and from which a peer was
+//! authenticated: a handshake that finishes is let in, and those that do not have few places.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

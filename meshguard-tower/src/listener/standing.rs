@@ -16,7 +16,7 @@ use crate::sink::Direction;
 /// Connections at once of a peer that policy allows nothing, each of which is told so with a
 /// decision's number.
 pub(crate) const TURNS_AT_ONCE: u32 = 8;
-/// And so many a second from then on.
+/// Such connections a second from then on.
 pub(crate) const TURNS_PER_SECOND: u32 = 1;
 
 /// What policy has for a peer. Judged when its connection is made and again with every policy.

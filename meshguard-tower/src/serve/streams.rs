@@ -56,7 +56,7 @@ impl Stalls {
         Self::with(MAX_STALLED, MAX_STALLED_PER_PEER, limits)
     }
 
-    /// With so many places, and so many of one peer.
+    /// With `most` places, `most_of_peer` of them for one peer.
     pub(super) fn with(most: usize, most_of_peer: usize, limits: &Limits) -> Self {
         Self { places: Doors::new(most, most_of_peer), most_of_peer, timeout: limits.stall_timeout }
     }

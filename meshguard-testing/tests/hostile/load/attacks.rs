@@ -243,7 +243,7 @@ async fn no_window(addr: SocketAddr, reached: &AtomicUsize) {
     let _ = connection.await;
 }
 
-/// Passes on so many bytes to the victim, and no more; all that comes back.
+/// Passes on `most` bytes to the victim, and no more; and all that comes back.
 async fn cut_short(
     addr: SocketAddr,
     most: usize,

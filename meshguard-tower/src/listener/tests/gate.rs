@@ -77,7 +77,7 @@ async fn where_a_peer_was_authenticated_only_unfinished_handshakes_are_limited()
     drop(connects().await.unwrap());
     timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
     gate.put(Arc::new(cut_off()));
-    // Whoever finishes gives the place back.
+    // A handshake that finishes gives the place back.
     for _ in 0..2 * RESERVED {
         drop(connects().await.unwrap());
         timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();

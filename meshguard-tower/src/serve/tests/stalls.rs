@@ -45,7 +45,7 @@ impl Open {
         self.0.load(Relaxed)
     }
 
-    /// Frames of so many bytes, [`LENGTH`] in all; after one of them, `/quiet` has no more for now.
+    /// Frames of `frame` bytes, [`LENGTH`] in all; after one of them, `/quiet` has no more for now.
     fn answer(&self, path: &str, frame: usize) -> UnsyncBoxBody<Bytes, Infallible> {
         self.0.fetch_add(1, Relaxed);
         let (guard, quiet) = (Guard(self.clone()), path == "/quiet");
