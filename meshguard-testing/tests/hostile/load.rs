@@ -19,12 +19,12 @@ const PHASE: Duration = Duration::from_secs(2);
 /// Attacks a victim of its own; what the honest calls took, quiet and attacked.
 async fn attacked(attack: Attack, phase: Duration) -> [Honest; 2] {
     let victim = Victim::start().await;
-    let quiet = victim.honest(phase).await;
+    let quiet = victim.honest(phase, || true).await;
     quiet.check(&format!("{attack:?}, quiet"));
     let before = victim.peak();
     let going_on = attack.begin(victim.addr).await;
-    let under_attack = victim.honest(phase).await;
-    let reached = going_on.reached().await;
+    let under_attack = victim.honest(phase, || going_on.is_one()).await;
+    let reached = going_on.reached();
     let (peak, most) = (victim.peak(), before + attack.documented() + SLACK);
     println!(
         "{attack:?}: peak {} MiB of {} MiB, {} before; honest p99 {:?}, quiet {:?}; {reached}",

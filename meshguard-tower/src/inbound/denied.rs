@@ -114,7 +114,10 @@ impl<'a> Asked<'a> {
         parts: &'a Parts,
     ) -> Self {
         let outer = connection.map(|connection| connection.peer().id());
-        let edge = Edge { from: None, to: mesh.id(), via: outer };
+        // A peer that is no hop asks for itself.
+        let via = outer.filter(|peer| policy.is_hop(peer));
+        let from = outer.filter(|_| via.is_none());
+        let edge = Edge { from, to: mesh.id(), via };
         Self::on(mesh, policy, edge, parts)
     }
 

@@ -158,19 +158,28 @@ pub struct GoingOn {
 }
 
 impl GoingOn {
+    /// Whether it has come far enough to be one.
+    pub fn is_one(&self) -> bool {
+        self.reached.load(Relaxed) >= self.least().1
+    }
+
     /// How far it has come; panics where it was none.
-    pub async fn reached(&self) -> String {
-        let (what, least) = match self.attack {
+    pub fn reached(&self) -> String {
+        let (what, least) = self.least();
+        let reached = self.reached.load(Relaxed);
+        assert!(reached >= least, "{:?}: {reached} {what}", self.attack);
+        format!("{reached} {what}")
+    }
+
+    const fn least(&self) -> (&'static str, usize) {
+        match self.attack {
             Attack::Silent | Attack::HalfHandshakes => ("connections", 500),
             Attack::AllowedNothing | Attack::Connections => ("connections", 100),
             Attack::NoWindow => ("streams", UNREAD * 100),
             Attack::HalfMessages => ("bytes on their way", HALVES * 3 * MIB),
             Attack::HalfBodies => ("bytes on their way", HALVES * MIB / 2),
             Attack::Sessions => ("sessions", 20),
-        };
-        let reached = self.reached.load(Relaxed);
-        assert!(reached >= least, "{:?}: {reached} {what}", self.attack);
-        format!("{reached} {what}")
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use crate::rig::{self, CALLEE, CALLER, http, soon};
 
 /// An honest call begins so often.
 const EVERY: Duration = Duration::from_millis(10);
+/// An attack has so much longer to come as far as it must, on a slow machine.
+const MORE: Duration = Duration::from_secs(20);
 
 /// [`CALLER`] may do anything, `attacker` may read and write without proof, and anybody else nothing.
 pub const POLICY: &str = r#"
@@ -71,8 +73,9 @@ impl Victim {
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    /// Calls at a steady rate: over one connection, over another one, and over new ones.
-    pub async fn honest(&self, time: Duration) -> Honest {
+    /// Calls at a steady rate: over one connection, over another one, and over new ones; for `time`,
+    /// and on until `enough`.
+    pub async fn honest(&self, time: Duration, enough: impl Fn() -> bool) -> Honest {
         let channel = || {
             let channel = self.caller.channel(&format!("https://{}", self.addr), CALLEE).unwrap();
             channel.protocols(Alpn::H2)
@@ -80,9 +83,9 @@ impl Victim {
         let kept = [channel(), channel()];
         let (mut calls, mut tick) = (JoinSet::new(), interval(EVERY));
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let end = Instant::now() + time;
+        let begin = Instant::now();
         let mut count = 0;
-        while Instant::now() < end {
+        while begin.elapsed() < time || (!enough() && begin.elapsed() < time + MORE) {
             let begins = tick.tick().await;
             count += 1;
             let channel = if count % 10 == 0 { channel() } else { kept[count % 2].clone() };
