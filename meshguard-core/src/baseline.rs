@@ -66,7 +66,7 @@ pub use baselines::Baselines;
 pub use edge::EdgeKey;
 pub use feature::{FEATURES, Feature};
 pub use latencies::Latencies;
-pub use score::{Measure, Score, Statistic, bits_for};
+pub use score::{Departure, Measure, Score, Statistic, bits_for};
 pub use settings::Settings;
 pub use snapshot::SnapshotError;
 pub use window::{Latency, Window};

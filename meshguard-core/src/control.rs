@@ -26,10 +26,11 @@
 //! "#.parse()?;
 //! let score = |bits| {
 //!     let mut measures = [Measure::default(); FEATURES];
-//!     let measure = Measure { observed: true, bits, value: 0.3, ..Measure::default() };
-//!     measures[Feature::Errors.index()] = Measure { normal: 0.01, spreads: bits, ..measure };
-//!     Score { bits, silence: 0.0, windows_per_day: 86_400.0, seen: 5_000, peers: 0, measures,
-//!             top: Some(Feature::Errors) }
+//!     let measure = Measure { observed: true, bits, harm: bits, ..Measure::default() };
+//!     measures[Feature::Errors.index()] = Measure { value: 0.3, spreads: bits, ..measure };
+//!     let top = Some(Feature::Errors);
+//!     Score { bits, harm: bits, windows_per_day: 86_400.0, seen: 5_000, measures, top, worst: top,
+//!             ..Score::default() }
 //! };
 //! let t0 = Timestamp::from_unix_secs(1_800_000_000);
 //! let edge = EdgeKey::Caller(SpiffeId::from_static("spiffe://shop.example/checkout"));
@@ -69,7 +70,7 @@
 //! An incident that restricts nothing is resolved after five windows below half of the threshold
 //! that last 30 s (or half of the `ttl`, if that is shorter), and ends after its `ttl` in any
 //! case: resolved if the signal is gone, else escalated to people, whereupon the reflex rests as
-//! above. So learning, which stops while an incident [is open](Control::is_open), goes on again.
+//! above. So learning, which stops while an incident that may be acted on [is open](Control::stops_learning), goes on again.
 //!
 //! While an edge is restricted no window of it opens another incident: its windows measure the
 //! restriction. **Hard signals** need no windows and always act, on the very same call; a
@@ -111,6 +112,7 @@ mod judge;
 mod measure;
 mod operator;
 mod restriction;
+mod siblings;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -118,7 +120,7 @@ mod trust;
 mod unconfirmed;
 mod words;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,6 +151,8 @@ use crate::time::Timestamp;
 pub const MAX_OPEN: usize = 1_024;
 /// The most incidents that are kept after their end.
 pub const MAX_CLOSED: usize = 256;
+/// The most other edges that a shared incident lists.
+pub const MAX_ALIKE: usize = 64;
 /// The most actions that an incident remembers.
 pub const MAX_ACTIONS: usize = 32;
 
@@ -174,6 +178,8 @@ pub struct Control {
     revision: u64,
     frozen: bool,
     events: Events,
+    /// Edges with a window that waits for those of its siblings.
+    waiting: BTreeSet<EdgeKey>,
     last_incident: u64,
     last_action: u64,
     missed: u64,
@@ -182,6 +188,9 @@ pub struct Control {
     /// A seeded defect: actions do not expire.
     #[cfg(test)]
     forgets_expiry: bool,
+    /// Each edge is judged by itself: for tests of what comes after.
+    #[cfg(test)]
+    without_siblings: bool,
 }
 
 impl Control {
@@ -201,12 +210,15 @@ impl Control {
             revision: 0,
             frozen: false,
             events: Events::default(),
+            waiting: BTreeSet::new(),
             last_incident: 0,
             last_action: 0,
             missed: 0,
             full: false,
             #[cfg(test)]
             forgets_expiry: false,
+            #[cfg(test)]
+            without_siblings: false,
             plan,
         };
         control.enforce_trust();
@@ -222,6 +234,7 @@ impl Control {
         self.trust.set_start(self.plan.trust_start);
         self.enforce_trust();
         self.edges.forget_signals();
+        self.waiting.clear();
         let built_in = |case: &Case| *case.reflex == told(case.incident.signal);
         let gone = |case: &Case| !built_in(case) && !self.plan.reflexes.contains(&case.reflex);
         let gone: Vec<_> = self.cases.iter().filter(|(_, c)| gone(c)).map(|(id, _)| *id).collect();
@@ -252,10 +265,12 @@ impl Control {
             });
         }
         let evicted = std::mem::take(&mut self.edges.evicted);
-        if evicted || self.edges.concerns(edge) > concerns {
+        let instance = matches!(edge, EdgeKey::Callee { .. }) && !self.books.holds.is_empty();
+        if evicted || instance || self.edges.concerns(edge) > concerns {
             self.review(now);
         }
         self.judge(edge, score, now);
+        self.settle(now);
     }
 
     /// Somebody states a fact, which needs no statistics: every reflex on that signal acts at
@@ -266,7 +281,8 @@ impl Control {
         if self.edges.place(edge).is_none() {
             return;
         }
-        let measure = Measure { observed: true, bits: HARD_BITS, ..Measure::default() };
+        let measure =
+            Measure { observed: true, bits: HARD_BITS, harm: HARD_BITS, ..Measure::default() };
         let mut reflexes: Vec<_> = self.reflexes.clone();
         reflexes.retain(|reflex| reflex.on.signal == signal);
         if reflexes.is_empty() {
@@ -280,7 +296,7 @@ impl Control {
                 });
             } else if !self.rests(edge, reflex, now) {
                 let text = words::detail(signal, detail);
-                self.open(edge, reflex, Cause { measure, feature: None, text, score: None }, now);
+                self.open(edge, reflex, Cause { measure, feature: None, text, score: None, shared: false }, now);
             }
         }
     }
@@ -302,7 +318,11 @@ impl Control {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.cases.values().map(Case::wake).chain(self.sweep_at).min()
+        let waits = |edge| self.edges.get(edge)?.waiting.as_ref().map(|waiting| waiting.until);
+        let waiting = self.waiting.iter().filter_map(waits);
+        let gone = self.books.callees().filter_map(|id| self.edges.first_gone(id, self.now));
+        let cases = self.cases.values().map(Case::wake);
+        cases.chain(self.sweep_at).chain(waiting).chain(gone).min()
     }
 
     /// Time has passed.
@@ -312,6 +332,10 @@ impl Control {
         let due: Vec<_> = due.map(|(id, _)| *id).collect();
         for id in due {
             self.with_case(id, |control, case| control.advance(case, now));
+        }
+        self.settle(now);
+        if self.books.callees().next().is_some() {
+            self.review(now);
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.edges.sweep(now);
@@ -356,10 +380,17 @@ impl Control {
         self.trust.all()
     }
 
-    /// Whether an incident of the edge is open: nothing is to be learnt of it meanwhile.
+    /// Whether an incident of the edge is open.
     #[must_use]
     pub fn is_open(&self, edge: &EdgeKey) -> bool {
         self.edges.get(edge).is_some_and(|known| !known.cases.is_empty())
+    }
+
+    /// Whether nothing is to be learnt of the edge now: an incident is open that may be acted on.
+    #[must_use]
+    pub fn stops_learning(&self, edge: &EdgeKey) -> bool {
+        let Some(known) = self.edges.get(edge) else { return false };
+        known.cases.iter().any(|id| self.cases.get(id).is_some_and(Case::harms))
     }
 
     /// How many incidents were not opened because [`MAX_OPEN`] were, or half of it of addresses.

@@ -48,6 +48,38 @@ pub struct Trigger {
     pub one_in: Option<Duration>,
     /// The signal must hold for so long; one window is enough where it is 0.
     pub lasting: Duration,
+    /// Which departures are acted on, and not only told.
+    pub side: Side,
+    /// Whether it acts on a caller for what policy refuses anyway.
+    pub scope: Scope,
+}
+
+impl Trigger {
+    /// One window of `signal`, as rare as one in `one_in`, to the harmful side.
+    #[must_use]
+    pub const fn new(signal: Signal, one_in: Option<Duration>) -> Self {
+        Self { signal, one_in, lasting: Duration::ZERO, side: Side::Harmful, scope: Scope::Narrow }
+    }
+}
+
+/// Which departures from normal are acted on. The others are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// More of a feature: each does harm by being more.
+    #[default]
+    Harmful,
+    /// Less of it, too, and that it varies more or less than usual.
+    Both,
+}
+
+/// How much of an edge a restriction may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// No more than the signal covers: what policy refuses costs a caller nothing that policy allows.
+    #[default]
+    Narrow,
+    /// All of the caller.
+    Caller,
 }
 
 /// What the loop can react to.
@@ -200,11 +232,7 @@ pub enum Mode {
 impl Default for Plan {
     /// What holds where the document says nothing: an alert at one false alarm in 30 days.
     fn default() -> Self {
-        let on = Trigger {
-            signal: Signal::Any,
-            one_in: Some(Duration::from_secs(30 * 86_400)),
-            lasting: Duration::ZERO,
-        };
+        let on = Trigger::new(Signal::Any, Some(Duration::from_secs(30 * 86_400)));
         let step =
             Step { after: Duration::ZERO, unless_falling: false, actions: vec![ActionKind::Alert] };
         let reflex =

@@ -27,13 +27,15 @@ fn errors(bits: f32) -> Score {
     measures[Feature::Errors.index()] = Measure {
         observed: true,
         bits,
+        harm: bits,
         value: 0.2,
         normal: 0.01,
         spreads: bits,
         ..Measure::default()
     };
     let top = Some(Feature::Errors);
-    Score { bits, silence: 0.0, windows_per_day: 86_400.0, seen: 1_000, peers: 0, measures, top }
+    let score = Score { bits, harm: bits, measures, top, worst: top, ..Score::default() };
+    Score { windows_per_day: 86_400.0, seen: 1_000, ..score }
 }
 
 fn reason<'p>(policy: &'p Policy, control: &Control, edge: &EdgeKey) -> Reason<'p> {

@@ -1,6 +1,9 @@
 //! A feature with a level of its own: rate, latencies, bytes. Its scale is the logarithm.
 
 use super::calibrator::{Belief, Calibrator, Scale, Spot, Tail, cap};
+use super::feature::Feature;
+use super::sample::unscaled;
+use super::score::{Departure, Statistic};
 
 /// Of distances in spreads. In the logarithm a tail falls exponentially even where what is
 /// measured has one that falls as a power; so nothing heavier is expected.
@@ -67,8 +70,36 @@ pub(super) struct Sight {
     scale: f32,
     /// The departure, in spreads, signed.
     pub(super) spreads: f32,
-    /// Spike, shift and swing; NaN where it was not looked at.
+    /// Spike, shift, and swing or wandering; NaN where it was not looked at.
     pub(super) distances: [f32; 3],
+    /// What each of them compared: what was found, and what is normal, in the logarithm; of a swing
+    /// in usual spreads.
+    pub(super) compared: [(f32, f32); 3],
+    /// Whether the third is that the mean has walked away from the week's.
+    pub(super) wanders: bool,
+}
+
+impl Sight {
+    /// Whether the departure that statistic `k` sees is above normal; a swing is to no side.
+    pub(super) fn is_above(&self, k: usize) -> bool {
+        let (found, normal) = self.compared[k];
+        found > normal && (k < 2 || self.wanders)
+    }
+
+    /// What statistic `k` compared, in the feature's unit.
+    pub(super) fn told(&self, k: usize, feature: Feature) -> (Statistic, Departure) {
+        let (found, normal) = self.compared[k];
+        let distance = if self.distances[k].is_finite() { self.distances[k] } else { 0.0 };
+        let spreads = distance.copysign(found - normal);
+        let statistic = match (k, self.wanders) {
+            (0, _) => Statistic::Spike,
+            (1, _) => Statistic::Shift,
+            (_, true) => Statistic::Wander,
+            (_, false) => Statistic::Swing,
+        };
+        let unit = |x| if statistic == Statistic::Swing { x } else { unscaled(feature, x) };
+        (statistic, Departure { value: unit(found), normal: unit(normal), spreads })
+    }
 }
 
 impl Level {
@@ -104,12 +135,17 @@ impl Level {
         self.windows
     }
 
-    /// Whether it has walked more than `bound` from what is usual at this hour, which lies `usual`
-    /// from the week's: the mean, or already the last half minute, if that is no mere burst.
-    pub(super) fn has_drifted(&self, usual: f32, bound: f32) -> bool {
-        let burst = BURST * self.spread;
-        (self.mean - self.anchor - usual).abs() > bound
-            || (self.late - self.anchor - usual).abs() > bound.max(burst)
+    /// What has walked more than `bound` from what is usual at this hour, which lies `usual` from
+    /// the week's, and that: the mean, or already the last half minute, if that is no mere burst.
+    pub(super) fn drifted(&self, usual: f32, bound: f32) -> Option<(f32, f32)> {
+        let (burst, normal) = (BURST * self.spread, self.anchor + usual);
+        let walked = |level: f32, bound: f32| (level - normal).abs() > bound;
+        let level = match () {
+            () if walked(self.mean, bound) => self.mean,
+            () if walked(self.late, bound.max(burst)) => self.late,
+            () => return None,
+        };
+        Some((level, normal))
     }
 
     /// How far `x` is from the week's.
@@ -143,7 +179,8 @@ impl Level {
         let usual = self.spread + floor;
         let swing = (self.swing + floor) / usual;
         let swings = swing.max(1.0 / swing) - 1.0;
-        let swings = swings.max((self.mean - self.anchor).abs() / usual);
+        let walked = (self.mean - self.anchor).abs() / usual;
+        let wanders = walked > swings;
         let looked = self.windows % SWING_EVERY == SWING_EVERY - 1;
         Sight {
             x,
@@ -154,8 +191,14 @@ impl Level {
             distances: [
                 e.abs() / scale,
                 (self.fast - self.mean).abs() / usual * STEADIER,
-                if looked { swings } else { f32::NAN },
+                if looked { swings.max(walked) } else { f32::NAN },
             ],
+            compared: [
+                (x, self.mean),
+                (self.fast, self.mean),
+                if wanders { (self.mean, self.anchor) } else { (swing, 1.0) },
+            ],
+            wanders,
         }
     }
 

@@ -2,13 +2,13 @@
 
 mod excuse;
 
-use super::calibrator::{Belief, Calibrator, Scale, Tail};
-use super::feature::Feature;
+use super::calibrator::{Belief, Calibrator, Scale, Spot, Tail};
+use super::feature::{FEATURES, Feature};
 use super::gap::Gap;
 use super::level::{Circumstances, Level, spots};
 use super::reading::{Marks, NOWHERE, Reading, bins};
 use super::sample;
-use super::score::{Score, Statistic};
+use super::score::{Departure, Score, Statistic};
 use super::season::usual_of;
 use super::settings::{Settings, growth};
 use super::share::{Pooled, Share};
@@ -135,16 +135,23 @@ impl Model {
             if level.windows() >= settings.warm_up {
                 bits = level.bits(&spots, self.unit);
             }
-            let measure = reading.note(feature, &bits, 3, level.cap(self.unit));
+            let cap = level.cap(self.unit);
+            let (most, measure) = reading.note(feature, &bits, |k| sight.is_above(k), 3, cap);
             measure.value = sample::unscaled(feature, x);
             measure.normal = normal;
             measure.spreads = sight.spreads;
             measure.distances = sight.distances.map(|d| if d.is_finite() { d } else { 0.0 });
-            if usual[k].is_some_and(|usual| level.has_drifted(usual, settings.drift)) {
-                measure.bits = level.cap(self.unit);
-                measure.statistic = Statistic::Drift;
-                reading.drifted = true;
-            }
+            let drifted = usual[k].and_then(|usual| level.drifted(usual, settings.drift));
+            (measure.statistic, measure.departure) = match drifted {
+                Some((found, normal)) => {
+                    measure.bits = cap;
+                    measure.harm = if found > normal { cap } else { measure.harm };
+                    let [value, normal] = [found, normal].map(|x| sample::unscaled(feature, x));
+                    (Statistic::Drift, Departure { value, normal, spreads: 0.0 })
+                }
+                None => sight.told(most, feature),
+            };
+            reading.drifted |= drifted.is_some();
             reading.levels[k] = Some(sight);
         }
     }
@@ -164,41 +171,59 @@ impl Model {
             let spots = spots(&distances);
             reading.marks.bins[feature.index()] = bins(&spots);
             let bits = share.bits(&spots, self.unit, kind);
-            let measure = reading.note(feature, &bits, 2, share.cap(self.unit, kind));
+            let cap = share.cap(self.unit, kind);
+            let (most, measure) = reading.note(feature, &bits, |_| true, 2, cap);
             measure.value = failed / all;
             measure.normal = sight.normal;
             measure.spreads = sight.spreads;
             measure.distances = [distances[0], distances[1], 0.0];
+            let (value, spreads) = match most {
+                0 => (measure.value, sight.spreads),
+                _ => (share.followed(), distances[1]),
+            };
+            measure.statistic = [Statistic::Spike, Statistic::Shift][most];
+            measure.departure = Departure { value, normal: sight.normal, spreads };
             reading.shares[k] = Some(sight);
         }
     }
 
     /// All features together: the rarest, a little of the others, calibrated once more.
     fn sum_up(&self, kind: &Kind, settings: &Settings, reading: &mut Reading) {
-        let others = |bits: f32| (bits - STANDS_OUT).max(0.0);
-        let (mut top, mut sum) = (0, 0.0);
-        for (i, &bits) in reading.raw.iter().enumerate() {
-            sum += others(bits);
-            if bits > reading.raw[top] {
-                top = i;
-            }
-        }
-        let most = reading.raw[top];
-        let all = most + OTHERS * (sum - others(most));
         let observed = reading.score.measures.iter().filter(|m| m.observed).count() as f32;
-        let spot = BITS.spot(all);
-        let belief = Belief { windows: 64.0, p: || (observed * (-all).exp2()).min(1.0) };
-        let bits = self.total.bits(spot, self.unit, BITS, belief);
-        reading.score.bits = bits.min(self.cap_of(top, kind));
-        if most > STANDS_OUT {
-            reading.score.top = Some(Feature::ALL[top]);
-        }
+        let (spot, top, bits) = self.together(&reading.raw, observed, kind);
+        reading.harm[Feature::Refusals.index()] = 0.0;
+        let (_, worst, harm) = match reading.harm == reading.raw {
+            true => (spot, top, bits),
+            false => self.together(&reading.harm, observed, kind),
+        };
+        let stands_out = |of: &[f32], top: usize| (of[top] > STANDS_OUT).then(|| Feature::ALL[top]);
+        (reading.score.bits, reading.score.harm) = (bits, harm.min(bits));
+        reading.score.top = stands_out(&reading.raw, top);
+        reading.score.worst = stands_out(&reading.harm, worst);
         if reading.drifted {
             reading.mark_drift();
         }
         if self.windows >= settings.warm_up {
             reading.marks.total = spot.bin();
         }
+    }
+
+    /// Where the bits of all features together lie, which feature has most, and how rare they are.
+    fn together(&self, raw: &[f32; FEATURES], observed: f32, kind: &Kind) -> (Spot, usize, f32) {
+        let others = |bits: f32| (bits - STANDS_OUT).max(0.0);
+        let (mut top, mut sum) = (0, 0.0);
+        for (i, &bits) in raw.iter().enumerate() {
+            sum += others(bits);
+            if bits > raw[top] {
+                top = i;
+            }
+        }
+        let most = raw[top];
+        let all = most + OTHERS * (sum - others(most));
+        let spot = BITS.spot(all);
+        let belief = Belief { windows: 64.0, p: || (observed * (-all).exp2()).min(1.0) };
+        let bits = self.total.bits(spot, self.unit, BITS, belief);
+        (spot, top, bits.min(self.cap_of(top, kind)))
     }
 
     fn cap_of(&self, feature: usize, kind: &Kind) -> f32 {

@@ -25,6 +25,8 @@ pub(super) struct Reading {
     pub(super) shares: [Option<share::Sight>; SHARES],
     /// By index of feature, without limit.
     pub(super) raw: [f32; FEATURES],
+    /// The same of what departs to the harmful side.
+    pub(super) harm: [f32; FEATURES],
     pub(super) drifted: bool,
 }
 
@@ -36,39 +38,51 @@ impl Reading {
             levels: [None; LEVELS],
             shares: [None; SHARES],
             raw: [0.0; FEATURES],
+            harm: [0.0; FEATURES],
             drifted: false,
         }
     }
 
-    /// Notes the rarest of a feature's statistics, at the price of having looked at several.
+    /// Notes the rarest of a feature's statistics, and the rarest of those that see it `above`
+    /// normal, at the price of having looked at several; gives the place of the former.
     pub(super) fn note(
         &mut self,
         feature: Feature,
         bits: &[f32; 3],
+        above: impl Fn(usize) -> bool,
         looks: u8,
         cap: f32,
-    ) -> &mut Measure {
-        let mut most = 0;
-        for k in 1..3 {
+    ) -> (usize, &mut Measure) {
+        let (mut most, mut harm) = (0, 0.0);
+        for k in 0..3 {
             if bits[k] > bits[most] {
                 most = k;
             }
+            if bits[k] > harm && above(k) {
+                harm = bits[k];
+            }
         }
-        let raw = (bits[most] - f32::from(looks).log2()).max(0.0);
-        self.raw[feature.index()] = raw;
+        let price = f32::from(looks).log2();
+        let (raw, harm) = ((bits[most] - price).max(0.0), (harm - price).max(0.0));
+        (self.raw[feature.index()], self.harm[feature.index()]) = (raw, harm);
         let measure = &mut self.score.measures[feature.index()];
         measure.observed = true;
-        measure.bits = raw.min(cap);
-        measure.statistic = [Statistic::Spike, Statistic::Shift, Statistic::Swing][most];
-        measure
+        (measure.bits, measure.harm) = (raw.min(cap), harm.min(cap));
+        (most, measure)
     }
 
     pub(super) fn mark_drift(&mut self) {
+        let score = &mut self.score;
         for feature in LEVELLED {
-            let measure = &self.score.measures[feature.index()];
-            if measure.statistic == Statistic::Drift && measure.bits >= self.score.bits {
-                self.score.bits = measure.bits;
-                self.score.top = Some(feature);
+            let measure = &score.measures[feature.index()];
+            if measure.statistic != Statistic::Drift {
+                continue;
+            }
+            if measure.bits >= score.bits {
+                (score.bits, score.top) = (measure.bits, Some(feature));
+            }
+            if measure.harm >= score.harm && measure.harm > 0.0 {
+                (score.harm, score.worst) = (measure.harm, Some(feature));
             }
         }
     }

@@ -13,6 +13,9 @@ use super::feature::{FEATURES, Feature};
 pub struct Score {
     /// Of all features together.
     pub bits: f32,
+    /// Of all features together, of what departs to the [harmful side](Measure::harm) alone, and
+    /// without [`Feature::Refusals`]: what is refused does no harm.
+    pub harm: f32,
     /// Of the silence, in bits: how unlikely so long a time without a call is.
     pub silence: f32,
     /// Windows of this length a day.
@@ -25,6 +28,8 @@ pub struct Score {
     pub measures: [Measure; FEATURES],
     /// The feature that stands out most, if any does.
     pub top: Option<Feature>,
+    /// The feature that stands out most in `harm`, if any does.
+    pub worst: Option<Feature>,
 }
 
 /// One feature in one window.
@@ -34,6 +39,9 @@ pub struct Measure {
     pub observed: bool,
     /// How rare, in bits.
     pub bits: f32,
+    /// How rare to the harmful side, in bits: of every feature more of it. That it varies more or
+    /// less than usual is to no side. At most `bits`.
+    pub harm: f32,
     /// What it was: a rate, a share, seconds, or bytes.
     pub value: f32,
     /// What is normal, in the same unit.
@@ -43,9 +51,23 @@ pub struct Measure {
     pub spreads: f32,
     /// What about it is rare.
     pub statistic: Statistic,
-    /// Its distances by [`Statistic`], in usual spreads; 0 where one was not looked at. Of a
-    /// score of silence the first is the stillness against the usual one.
+    /// What that statistic compared.
+    pub departure: Departure,
+    /// The distances of spike, shift, and swing or wandering, in usual spreads; 0 where one was not
+    /// looked at. Of a score of silence the first is the stillness against the usual one.
     pub distances: [f32; 3],
+}
+
+/// What a statistic compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Departure {
+    /// What was found, in the feature's unit; of [`Statistic::Swing`] in usual spreads.
+    pub value: f32,
+    /// What is normal, in the same unit.
+    pub normal: f32,
+    /// How far that is from normal, in usual spreads: negative below. 0 for
+    /// [`Statistic::Drift`], which is compared with a bound.
+    pub spreads: f32,
 }
 
 /// What about a feature can be rare.
@@ -57,10 +79,19 @@ pub enum Statistic {
     Spike,
     /// The departure of the last windows together.
     Shift,
-    /// That it varies more, or less, than usual; or wanders. Not for shares.
+    /// That it varies more, or less, than usual. Not for shares.
     Swing,
+    /// That the normal has walked away from the week's. Not for shares.
+    Wander,
     /// That the normal itself has walked too far from the week's. No rarity: a bound.
     Drift,
+}
+
+impl Default for Score {
+    /// Of a window that nothing is known about.
+    fn default() -> Self {
+        Self::blank()
+    }
 }
 
 impl Score {
@@ -69,20 +100,24 @@ impl Score {
         const NONE: Measure = Measure {
             observed: false,
             bits: 0.0,
+            harm: 0.0,
             value: 0.0,
             normal: 0.0,
             spreads: 0.0,
             statistic: Statistic::Spike,
+            departure: Departure { value: 0.0, normal: 0.0, spreads: 0.0 },
             distances: [0.0; 3],
         };
         Self {
             bits: 0.0,
+            harm: 0.0,
             silence: 0.0,
             windows_per_day: 0.0,
             seen: 0,
             peers: 0,
             measures: [NONE; FEATURES],
             top: None,
+            worst: None,
         }
     }
 

@@ -95,6 +95,11 @@ impl Share {
         if self.slow.1 > 0.0 { self.slow.0 / self.slow.1 } else { 0.0 }
     }
 
+    /// The share in the last windows together.
+    pub(super) fn followed(&self) -> f32 {
+        if self.fast.1 > 0.0 { self.fast.0 / self.fast.1 } else { 0.0 }
+    }
+
     /// The normal share, of an edge of which there was anything to observe.
     pub(super) fn vote(&self) -> Option<f32> {
         (self.windows > 0).then(|| self.normal())

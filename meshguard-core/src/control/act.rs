@@ -100,6 +100,9 @@ impl Control {
         if narrowed(kind, edge).is_none() {
             return Err(GovernorRefusal::NotApplicable);
         }
+        if let Some(why) = case.harmless() {
+            return Err(why);
+        }
         self.books.permit(&self.plan.governor, &self.edges, edge, case.is_hard(), now)
     }
 
@@ -151,6 +154,9 @@ impl Control {
         }
         if case.is_hard() {
             return self.charge(case, Verdict::Certain, now);
+        }
+        if case.harmless().is_some() {
+            return;
         }
         let edge = &case.incident.edge;
         let share = f64::from(self.plan.governor.max_share) * self.edges.callers() as f64;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::action::{Action, ActionId, ActionState};
 use super::incident::{Incident, IncidentState};
 use super::measure::{is_absence, is_still, reading, threshold, window};
-use crate::baseline::{Feature, Measure, Score};
-use crate::reflex::{ActionKind, Reflex, Step};
+use super::governor::GovernorRefusal;
+use crate::baseline::{EdgeKey, Feature, Measure, Score};
+use crate::reflex::{ActionKind, Reflex, Scope, Step};
 use crate::time::Timestamp;
 
 /// The shortest time between two looks.
@@ -64,7 +65,17 @@ pub(super) struct Case {
     /// On probation: since when the signal is back, and whether it has lasted.
     back: Option<Timestamp>,
     is_back: bool,
+    /// Whether it was ever above the threshold on the side that is acted on; from then on it is
+    /// judged by that side alone.
+    harms: bool,
+    /// When a caller last asked for more than usual.
+    loaded: Option<Timestamp>,
 }
+
+/// A load has risen from so many bits on...
+const RISEN: f32 = 6.0;
+/// ...and is the cause of what is seen in the windows of so long after.
+const LOADED: Duration = Duration::from_secs(5);
 
 impl Case {
     pub(super) fn new(incident: Incident, reflex: &Arc<Reflex>, cause: &Measure) -> Self {
@@ -89,8 +100,55 @@ impl Case {
             room: None,
             back: None,
             is_back: false,
+            harms: incident.signal.is_hard(),
+            loaded: None,
             incident,
         }
+    }
+
+    /// Whether it is about a departure that may be acted on: nothing is to be learnt meanwhile.
+    pub(super) fn harms(&self) -> bool {
+        self.harms
+    }
+
+    /// How far a reading is from normal, as far as it matters here.
+    pub(super) fn bits(&self, measure: &Measure) -> f32 {
+        if self.harms { measure.harm } else { measure.bits }
+    }
+
+    /// Why its departure is told and not acted on, if it is.
+    pub(super) fn harmless(&self) -> Option<GovernorRefusal> {
+        let refusals = self.incident.feature == Some(Feature::Refusals);
+        match () {
+            () if self.is_hard() => None,
+            () if self.incident.shared => Some(GovernorRefusal::Shared),
+            () if refusals && self.reflex.on.scope == Scope::Narrow => {
+                Some(GovernorRefusal::RefusedAnyway)
+            }
+            () if !self.harms => Some(GovernorRefusal::Harmless),
+            () if self.is_victim() => Some(GovernorRefusal::NotItsDoing),
+            () => None,
+        }
+    }
+
+    /// Whether it is a caller's latency, and the caller asked for no more than usual before.
+    fn is_victim(&self) -> bool {
+        let latency = matches!(self.incident.feature, Some(Feature::P50 | Feature::P99));
+        let caller = matches!(self.incident.edge, EdgeKey::Caller(_));
+        latency && caller && self.loaded.is_none_or(|at| self.latest_at.since(at) > LOADED)
+    }
+
+    /// Notes whether a caller asks for more than usual.
+    pub(super) fn load(&mut self, score: &Score, now: Timestamp) {
+        let of = [Feature::Rate, Feature::RequestBytes, Feature::ResponseBytes];
+        if of.iter().any(|feature| score.measure(*feature).harm >= RISEN) {
+            self.loaded = Some(now);
+        }
+    }
+
+    /// Notes whether a reading departs to the side that is acted on.
+    pub(super) fn side(&mut self, measure: &Measure) {
+        self.harms |= !self.is_hard() && measure.harm >= self.threshold.max(f32::MIN_POSITIVE);
     }
 
     pub(super) fn is_hard(&self) -> bool {
@@ -103,9 +161,10 @@ impl Case {
             return;
         }
         self.scale(score);
+        self.load(score, now);
         self.still = if is_still(score) { self.still + 1 } else { 0 };
         self.note_return(score, now);
-        if let Some(measure) = reading(self.incident.signal, self.incident.feature, score) {
+        if let Some(measure) = reading(&self.reflex.on, self.incident.feature, score) {
             self.read(&measure, now);
         }
     }
@@ -124,15 +183,17 @@ impl Case {
 
     fn read(&mut self, measure: &Measure, now: Timestamp) {
         (self.latest, self.latest_at) = (*measure, now);
+        self.side(measure);
+        let bits = self.bits(measure);
         self.readings += 1;
         self.loud += 1;
-        if measure.bits >= self.threshold {
+        if bits >= self.threshold {
             self.incident.last_seen = now;
-            self.incident.bits = self.incident.bits.max(measure.bits);
+            self.incident.bits = self.incident.bits.max(bits);
         } else {
             self.loud = 0;
         }
-        if measure.bits >= self.threshold / 2.0 {
+        if bits >= self.threshold / 2.0 {
             self.calm = (0, now);
         } else {
             let since = if self.calm.0 == 0 { now } else { self.calm.1 };
@@ -145,8 +206,8 @@ impl Case {
         if !matches!(self.phase, Phase::Probation { .. }) || self.readings == 0 {
             return;
         }
-        let Some(measure) = reading(self.incident.signal, None, score) else { return };
-        if measure.bits < self.threshold || self.is_aftermath(score.top, &measure) {
+        let Some(measure) = reading(&self.reflex.on, None, score) else { return };
+        if self.bits(&measure) < self.threshold || self.is_aftermath(score.top, &measure) {
             self.back = None;
             return;
         }
@@ -182,7 +243,7 @@ impl Case {
     /// Whether the signal was above its threshold when it was last read, and that was not long ago.
     pub(super) fn is_loud_still(&self, now: Timestamp) -> bool {
         let recent = self.is_hard() || now.since(self.latest_at) <= self.quiet();
-        recent && self.latest.bits >= self.threshold
+        recent && self.bits(&self.latest) >= self.threshold
     }
 
     /// Waits until there is room for another action.

@@ -76,18 +76,19 @@ impl Loop {
         self.control.set_plan(plan, now);
     }
 
-    /// A window of an edge was closed. It is learnt unless an incident is open there.
+    /// A window of an edge was closed. It is learnt unless an incident is open there that may be acted
+    /// on.
     pub fn handle_window(&mut self, edge: &EdgeKey, window: &Window) -> &Reading {
         let now = window.end;
-        let open = self.control.is_open(edge);
-        let score = self.baselines.handle_window(edge, window, !open);
+        let stopped = self.control.stops_learning(edge);
+        let score = self.baselines.handle_window(edge, window, !stopped);
         self.control.handle_score(edge, &score, now);
         let unproved = window.missing_receipts.saturating_add(window.unconfirmed);
         let verified = window.receipts.saturating_sub(unproved);
         if verified > 0 {
             self.control.handle_deliveries(edge, verified, now);
         }
-        self.baselines.keep(edge, self.control.is_open(edge));
+        self.baselines.keep(edge, self.control.stops_learning(edge));
         if self.readings.len() >= self.most && !self.readings.contains_key(edge) {
             self.evict();
         }
@@ -106,14 +107,14 @@ impl Loop {
     pub fn handle_idle(&mut self, edge: &EdgeKey, idle: Duration, now: Timestamp) {
         if let Some(score) = self.baselines.silence(edge, idle) {
             self.control.handle_score(edge, &score, now);
-            self.baselines.keep(edge, self.control.is_open(edge));
+            self.baselines.keep(edge, self.control.stops_learning(edge));
         }
     }
 
     /// Something that needs no statistics.
     pub fn handle_signal(&mut self, edge: &EdgeKey, signal: Signal, detail: &str, now: Timestamp) {
         self.control.handle_signal(edge, signal, detail, now);
-        self.baselines.keep(edge, self.control.is_open(edge));
+        self.baselines.keep(edge, self.control.stops_learning(edge));
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -204,7 +205,7 @@ impl Loop {
             self.baselines.false_alarm(edge, score);
         }
         self.control.false_alarm(id, now);
-        self.baselines.keep(&incident.edge, self.control.is_open(&incident.edge));
+        self.baselines.keep(&incident.edge, self.control.stops_learning(&incident.edge));
         Some(incident)
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::incident::IncidentId;
 use super::measure::is_still;
-use crate::baseline::{EdgeKey, Score};
+use super::siblings::{Move, Shares, Waiting};
+use crate::baseline::{EdgeKey, Feature, Score};
 use crate::identity::SpiffeId;
 use crate::time::Timestamp;
 
@@ -31,6 +32,14 @@ pub(super) struct Edge {
     /// For each reflex of the plan, since when its signal holds.
     pub(super) holding: Vec<Option<Timestamp>>,
     rests: Vec<Rest>,
+    /// Its last window.
+    pub(super) moved: Option<Move>,
+    /// A window that waits for those of its siblings.
+    pub(super) waiting: Option<Waiting>,
+    /// What it departed in with its siblings.
+    pub(super) shares: Option<Shares>,
+    /// Whether most of what it answered in its last window were errors.
+    failing: bool,
 }
 
 /// A reflex that is not to act on an edge again so soon.
@@ -69,6 +78,11 @@ impl Edges {
         let Some(known) = self.place(edge) else { return false };
         if !is_still(score) {
             known.scored = Some(now);
+        }
+        known.moves(score, now);
+        let errors = score.measure(Feature::Errors);
+        if errors.observed {
+            known.failing = errors.value > 0.5;
         }
         known.seen = known.seen.max(score.seen);
         if score.peers >= known.peers || now.since(known.peers_at) > KNOWN_FOR {
@@ -145,6 +159,7 @@ impl Edges {
     pub(super) fn forget_signals(&mut self) {
         for known in self.known.values_mut() {
             known.holding.clear();
+            known.waiting = None;
         }
     }
 
@@ -159,12 +174,45 @@ impl Edges {
         self.known.get(edge).is_some_and(|known| known.scored.is_some())
     }
 
-    /// The known instances of a callee.
-    pub(super) fn instances(&self, of: &SpiffeId) -> impl Iterator<Item = &EdgeKey> {
+    /// The instances of a callee that answer, and not with errors for the most part: those that
+    /// stay when others are cut off.
+    pub(super) fn healthy(&self, of: &SpiffeId, now: Timestamp) -> impl Iterator<Item = &EdgeKey> {
+        let answers = move |known: &Edge| {
+            known.scored.is_some()
+                && !known.failing
+                && known.moved.as_ref().is_some_and(|moved| moved.is_alive(now))
+        };
+        self.instances(of).filter(move |(_, known)| answers(known)).map(|(key, _)| key)
+    }
+
+    /// When the first of them counts as gone, if it does not answer before.
+    pub(super) fn first_gone(&self, of: &SpiffeId, now: Timestamp) -> Option<Timestamp> {
+        let healthy = self.healthy(of, now).filter_map(|edge| self.get(edge)?.moved.as_ref());
+        healthy.map(Move::alive_until).min()
+    }
+
+    fn instances<'e>(&'e self, of: &SpiffeId) -> impl Iterator<Item = (&'e EdgeKey, &'e Edge)> {
         let first = EdgeKey::Callee { id: of.clone(), instance: Box::default() };
-        let ours = move |key: &EdgeKey| matches!(key, EdgeKey::Callee { id, .. } if id == of);
-        let known = self.known.range(first..).take_while(move |(key, _)| ours(key));
-        known.filter(|(_, known)| known.scored.is_some()).map(|(key, _)| key)
+        let of = of.clone();
+        let ours = move |key: &EdgeKey| matches!(key, EdgeKey::Callee { id, .. } if *id == of);
+        self.known.range(first..).take_while(move |(key, _)| ours(key))
+    }
+
+    /// The other edges that share with this one what may fail them all: the callers of this
+    /// service, or the instances of a callee.
+    pub(super) fn siblings<'e>(
+        &'e self,
+        edge: &'e EdgeKey,
+    ) -> Box<dyn Iterator<Item = (&'e EdgeKey, &'e Edge)> + 'e> {
+        let others = move |(key, _): &(&EdgeKey, &Edge)| *key != edge;
+        match edge {
+            EdgeKey::Caller(_) => {
+                let caller = |key: &EdgeKey| matches!(key, EdgeKey::Caller(_));
+                Box::new(self.known.iter().take_while(move |(key, _)| caller(key)).filter(others))
+            }
+            EdgeKey::Callee { id, .. } => Box::new(self.instances(id).filter(others)),
+            _ => Box::new(std::iter::empty()),
+        }
     }
 
     /// How many callers an action on this edge concerns, of those that `max_share` counts.
@@ -184,21 +232,12 @@ impl Edges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::FEATURES;
 
     const NOW: Timestamp = Timestamp::from_unix_secs(1_000_000);
 
     fn score(peers: u32) -> Score {
-        let measures = [crate::baseline::Measure::default(); FEATURES];
-        Score {
-            bits: 1.0,
-            silence: 0.0,
-            windows_per_day: 86_400.0,
-            seen: 1,
-            peers,
-            measures,
-            top: None,
-        }
+        let score = Score { bits: 1.0, windows_per_day: 86_400.0, ..Score::default() };
+        Score { seen: 1, peers, ..score }
     }
 
     fn address(n: u32) -> EdgeKey {

@@ -22,6 +22,14 @@ pub enum GovernorRefusal {
     Hop,
     /// Nothing of what it asks can be asked of such an edge.
     NotApplicable,
+    /// The departure is to the side that does no harm, and the reflex does not act on both.
+    Harmless,
+    /// Policy refuses what the signal is about, and the reflex does not act on the whole caller.
+    RefusedAnyway,
+    /// Most siblings depart alike: the cause is what they share.
+    Shared,
+    /// The latencies of a caller are this service's own, unless the caller's load rose.
+    NotItsDoing,
     /// The edge has shown fewer calls than `min_calls`.
     TooFewCalls {
         /// How many it has shown.
@@ -64,6 +72,10 @@ impl GovernorRefusal {
             Self::Frozen => "frozen",
             Self::Hop => "hop",
             Self::NotApplicable => "not applicable",
+            Self::Harmless => "side",
+            Self::RefusedAnyway => "scope",
+            Self::Shared => "siblings",
+            Self::NotItsDoing => "latency",
             Self::TooFewCalls { .. } => "min_calls",
             Self::TooFewPeers { .. } => "min_peers",
             Self::Share { .. } => "max_share",
@@ -80,6 +92,10 @@ impl fmt::Display for GovernorRefusal {
             Self::Frozen => f.write_str("the loop is frozen"),
             Self::Hop => f.write_str("a hop is not restricted: the callers behind it are honest"),
             Self::NotApplicable => f.write_str("nothing of it can be asked of such an edge"),
+            Self::Harmless => f.write_str("a departure to this side does no harm"),
+            Self::RefusedAnyway => f.write_str("policy refuses those calls anyway"),
+            Self::Shared => f.write_str("most siblings depart alike, so the cause is not in this one"),
+            Self::NotItsDoing => f.write_str("a caller whose load has not risen is not slow by itself"),
             Self::TooFewCalls { seen, needs } => {
                 write!(f, "the edge has shown {seen} calls and it needs {needs}")
             }
@@ -147,7 +163,7 @@ impl Books {
         if !hard && seen < caps.min_calls {
             return Err(GovernorRefusal::TooFewCalls { seen, needs: caps.min_calls });
         }
-        self.count(edges, self.extra(edge)).within(caps, edges, edge)?;
+        self.count(edges, self.extra(edge)).within(caps, edges, edge, now)?;
         match self.room_at(caps, edge, hard, now) {
             Some(_) => Err(GovernorRefusal::TooManyActions),
             None => Ok(()),
@@ -188,6 +204,14 @@ impl Books {
         self.holds.insert(id, hold);
     }
 
+    /// The callees of which an instance is restricted, or would be.
+    pub(super) fn callees(&self) -> impl Iterator<Item = &SpiffeId> {
+        self.holds.values().filter_map(|hold| match &hold.edge {
+            EdgeKey::Callee { id, .. } => Some(id),
+            _ => None,
+        })
+    }
+
     /// What makes room for a restriction of `edge`: of those that come after it, and count where it
     /// counts, the newest of the least.
     pub(super) fn gives_way(&self, edges: &Edges, edge: &EdgeKey, hard: bool) -> Option<ActionId> {
@@ -209,10 +233,11 @@ impl Books {
         &self,
         caps: &Governor,
         edges: &Edges,
+        now: Timestamp,
     ) -> Option<(ActionId, GovernorRefusal)> {
         let count = self.count(edges, None);
         let broken = |(id, hold): (&ActionId, &Hold)| {
-            count.within(caps, edges, &hold.edge).err().map(|why| (*id, why))
+            count.within(caps, edges, &hold.edge, now).err().map(|why| (*id, why))
         };
         self.holds.iter().rev().find_map(broken)
     }
@@ -247,9 +272,10 @@ impl Count<'_> {
         caps: &Governor,
         edges: &Edges,
         edge: &EdgeKey,
+        now: Timestamp,
     ) -> Result<(), GovernorRefusal> {
         match edge {
-            EdgeKey::Callee { id, .. } => self.instances(caps, edges, id),
+            EdgeKey::Callee { id, .. } => self.instances(caps, edges, id, now),
             EdgeKey::HopIn(_) | EdgeKey::HopOut(_) => Err(GovernorRefusal::Hop),
             // Behind it nobody was ever authenticated.
             EdgeKey::Address(_) if edges.concerns(edge) == 0 => Ok(()),
@@ -278,9 +304,10 @@ impl Count<'_> {
         caps: &Governor,
         edges: &Edges,
         id: &SpiffeId,
+        now: Timestamp,
     ) -> Result<(), GovernorRefusal> {
         let free = |edge: &&EdgeKey| !self.restricted.contains(*edge);
-        let left = edges.instances(id).filter(free).count() as u64;
+        let left = edges.healthy(id, now).filter(free).count() as u64;
         // As with callers: restricted is known.
         let ours = |edge: &EdgeKey| matches!(edge, EdgeKey::Callee { id: of, .. } if of == id);
         let known = left + self.restricted.iter().filter(|edge| ours(edge)).count() as u64;

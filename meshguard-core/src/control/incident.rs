@@ -50,6 +50,13 @@ pub struct Incident {
     pub actions: Vec<Action>,
     /// Whether an operator called it a true one.
     pub confirmed: bool,
+    /// Whether most siblings of its edge departed alike: the other callers of this service, whose
+    /// cause is then this process or its host; or the other instances of a callee, whose cause is that
+    /// callee as a whole. No edge is restricted for it.
+    pub shared: bool,
+    /// Of a shared one: the other edges that set its reflex off, the first
+    /// [`MAX_ALIKE`](super::MAX_ALIKE).
+    pub alike: Vec<EdgeKey>,
     /// What it took from the edge's trust.
     pub(super) charge: Charge,
 }

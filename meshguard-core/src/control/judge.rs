@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::case::Case;
 use super::incident::IncidentId;
 use super::run::Cause;
-use super::{Control, measure, words};
-use crate::baseline::{EdgeKey, Measure, Score};
+use super::siblings::{COMES_BACK, Standing};
+use super::{Control, MAX_ALIKE, measure, words};
+use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Signal, Step, Trigger};
 use crate::time::Timestamp;
 
@@ -24,7 +25,7 @@ impl Control {
         for at in 0..self.reflexes.len() {
             let reflex = Arc::clone(&self.reflexes[at]);
             let signal = reflex.on.signal;
-            let Some(measure) = measure::reading(signal, None, score) else { continue };
+            let Some(measure) = measure::reading(&reflex.on, None, score) else { continue };
             let lasts = self.lasts(edge, at, &measure, score, now);
             let known = self.case_of(edge, &reflex.name).is_some();
             if !lasts || known || self.rests(edge, &reflex, now) {
@@ -33,14 +34,70 @@ impl Control {
             if self.is_aftermath(&cases, signal, score, &measure) {
                 continue;
             }
-            let feature = match signal {
-                Signal::Feature(feature) => Some(feature),
-                Signal::Any => score.top,
-                _ => None,
-            };
-            let text = words::surprise(signal, feature, &measure);
-            self.open(edge, &reflex, Cause { measure, feature, text, score: Some(score) }, now);
+            match self.standing_now(edge, at, score, now) {
+                Standing::Unknown => {
+                    self.waiting.insert(edge.clone());
+                    if let Some(known) = self.edges.get_mut(edge) {
+                        known.wait(score, at, now);
+                    }
+                }
+                standing => self.set_off(edge, at, score, standing, now),
+            }
         }
+    }
+
+    fn standing_now(&self, edge: &EdgeKey, at: usize, score: &Score, now: Timestamp) -> Standing {
+        let on = &self.reflexes[at].on;
+        let feature = measure::about(on, score, measure::threshold(on, score.windows_per_day));
+        let moved = self.edges.get(edge).and_then(|known| known.moved.as_ref());
+        moved.map_or(Standing::Alone, |moved| self.standing(edge, feature, moved, false, now))
+    }
+
+    /// A window sets a reflex off: opens its incident, or joins that of the edge's siblings.
+    pub(super) fn set_off(
+        &mut self,
+        edge: &EdgeKey,
+        at: usize,
+        score: &Score,
+        standing: Standing,
+        now: Timestamp,
+    ) {
+        let reflex = Arc::clone(&self.reflexes[at]);
+        if self.case_of(edge, &reflex.name).is_some() || self.rests(edge, &reflex, now) {
+            return;
+        }
+        let on = &reflex.on;
+        let feature = measure::about(on, score, measure::threshold(on, score.windows_per_day));
+        // Of that feature, as its incident will be read.
+        let measure = measure::reading(on, feature, score);
+        let Some(measure) = measure.or_else(|| measure::reading(on, None, score)) else { return };
+        let shared = standing == Standing::Shared;
+        if shared {
+            self.shares(edge, feature, now + COMES_BACK);
+            if self.join(edge, &reflex, feature) {
+                return;
+            }
+        }
+        let text = words::surprise(on.signal, feature, &measure);
+        let cause = Cause { measure, feature, text, score: Some(score), shared };
+        self.open(edge, &reflex, cause, now);
+    }
+
+    /// Lists the edge in an incident of its siblings, if there is one for the same cause.
+    fn join(&mut self, edge: &EdgeKey, reflex: &Reflex, feature: Option<Feature>) -> bool {
+        let same = |case: &&mut Case| {
+            let incident = &case.incident;
+            incident.shared
+                && *incident.reflex == *reflex.name
+                && incident.feature == feature
+                && is_sibling(&incident.edge, edge)
+        };
+        let Some(case) = self.cases.values_mut().find(same) else { return false };
+        let alike = &mut case.incident.alike;
+        if alike.len() < MAX_ALIKE && !alike.contains(edge) {
+            alike.push(edge.clone());
+        }
+        true
     }
 
     /// Whether a reflex's signal is above its threshold, and has been for as long as it asks.
@@ -96,9 +153,18 @@ impl Control {
     }
 }
 
+/// Whether two edges are callers of this service, or instances of one callee.
+fn is_sibling(a: &EdgeKey, b: &EdgeKey) -> bool {
+    match (a, b) {
+        (EdgeKey::Caller(_), EdgeKey::Caller(_)) => true,
+        (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
+        _ => false,
+    }
+}
+
 /// What is done about a hard signal that no reflex is on.
 pub(super) fn told(signal: Signal) -> Reflex {
-    let on = Trigger { signal, one_in: None, lasting: Duration::ZERO };
+    let on = Trigger::new(signal, None);
     let actions = vec![ActionKind::Alert];
     let steps = vec![Step { after: Duration::ZERO, unless_falling: false, actions }];
     Reflex { name: signal.as_str().into(), on, steps, ttl: Reflex::DEFAULT_TTL }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::action::Effect;
 use crate::baseline::{Feature, Measure, Score, bits_for};
-use crate::reflex::{Signal, Trigger};
+use crate::reflex::{Scope, Side, Signal, Trigger};
 
 const DAY: f64 = 86_400.0;
 
@@ -24,8 +24,8 @@ pub(super) fn window(windows_per_day: f32) -> Duration {
 
 /// What a score says of a signal; its `bits` are the signal's. Of all features together, the
 /// rest is that of `feature`, or of the one that stands out most. `None`: it says nothing.
-pub(super) fn reading(signal: Signal, feature: Option<Feature>, score: &Score) -> Option<Measure> {
-    let measure = match signal {
+pub(super) fn reading(on: &Trigger, feature: Option<Feature>, score: &Score) -> Option<Measure> {
+    let measure = match on.signal {
         Signal::Any => {
             if is_empty(score) {
                 return None;
@@ -34,14 +34,34 @@ pub(super) fn reading(signal: Signal, feature: Option<Feature>, score: &Score) -
             let of = |f| Some(score.measure(f)).filter(|m| m.observed);
             let measure =
                 feature.map_or(Some(Measure { observed: true, ..Measure::default() }), of)?;
-            Measure { bits: score.bits, ..measure }
+            let refusals = score.measure(Feature::Refusals).harm;
+            let refusals = if on.scope == Scope::Caller { refusals } else { 0.0 };
+            Measure { bits: score.bits, harm: score.harm.max(refusals), ..measure }
         }
         Signal::Feature(feature) => Some(score.measure(feature)).filter(|m| m.observed)?,
-        Signal::Silence => Measure { observed: true, bits: score.silence, ..Measure::default() },
+        Signal::Silence => Measure {
+            observed: true,
+            bits: score.silence,
+            harm: score.silence,
+            ..Measure::default()
+        },
         _ => return None,
     };
-    let bits = if measure.bits.is_nan() { 0.0 } else { measure.bits };
-    Some(Measure { bits, ..measure })
+    let number = |bits: f32| if bits.is_nan() { 0.0 } else { bits };
+    let (bits, harm) = (number(measure.bits), number(measure.harm));
+    let harm = if on.side == Side::Both { bits } else { harm };
+    Some(Measure { bits, harm, ..measure })
+}
+
+/// The feature that a signal is about: of all together the one that stands out most, to the
+/// harmful side where that is what is acted on.
+pub(super) fn about(on: &Trigger, score: &Score, threshold: f32) -> Option<Feature> {
+    match on.signal {
+        Signal::Feature(feature) => Some(feature),
+        Signal::Any if on.side == Side::Harmful && score.harm >= threshold => score.worst,
+        Signal::Any => score.top,
+        _ => None,
+    }
 }
 
 /// Whether a score shows that nothing came through.
@@ -55,23 +75,32 @@ fn is_empty(score: &Score) -> bool {
     score.bits <= 0.0 && score.measures.iter().all(|m| !m.observed)
 }
 
-/// What came of it between two readings.
-pub(super) fn compare(before: &Measure, after: &Measure, threshold: f32) -> Effect {
+/// What came of it between two readings; `bits` are what it is judged by of both.
+pub(super) fn compare(
+    before: &Measure,
+    after: &Measure,
+    threshold: f32,
+    bits: impl Fn(&Measure) -> f32,
+) -> Effect {
     let spreads = before.spreads.abs();
     let known = spreads > 0.0 && after.spreads.is_finite();
     let back = known && after.spreads * before.spreads.signum() <= spreads / 2.0;
-    if after.bits < threshold / 2.0 || back {
+    if bits(after) < threshold / 2.0 || back {
         return Effect::Effective;
     }
     let worse =
-        if known { after.spreads.abs() > spreads * 1.25 } else { after.bits > before.bits * 1.25 };
+        if known { after.spreads.abs() > spreads * 1.25 } else { bits(after) > bits(before) * 1.25 };
     if worse { Effect::Worse } else { Effect::NoEffect }
 }
 
 /// Whether the metric is on its way back: a tenth of the departure is gone.
-pub(super) fn is_falling(before: &Measure, after: &Measure) -> bool {
+pub(super) fn is_falling(
+    before: &Measure,
+    after: &Measure,
+    bits: impl Fn(&Measure) -> f32,
+) -> bool {
     match before.spreads.abs() {
-        0.0 => after.bits < before.bits * 0.9,
+        0.0 => bits(after) < bits(before) * 0.9,
         spreads => after.spreads * before.spreads.signum() < spreads * 0.9,
     }
 }
@@ -86,17 +115,17 @@ pub(super) fn is_absence(signal: Signal, feature: Option<Feature>, before: &Meas
 mod tests {
     use super::*;
 
+    fn bits(measure: &Measure) -> f32 {
+        measure.bits
+    }
+
     fn measure(bits: f32, spreads: f32) -> Measure {
         Measure { observed: true, bits, spreads, ..Measure::default() }
     }
 
     #[test]
     fn the_threshold_is_one_window_in_so_long_a_time() {
-        let on = |days: u64| Trigger {
-            signal: Signal::Any,
-            one_in: Some(Duration::from_secs(days * 86_400)),
-            lasting: Duration::ZERO,
-        };
+        let on = |days: u64| Trigger::new(Signal::Any, Some(Duration::from_secs(days * 86_400)));
         assert_eq!(threshold(&on(1), 65_536.0), 16.0);
         assert_eq!(threshold(&on(4), 65_536.0), 18.0);
         assert_eq!(threshold(&on(1), 0.0), 1.0);
@@ -123,19 +152,19 @@ mod tests {
             (measure(60.0, 15.0), Effect::NoEffect),
             (measure(30.0, 15.5), Effect::Worse),
         ] {
-            assert_eq!(compare(&before, &after, 20.0), effect, "{after:?}");
+            assert_eq!(compare(&before, &after, 20.0, bits), effect, "{after:?}");
         }
         let below = measure(30.0, -12.0);
-        assert_eq!(compare(&below, &measure(30.0, 3.0), 20.0), Effect::Effective);
-        assert_eq!(compare(&below, &measure(30.0, -11.0), 20.0), Effect::NoEffect);
+        assert_eq!(compare(&below, &measure(30.0, 3.0), 20.0, bits), Effect::Effective);
+        assert_eq!(compare(&below, &measure(30.0, -11.0), 20.0, bits), Effect::NoEffect);
     }
 
     #[test]
     fn without_a_departure_bits_alone_are_compared() {
         let before = measure(30.0, 0.0);
-        assert_eq!(compare(&before, &measure(20.0, 0.0), 20.0), Effect::NoEffect);
-        assert_eq!(compare(&before, &measure(40.0, 0.0), 20.0), Effect::Worse);
-        assert!(is_falling(&before, &measure(26.0, 0.0)));
-        assert!(!is_falling(&before, &measure(28.0, 0.0)));
+        assert_eq!(compare(&before, &measure(20.0, 0.0), 20.0, bits), Effect::NoEffect);
+        assert_eq!(compare(&before, &measure(40.0, 0.0), 20.0, bits), Effect::Worse);
+        assert!(is_falling(&before, &measure(26.0, 0.0), bits));
+        assert!(!is_falling(&before, &measure(28.0, 0.0), bits));
     }
 }

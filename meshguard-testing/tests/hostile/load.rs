@@ -22,7 +22,7 @@ async fn attacked(attack: Attack, phase: Duration) -> [Honest; 2] {
     let quiet = victim.honest(phase, || true).await;
     quiet.check(&format!("{attack:?}, quiet"));
     let before = victim.peak();
-    let going_on = attack.begin(victim.addr).await;
+    let going_on = attack.begin(victim.addr);
     let under_attack = victim.honest(phase, || going_on.is_one()).await;
     let reached = going_on.reached();
     let (peak, most) = (victim.peak(), before + attack.documented() + SLACK);

@@ -27,13 +27,17 @@ impl Case {
 
     /// Whether the step that was taken helped so far.
     pub(in crate::control) fn has_improved(&self) -> bool {
-        !self.is_hard() && compare(&self.before, &self.latest, self.threshold) == Effect::Effective
+        !self.is_hard() && self.compared() == Effect::Effective
+    }
+
+    fn compared(&self) -> Effect {
+        compare(&self.before, &self.latest, self.threshold, |measure| self.bits(measure))
     }
 
     /// Whether the next step is not to be taken yet, for the metric is on its way back.
     pub(in crate::control) fn waits_for_falling(&self) -> bool {
         let unless = self.next_step().is_some_and(|next| next.unless_falling);
-        unless && !self.is_hard() && is_falling(&self.before, &self.latest)
+        unless && !self.is_hard() && is_falling(&self.before, &self.latest, |measure| self.bits(measure))
     }
 
     /// Whether the signal is gone.
@@ -46,7 +50,7 @@ impl Case {
     pub(in crate::control) fn is_on(&self, now: Timestamp) -> bool {
         let recent = now.since(self.latest_at) <= CALM_TIME.max(self.window * 3);
         let repeated = !self.is_hard() || self.readings > 0;
-        recent && repeated && self.latest.bits >= self.threshold / 2.0
+        recent && repeated && self.bits(&self.latest) >= self.threshold / 2.0
     }
 
     /// Whether restrictions that worked do so no more.
@@ -54,7 +58,7 @@ impl Case {
         self.loud >= LOUD_WINDOWS
             && !self.is_hard()
             && !(self.quarantines() && self.still > 0)
-            && compare(&self.before, &self.latest, self.threshold) != Effect::Effective
+            && self.compared() != Effect::Effective
     }
 
     /// Whether the signal is back, on probation.
@@ -80,7 +84,7 @@ impl Case {
             return Some(if helps { Effect::Effective } else { Effect::NoEffect });
         }
         let ready = (self.readings >= 2 && due) || expired;
-        ready.then(|| compare(&self.before, &self.latest, self.threshold))
+        ready.then(|| self.compared())
     }
 
     /// The metric as it is, or as not observed where nothing gets through any more.
@@ -123,7 +127,7 @@ impl Case {
 
     /// Bits of its cause above the threshold.
     pub(in crate::control) fn over(&self) -> f32 {
-        self.latest.bits - self.threshold
+        self.bits(&self.latest) - self.threshold
     }
 
     /// When it is to be looked at without a score.

@@ -148,7 +148,7 @@ fn caps(control: &Control, caps: &Governor, peers: &BTreeMap<EdgeKey, (u32, Time
         match edge {
             EdgeKey::Callee { id, .. } => {
                 let free = |edge: &&EdgeKey| control.restriction(edge).is_none();
-                let left = control.edges.instances(id).filter(free).count();
+                let left = control.edges.healthy(id, control.now).filter(free).count();
                 let ours =
                     |edge: &EdgeKey| matches!(edge, EdgeKey::Callee { id: of, .. } if of == id);
                 let known = left + control.restrictions().filter(|(edge, _)| ours(edge)).count();

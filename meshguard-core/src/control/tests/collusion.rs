@@ -25,6 +25,7 @@ fn mesh(seed: u64, counts_before: bool) -> Mesh {
     let max_share = random.pick(&[0.05, 0.1, 0.2, 0.34]);
     let callers = 5 + random.below(35);
     let mut control = Control::new(eager(max_share));
+    control.without_siblings = true;
     control.books.counts_before = counts_before;
     let attackers = random.below(callers / 2);
     Mesh { control, max_share: f64::from(max_share), callers, attackers, random }

@@ -171,7 +171,9 @@ fn a_rate_that_our_own_limit_pushed_below_normal_is_no_departure() {
         let mut score = errors(0.0);
         let measure = &mut score.measures[Feature::Rate.index()];
         (measure.bits, measure.spreads) = (40.0, spreads);
-        Score { bits: 40.0, top: Some(Feature::Rate), ..score }
+        measure.harm = if spreads > 0.0 { 40.0 } else { 0.0 };
+        let (harm, top) = (measure.harm, Some(Feature::Rate));
+        Score { bits: 40.0, harm, top, worst: top, ..score }
     };
     world.score(&caller(1), &rate(20.0));
     world.windows(&caller(1), 2, &rate(-20.0));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{Action, Control, Event};
-use crate::baseline::{EdgeKey, FEATURES, Feature, Measure, Score};
+use crate::baseline::{Departure, EdgeKey, FEATURES, Feature, Measure, Score};
 use crate::identity::SpiffeId;
 use crate::policy::Policy;
 use crate::reflex::{ActionKind, Plan};
@@ -79,11 +79,13 @@ pub(super) fn errors(bits: f32) -> Score {
     let mut measures = [Measure::default(); FEATURES];
     measures[Feature::Rate.index()] = normal(100.0);
     measures[Feature::P99.index()] = normal(0.08);
-    let spreads = bits - 1.0;
-    measures[Feature::Errors.index()] =
-        Measure { observed: true, bits, value: 0.3, normal: 0.01, spreads, ..Measure::default() };
-    let top = Some(Feature::Errors);
-    Score { bits, silence: 0.0, windows_per_day: 86_400.0, seen: 10_000, peers: 0, measures, top }
+    let departure = Departure { value: 0.3, normal: 0.01, spreads: bits - 1.0 };
+    let Departure { value, normal, spreads } = departure;
+    let measure = Measure { observed: true, bits, harm: bits, departure, ..Measure::default() };
+    measures[Feature::Errors.index()] = Measure { value, normal, spreads, ..measure };
+    let (top, score) = (Some(Feature::Errors), Score::default());
+    let score = Score { bits, harm: bits, windows_per_day: 86_400.0, seen: 10_000, ..score };
+    Score { measures, top, worst: top, ..score }
 }
 
 /// A window without a call, which is most unusual.
@@ -99,6 +101,7 @@ pub(super) fn nothing() -> Score {
         ..Measure::default()
     };
     (score.bits, score.top) = (40.0, Some(Feature::Rate));
+    (score.harm, score.worst) = (0.0, None);
     score
 }
 
@@ -110,7 +113,9 @@ pub(super) fn silence(bits: f32) -> Score {
 
 impl World {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { control: Control::new(plan), now: T0 }
+        let mut control = Control::new(plan);
+        control.without_siblings = true;
+        Self { control, now: T0 }
     }
 
     pub(super) fn score(&mut self, edge: &EdgeKey, score: &Score) {

@@ -29,7 +29,7 @@ fn a_reflex_is_read_whole() {
     assert_eq!((&*reflex.name, reflex.ttl), ("storm", 900 * SECOND));
     let signal = Signal::Feature(Feature::HandshakeFailures);
     let one_in = Some(30 * 86_400 * SECOND);
-    assert_eq!(reflex.on, Trigger { signal, one_in, lasting: 2 * SECOND });
+    assert_eq!(reflex.on, Trigger { lasting: 2 * SECOND, ..Trigger::new(signal, one_in) });
     let tighten = Tighten {
         rate: Some(Rate { count: 10, per: SECOND }),
         evidence: Some(Evidence::Verified),

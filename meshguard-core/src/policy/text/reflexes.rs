@@ -11,7 +11,8 @@ use super::tree::{Node, Value};
 use crate::access::Evidence;
 use crate::policy::error::{Fault, PolicyErrorKind as Kind};
 use crate::reflex::{
-    ActionKind, Governor, MAX_TTL, Mode, Plan, Rate, Reflex, Signal, Step, Tighten, Trigger,
+    ActionKind, Governor, MAX_TTL, Mode, Plan, Rate, Reflex, Scope, Side, Signal, Step, Tighten,
+    Trigger,
 };
 
 /// The most reflexes in one document.
@@ -82,23 +83,27 @@ fn reflex(name: &str, fields: &Fields<'_>) -> Result<Reflex, Fault> {
 }
 
 fn trigger(fields: &Fields<'_>) -> Result<Trigger, Fault> {
-    fields.known(&["signal", "false_alarms", "for"])?;
+    fields.known(&["signal", "false_alarms", "for", "side", "scope"])?;
     let words = Signal::all().map(|signal| (signal.as_str(), signal)).collect::<Vec<_>>();
     let signal = fields.require("signal", fields.word("signal", &words)?)?;
     let one_in = one_in(fields, "false_alarms")?;
     let lasting = duration(fields, "for")?.map(|lasting| lasting.value);
     if !signal.is_hard() {
         let one_in = Some(fields.require("false_alarms", one_in)?);
-        return Ok(Trigger { signal, one_in, lasting: lasting.unwrap_or_default() });
+        let lasting = lasting.unwrap_or_default();
+        let side = fields.word("side", &[("harmful", Side::Harmful), ("both", Side::Both)])?;
+        let scope = fields.word("scope", &[("narrow", Scope::Narrow), ("caller", Scope::Caller)])?;
+        let (side, scope) = (side.unwrap_or_default(), scope.unwrap_or_default());
+        return Ok(Trigger { signal, one_in, lasting, side, scope });
     }
-    for key in ["false_alarms", "for"] {
+    for key in ["false_alarms", "for", "side", "scope"] {
         if let Some(value) = fields.get(key) {
             let message = format!("`{key}` stands with `{signal}`, which is no matter of chance");
             return Err(Fault::new(Kind::HardSignal, value.at, message)
                 .hint(format!("remove `{key}`: it is acted on at once")));
         }
     }
-    Ok(Trigger { signal, one_in: None, lasting: Duration::ZERO })
+    Ok(Trigger::new(signal, None))
 }
 
 fn step(fields: &Fields<'_>, ttl: Duration) -> Result<Step, Fault> {

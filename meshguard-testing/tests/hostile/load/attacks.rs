@@ -13,6 +13,7 @@ use meshguard_axum::{Mesh, Policy, SpiffeId};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -75,9 +76,23 @@ impl Attack {
         }
     }
 
+    /// Begins it on threads of its own: what the attacker computes does not hold up honest callers in
+    /// this process, but for the cores that all share.
+    pub fn begin(self, addr: SocketAddr) -> GoingOn {
+        let reached = Arc::new(AtomicUsize::new(0));
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        let count = Arc::clone(&reached);
+        runtime.spawn(async move {
+            let _tasks = self.tasks(addr, count).await;
+            std::future::pending::<()>().await;
+        });
+        GoingOn { runtime: Some(runtime), reached, attack: self }
+    }
+
     #[allow(clippy::too_many_lines)] // an arm each
-    pub async fn begin(self, addr: SocketAddr) -> GoingOn {
-        let (mut tasks, reached) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+    async fn tasks(self, addr: SocketAddr, reached: Arc<AtomicUsize>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
         match self {
             Self::Silent | Self::HalfHandshakes => {
                 let said: &[u8] = if matches!(self, Self::Silent) { b"" } else { &[22, 3, 1] };
@@ -146,15 +161,22 @@ impl Attack {
                 });
             }
         }
-        GoingOn { _tasks: tasks, reached, attack: self }
+        tasks
     }
 }
 
 /// An attack, until it is dropped.
 pub struct GoingOn {
-    _tasks: JoinSet<()>,
+    runtime: Option<Runtime>,
     reached: Arc<AtomicUsize>,
     attack: Attack,
+}
+
+impl Drop for GoingOn {
+    fn drop(&mut self) {
+        // An async test may not wait for it.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 impl GoingOn {

@@ -25,7 +25,7 @@ impl Overlay {
 
 /// A loop that answers a forgery with these actions, for so long, and knows these edges.
 fn looped(actions: Vec<ActionKind>, ttl: Duration, known: &[EdgeKey]) -> Loop {
-    let on = Trigger { signal: Signal::Forged, one_in: None, lasting: Duration::ZERO };
+    let on = Trigger::new(Signal::Forged, None);
     let step = Step { after: Duration::ZERO, unless_falling: false, actions };
     let reflex = Reflex { name: "forged".into(), on, steps: vec![step], ttl };
     let mut plan = Plan { reflexes: vec![reflex], ..Plan::default() };

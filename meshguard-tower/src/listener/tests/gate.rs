@@ -22,7 +22,7 @@ fn address() -> EdgeKey {
 
 /// What is in force where our own address has forged something.
 fn cut_off() -> Overlay {
-    let on = Trigger { signal: Signal::Forged, one_in: None, lasting: Default::default() };
+    let on = Trigger::new(Signal::Forged, None);
     let actions = vec![ActionKind::Quarantine];
     let step = Step { after: Default::default(), unless_falling: false, actions };
     let ttl = Reflex::DEFAULT_TTL;

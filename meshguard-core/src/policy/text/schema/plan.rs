@@ -39,6 +39,24 @@ struct Trigger {
     /// How long the signal must hold, as `2s`.
     #[serde(rename = "for")]
     lasting: Option<String>,
+    /// Which departures are acted on, and not only told. Absent: `harmful`.
+    side: Option<Side>,
+    /// Whether a caller is restricted for what policy refuses anyway. Absent: `narrow`.
+    scope: Option<Scope>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    Harmful,
+    Both,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Scope {
+    Narrow,
+    Caller,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use super::amounts::{duration, float, rate};
 use super::{Entries, Value, integer, list, text};
 use crate::access::Evidence;
-use crate::reflex::{ActionKind, Governor, Mode, Plan, Reflex, Step, Tighten};
+use crate::reflex::{ActionKind, Governor, Mode, Plan, Reflex, Scope, Side, Step, Tighten};
 
 pub(super) fn put(plan: &Plan, top: &mut Entries) {
     let plain = Plan::default();
@@ -28,6 +28,8 @@ fn reflex(reflex: &Reflex) -> Value {
     if !reflex.on.lasting.is_zero() {
         on.put("for", text(&duration(reflex.on.lasting)));
     }
+    on.maybe("side", (reflex.on.side == Side::Both).then(|| text("both")));
+    on.maybe("scope", (reflex.on.scope == Scope::Caller).then(|| text("caller")));
     fields.table("on", on);
     let mut steps = reflex.steps.iter();
     if let Some(first) = steps.next() {

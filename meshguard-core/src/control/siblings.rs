@@ -1,0 +1,237 @@
+//! Whether a departure is one edge's own, or what it shares with its siblings.
+//!
+//! Siblings are the callers of this service, or the instances of one callee. Where most of them
+//! depart alike in the same windows, the cause is what they share: this process and its host, or the
+//! callee as a whole. That is one incident, and none of them is restricted for it.
+
+use std::time::Duration;
+
+use super::Control;
+use super::edges::Edge;
+use super::measure::{about, is_still, threshold};
+use crate::baseline::{EdgeKey, Feature, Measure, Score};
+use crate::reflex::Trigger;
+use crate::time::Timestamp;
+
+/// An edge is a sibling while its last window with traffic is no older, or than three of them.
+const ALIVE: Duration = Duration::from_secs(15);
+/// A window waits for its siblings' for two of its own lengths, between these.
+const WAITS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// An edge that has departed with its siblings may come back so much later than they do.
+pub(super) const COMES_BACK: Duration = Duration::from_secs(30);
+/// Unless it departs so many times as far as it did with them.
+const FURTHER: f32 = 2.0;
+
+/// Whose departure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The edge's own.
+    Alone,
+    /// Most of its siblings depart alike.
+    Shared,
+    /// The windows of too many siblings are not closed yet.
+    Unknown,
+}
+
+/// The last window of an edge, as its siblings are compared with it.
+#[derive(Clone, Debug)]
+pub(super) struct Move {
+    start: Timestamp,
+    end: Timestamp,
+    still: bool,
+    measures: [(f32, f32); crate::baseline::FEATURES],
+}
+
+impl Move {
+    fn effect(&self, feature: Feature) -> Option<f32> {
+        let (value, normal) = self.measures[feature.index()];
+        value.is_finite().then(|| effect(feature, value, normal))
+    }
+
+    fn length(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    /// Whether it shows what happened in `other`: at least half of it came after that began.
+    fn shows(&self, other: &Self) -> bool {
+        let after = self.end.since(self.start.max(other.start));
+        after >= self.length() / 2 && after >= other.length() / 2
+    }
+
+    pub(super) fn is_alive(&self, now: Timestamp) -> bool {
+        !self.still && now < self.alive_until()
+    }
+
+    pub(super) fn alive_until(&self) -> Timestamp {
+        self.end + ALIVE.max(self.length() * 3)
+    }
+}
+
+/// How far a feature is from normal, in its own scale: logarithms, but for shares.
+fn effect(feature: Feature, value: f32, normal: f32) -> f32 {
+    let more = match feature {
+        Feature::Rate => 0.1,
+        Feature::P50 | Feature::P99 => 1e-6,
+        Feature::RequestBytes | Feature::ResponseBytes => 16.0,
+        _ => return value - normal,
+    };
+    ((value + more) / (normal + more)).ln()
+}
+
+/// A departure that an edge shares with its siblings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shares {
+    pub(super) feature: Feature,
+    pub(super) effect: f32,
+    pub(super) until: Timestamp,
+}
+
+/// A window whose judgement waits for its siblings'.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) score: Box<Score>,
+    moved: Move,
+    /// The reflexes that it sets off.
+    pub(super) reflexes: Vec<usize>,
+    pub(super) until: Timestamp,
+}
+
+impl Edge {
+    /// Notes the last window.
+    pub(super) fn moves(&mut self, score: &Score, now: Timestamp) {
+        let start = self.moved.as_ref().map_or(now, |before| before.end);
+        let length = super::measure::window(score.windows_per_day);
+        let start = start.max(now - length * 2).min(now);
+        let still = is_still(score);
+        // A silence that is measured is no window.
+        if still && score.measures.iter().all(|m| !m.observed || m.bits == 0.0) {
+            return;
+        }
+        let of = |m: &Measure| if m.observed { (m.value, m.normal) } else { (f32::NAN, f32::NAN) };
+        let measures = std::array::from_fn(|i| of(&score.measures[i]));
+        self.moved = Some(Move { start, end: now, still, measures });
+    }
+
+    /// Has it wait for its siblings' windows; an earlier window that waits goes first.
+    pub(super) fn wait(&mut self, score: &Score, at: usize, now: Timestamp) {
+        let Some(moved) = &self.moved else { return };
+        match &mut self.waiting {
+            Some(waiting) if waiting.moved.end < moved.end => {}
+            Some(waiting) => waiting.reflexes.push(at),
+            waiting => {
+                let length = moved.length() * 2;
+                *waiting = Some(Waiting {
+                    score: Box::new(score.clone()),
+                    moved: moved.clone(),
+                    reflexes: vec![at],
+                    until: now + length.clamp(WAITS[0], WAITS[1]),
+                });
+            }
+        }
+    }
+
+    /// Whether it departs no further than it did with its siblings, who may be back by now.
+    fn still_shares(&self, feature: Feature, effect: f32, now: Timestamp) -> bool {
+        let shares = |s: &Shares| {
+            s.feature == feature && now <= s.until && effect.abs() < FURTHER * s.effect.abs()
+        };
+        self.shares.as_ref().is_some_and(shares)
+    }
+}
+
+impl Control {
+    /// Whose departure a window is. `last`: what is not known now counts for nothing.
+    pub(super) fn standing(
+        &self,
+        edge: &EdgeKey,
+        feature: Option<Feature>,
+        moved: &Move,
+        last: bool,
+        now: Timestamp,
+    ) -> Standing {
+        #[cfg(test)]
+        if self.without_siblings {
+            return Standing::Alone;
+        }
+        let own = feature.and_then(|feature| Some((feature, moved.effect(feature)?)));
+        let Some((feature, own)) = own else { return Standing::Alone };
+        if self.edges.get(edge).is_some_and(|known| known.still_shares(feature, own, now)) {
+            return Standing::Shared;
+        }
+        let (mut alike, mut other, mut pending) = (0, 0, 0);
+        for (key, sibling) in self.edges.siblings(edge) {
+            let Some(theirs) = &sibling.moved else { continue };
+            if !theirs.is_alive(now) || self.restrictions.contains_key(key) {
+                continue;
+            }
+            match theirs.effect(feature).filter(|_| theirs.shows(moved)) {
+                Some(effect) if effect.signum() == own.signum() && 2.0 * effect.abs() >= own.abs() => {
+                    alike += 1;
+                }
+                Some(_) => other += 1,
+                None => pending += 1,
+            }
+        }
+        if alike > other + pending {
+            Standing::Shared
+        } else if alike + pending <= other || pending == 0 {
+            Standing::Alone
+        } else if !last {
+            Standing::Unknown
+        } else if alike > other {
+            Standing::Shared
+        } else {
+            Standing::Alone
+        }
+    }
+
+    /// Judges the windows that wait and can be judged now.
+    pub(super) fn settle(&mut self, now: Timestamp) {
+        for edge in std::mem::take(&mut self.waiting) {
+            let Some(known) = self.edges.get_mut(&edge) else { continue };
+            let Some(waiting) = known.waiting.take() else { continue };
+            let last = now >= waiting.until;
+            let mut left = Vec::new();
+            for &at in &waiting.reflexes {
+                let Some(on) = self.reflexes.get(at).map(|reflex| reflex.on.clone()) else { continue };
+                let standing = self.standing_of(&edge, &on, &waiting, last, now);
+                match standing {
+                    Standing::Unknown => left.push(at),
+                    standing => self.set_off(&edge, at, &waiting.score, standing, now),
+                }
+            }
+            if left.is_empty() {
+                continue;
+            }
+            if let Some(known) = self.edges.get_mut(&edge) {
+                known.waiting = Some(Waiting { reflexes: left, ..waiting });
+                self.waiting.insert(edge);
+            }
+        }
+    }
+
+    fn standing_of(
+        &self,
+        edge: &EdgeKey,
+        on: &Trigger,
+        waiting: &Waiting,
+        last: bool,
+        now: Timestamp,
+    ) -> Standing {
+        let threshold = threshold(on, waiting.score.windows_per_day);
+        let feature = about(on, &waiting.score, threshold);
+        self.standing(edge, feature, &waiting.moved, last, now)
+    }
+
+    /// The edge departs with its siblings: for a while it may do so longer than they do.
+    pub(super) fn shares(&mut self, edge: &EdgeKey, feature: Option<Feature>, until: Timestamp) {
+        let Some(known) = self.edges.get_mut(edge) else { return };
+        let moved = known.moved.as_ref();
+        let own = feature.and_then(|feature| Some((feature, moved?.effect(feature)?)));
+        let Some((feature, effect)) = own else { return };
+        match &mut known.shares {
+            Some(before) if before.feature == feature => before.until = until,
+            before => *before = Some(Shares { feature, effect, until }),
+        }
+    }
+}
