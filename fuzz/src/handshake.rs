@@ -15,7 +15,7 @@ const RECORDS: [&[u8]; 2] = [&[21, 3, 3, 0, 2, 1, 0], &[20, 3, 3, 0, 1, 1]];
 /// The input is a list of changes, four bytes each: which body, what is done, and where.
 pub fn handshake(data: &[u8]) {
     static CALLEE: OnceLock<Callee> = OnceLock::new();
-    let callee = CALLEE.get_or_init(Callee::new);
+    let callee = CALLEE.get_or_init(Callee::new).fresh();
     let (changes, _) = data.as_chunks::<4>();
     let (mut caller, mut sid, mut open, mut body) = (callee.caller(), None, (false, false), 0);
     let mut cut = false;

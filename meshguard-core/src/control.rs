@@ -112,8 +112,8 @@ mod judge;
 mod measure;
 mod operator;
 mod restriction;
-mod siblings;
 mod run;
+mod siblings;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -151,7 +151,7 @@ use crate::time::Timestamp;
 pub const MAX_OPEN: usize = 1_024;
 /// The most incidents that are kept after their end.
 pub const MAX_CLOSED: usize = 256;
-/// The most other edges that a shared incident lists.
+/// The most other edges that an incident lists.
 pub const MAX_ALIKE: usize = 64;
 /// The most actions that an incident remembers.
 pub const MAX_ACTIONS: usize = 32;
@@ -296,7 +296,12 @@ impl Control {
                 });
             } else if !self.rests(edge, reflex, now) {
                 let text = words::detail(signal, detail);
-                self.open(edge, reflex, Cause { measure, feature: None, text, score: None, shared: false }, now);
+                self.open(
+                    edge,
+                    reflex,
+                    Cause { measure, feature: None, text, score: None, shared: false },
+                    now,
+                );
             }
         }
     }

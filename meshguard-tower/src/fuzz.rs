@@ -18,8 +18,9 @@ const POLICY: &str = "mesh = \"fuzz.example\"\nversion = 1\n[[allow]]\nname = \"
 /// One trust domain with a callee.
 pub struct Callee {
     sessions: Sessions,
+    own: TlsContext,
     caller: TlsContext,
-    policy: Policy,
+    policy: Arc<Policy>,
     peer: Peer,
 }
 
@@ -45,11 +46,19 @@ impl Callee {
             let found = Credentials::from_pem(cert, key, bundle.as_bytes(), None);
             TlsContext::new(found.expect("credentials")).expect("a context")
         };
-        let own = Arc::from("callee");
-        let sessions = Sessions::new(context(CALLEE), own, [1; 32], MESSAGE, Arc::default(), None);
+        let own = context(CALLEE);
+        let sessions = sessions(&own);
         let peer = Peer::new(CALLER.clone(), [0; 32], Timestamp::from_unix_secs(u64::MAX / 2));
-        let policy = POLICY.parse().expect("a policy");
-        Self { sessions, caller: context(CALLER), policy, peer }
+        let policy = Arc::new(POLICY.parse().expect("a policy"));
+        Self { sessions, own, caller: context(CALLER), policy, peer }
+    }
+
+    /// The same callee that has seen no handshake yet: how many a caller may leave undone is bounded.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        let (own, caller) = (self.own.clone(), self.caller.clone());
+        let (policy, peer) = (Arc::clone(&self.policy), self.peer.clone());
+        Self { sessions: sessions(&self.own), own, caller, policy, peer }
     }
 
     /// Begins a handshake with this callee.
@@ -71,6 +80,10 @@ impl Callee {
         }
         Some((step.sid, step.answer, step.opened.is_some()))
     }
+}
+
+fn sessions(own: &TlsContext) -> Sessions {
+    Sessions::new(own.clone(), Arc::from("callee"), [1; 32], MESSAGE, Arc::default(), None)
 }
 
 impl Caller {

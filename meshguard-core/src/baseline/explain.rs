@@ -130,6 +130,7 @@ mod tests {
             statistic: Statistic::Spike,
             departure: Departure { value: 0.31, normal: 0.08, spreads: 4.1 },
             distances: [4.1, 1.0, 0.0],
+            ..Measure::default()
         };
         assert_eq!(
             score.explain().to_string(),

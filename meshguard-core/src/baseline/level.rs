@@ -80,10 +80,11 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// Whether the departure that statistic `k` sees is above normal; a swing is to no side.
+    /// Whether the departure that statistic `k` sees is above normal, and this window too; a swing is
+    /// to no side.
     pub(super) fn is_above(&self, k: usize) -> bool {
         let (found, normal) = self.compared[k];
-        found > normal && (k < 2 || self.wanders)
+        found > normal && self.spreads > 0.0 && (k < 2 || self.wanders)
     }
 
     /// What statistic `k` compared, in the feature's unit.

@@ -139,6 +139,7 @@ impl Model {
             let (most, measure) = reading.note(feature, &bits, |k| sight.is_above(k), 3, cap);
             measure.value = sample::unscaled(feature, x);
             measure.normal = normal;
+            measure.followed = sample::unscaled(feature, sight.compared[1].0);
             measure.spreads = sight.spreads;
             measure.distances = sight.distances.map(|d| if d.is_finite() { d } else { 0.0 });
             let drifted = usual[k].and_then(|usual| level.drifted(usual, settings.drift));
@@ -172,14 +173,16 @@ impl Model {
             reading.marks.bins[feature.index()] = bins(&spots);
             let bits = share.bits(&spots, self.unit, kind);
             let cap = share.cap(self.unit, kind);
-            let (most, measure) = reading.note(feature, &bits, |_| true, 2, cap);
+            let above = |k| k == 0 || sight.spreads > 0.0;
+            let (most, measure) = reading.note(feature, &bits, above, 2, cap);
             measure.value = failed / all;
+            measure.followed = share.followed();
             measure.normal = sight.normal;
             measure.spreads = sight.spreads;
             measure.distances = [distances[0], distances[1], 0.0];
             let (value, spreads) = match most {
                 0 => (measure.value, sight.spreads),
-                _ => (share.followed(), distances[1]),
+                _ => (measure.followed, distances[1]),
             };
             measure.statistic = [Statistic::Spike, Statistic::Shift][most];
             measure.departure = Departure { value, normal: sight.normal, spreads };

@@ -40,12 +40,15 @@ pub struct Measure {
     /// How rare, in bits.
     pub bits: f32,
     /// How rare to the harmful side, in bits: of every feature more of it. That it varies more or
-    /// less than usual is to no side. At most `bits`.
+    /// less than usual is to no side, nor is what the windows before came to where this one is back
+    /// at normal. At most `bits`.
     pub harm: f32,
     /// What it was: a rate, a share, seconds, or bytes.
     pub value: f32,
     /// What is normal, in the same unit.
     pub normal: f32,
+    /// What the last windows together came to, some five of them, in the same unit.
+    pub followed: f32,
     /// The departure in the feature's own scale (logarithms, but for shares), in usual spreads:
     /// negative below normal. Of a share: in standard errors.
     pub spreads: f32,
@@ -103,6 +106,7 @@ impl Score {
             harm: 0.0,
             value: 0.0,
             normal: 0.0,
+            followed: 0.0,
             spreads: 0.0,
             statistic: Statistic::Spike,
             departure: Departure { value: 0.0, normal: 0.0, spreads: 0.0 },

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::{Action, ActionId, ActionState};
+use super::governor::GovernorRefusal;
 use super::incident::{Incident, IncidentState};
 use super::measure::{is_absence, is_still, reading, threshold, window};
-use super::governor::GovernorRefusal;
 use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Scope, Step};
 use crate::time::Timestamp;
@@ -70,6 +70,8 @@ pub(super) struct Case {
     harms: bool,
     /// When a caller last asked for more than usual.
     loaded: Option<Timestamp>,
+    /// Calls a second that were let in, by the last window.
+    admitted: Option<f32>,
 }
 
 /// A load has risen from so many bits on...
@@ -102,6 +104,7 @@ impl Case {
             is_back: false,
             harms: incident.signal.is_hard(),
             loaded: None,
+            admitted: None,
             incident,
         }
     }
@@ -129,6 +132,18 @@ impl Case {
             () if self.is_victim() => Some(GovernorRefusal::NotItsDoing),
             () => None,
         }
+    }
+
+    /// Whether it is told and nothing else, whatever comes of it.
+    pub(super) fn is_told_only(&self) -> bool {
+        let restricts = |step: &Step| step.actions.iter().any(ActionKind::restricts);
+        !self.is_hard() && (self.harmless().is_some() || !self.reflex.steps.iter().any(restricts))
+    }
+
+    /// A sibling departs alike: it goes on.
+    pub(super) fn joined(&mut self, now: Timestamp) {
+        self.calm = (0, now);
+        self.incident.last_seen = now;
     }
 
     /// Whether it is a caller's latency, and the caller asked for no more than usual before.
@@ -162,6 +177,7 @@ impl Case {
         }
         self.scale(score);
         self.load(score, now);
+        self.admitted = Some(score.measure(Feature::Rate)).filter(|m| m.observed).map(|m| m.value);
         self.still = if is_still(score) { self.still + 1 } else { 0 };
         self.note_return(score, now);
         if let Some(measure) = reading(&self.reflex.on, self.incident.feature, score) {

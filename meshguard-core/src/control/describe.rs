@@ -43,6 +43,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opened(i) => write!(f, "{}: {}: {} ({})", i.id, i.edge, i.text, i.reflex),
+            Self::Joined { incident, edge, text } => write!(f, "{incident}: {edge} too: {text}"),
             Self::State { incident, edge, from, to } => {
                 write!(f, "{incident}: {edge}: {from} → {to}")
             }

@@ -18,6 +18,15 @@ pub const MAX_EVENTS: usize = 4_096;
 pub enum Event {
     /// An incident was opened: as it was then.
     Opened(Box<Incident>),
+    /// Another edge departs for the same cause as an incident's: it is listed there.
+    Joined {
+        /// Which.
+        incident: IncidentId,
+        /// The other edge.
+        edge: EdgeKey,
+        /// How it departs, in words.
+        text: Box<str>,
+    },
     /// An incident went from one state to another.
     State {
         /// Which.

@@ -94,8 +94,12 @@ impl fmt::Display for GovernorRefusal {
             Self::NotApplicable => f.write_str("nothing of it can be asked of such an edge"),
             Self::Harmless => f.write_str("a departure to this side does no harm"),
             Self::RefusedAnyway => f.write_str("policy refuses those calls anyway"),
-            Self::Shared => f.write_str("most siblings depart alike, so the cause is not in this one"),
-            Self::NotItsDoing => f.write_str("a caller whose load has not risen is not slow by itself"),
+            Self::Shared => {
+                f.write_str("most siblings depart alike, so the cause is not in this one")
+            }
+            Self::NotItsDoing => {
+                f.write_str("a caller whose load has not risen is not slow by itself")
+            }
             Self::TooFewCalls { seen, needs } => {
                 write!(f, "the edge has shown {seen} calls and it needs {needs}")
             }

@@ -54,8 +54,8 @@ pub struct Incident {
     /// cause is then this process or its host; or the other instances of a callee, whose cause is that
     /// callee as a whole. No edge is restricted for it.
     pub shared: bool,
-    /// Of a shared one: the other edges that set its reflex off, the first
-    /// [`MAX_ALIKE`](super::MAX_ALIKE).
+    /// Where nothing but telling follows: the other edges of its kind that set its reflex off by the
+    /// same feature meanwhile, the first [`MAX_ALIKE`](super::MAX_ALIKE).
     pub alike: Vec<EdgeKey>,
     /// What it took from the edge's trust.
     pub(super) charge: Charge,

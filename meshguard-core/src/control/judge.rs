@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::case::Case;
-use super::incident::IncidentId;
+use super::event::Event;
+use super::incident::{Incident, IncidentId};
 use super::run::Cause;
 use super::siblings::{COMES_BACK, Standing};
 use super::{Control, MAX_ALIKE, measure, words};
-use crate::baseline::{EdgeKey, Feature, Measure, Score};
+use crate::baseline::{EdgeKey, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Signal, Step, Trigger};
 use crate::time::Timestamp;
 
@@ -74,28 +75,34 @@ impl Control {
         let shared = standing == Standing::Shared;
         if shared {
             self.shares(edge, feature, now + COMES_BACK);
-            if self.join(edge, &reflex, feature) {
-                return;
-            }
         }
         let text = words::surprise(on.signal, feature, &measure);
         let cause = Cause { measure, feature, text, score: Some(score), shared };
         self.open(edge, &reflex, cause, now);
     }
 
-    /// Lists the edge in an incident of its siblings, if there is one for the same cause.
-    fn join(&mut self, edge: &EdgeKey, reflex: &Reflex, feature: Option<Feature>) -> bool {
+    /// Lists the edge of an incident that nothing will follow from in one of its siblings' for the
+    /// same cause, if there is one: one cause is one incident.
+    pub(super) fn join(&mut self, joins: &Case) -> bool {
+        #[cfg(test)]
+        if self.without_siblings {
+            return false;
+        }
+        let Incident { edge, reflex, feature, text, .. } = &joins.incident;
         let same = |case: &&mut Case| {
             let incident = &case.incident;
-            incident.shared
-                && *incident.reflex == *reflex.name
-                && incident.feature == feature
+            case.is_told_only()
+                && incident.reflex == *reflex
+                && incident.feature == *feature
                 && is_sibling(&incident.edge, edge)
         };
         let Some(case) = self.cases.values_mut().find(same) else { return false };
+        case.joined(self.now);
         let alike = &mut case.incident.alike;
         if alike.len() < MAX_ALIKE && !alike.contains(edge) {
             alike.push(edge.clone());
+            let (incident, edge, text) = (case.incident.id, edge.clone(), text.clone());
+            self.events.push(Event::Joined { incident, edge, text });
         }
         true
     }
@@ -153,10 +160,12 @@ impl Control {
     }
 }
 
-/// Whether two edges are callers of this service, or instances of one callee.
+/// Whether two edges are callers of this service, or instances of one callee, or addresses.
 fn is_sibling(a: &EdgeKey, b: &EdgeKey) -> bool {
     match (a, b) {
-        (EdgeKey::Caller(_), EdgeKey::Caller(_)) => true,
+        (EdgeKey::Caller(_), EdgeKey::Caller(_)) | (EdgeKey::Address(_), EdgeKey::Address(_)) => {
+            true
+        }
         (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
         _ => false,
     }

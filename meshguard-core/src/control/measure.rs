@@ -88,8 +88,11 @@ pub(super) fn compare(
     if bits(after) < threshold / 2.0 || back {
         return Effect::Effective;
     }
-    let worse =
-        if known { after.spreads.abs() > spreads * 1.25 } else { bits(after) > bits(before) * 1.25 };
+    let worse = if known {
+        after.spreads.abs() > spreads * 1.25
+    } else {
+        bits(after) > bits(before) * 1.25
+    };
     if worse { Effect::Worse } else { Effect::NoEffect }
 }
 

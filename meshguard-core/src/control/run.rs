@@ -39,8 +39,7 @@ impl Control {
             return;
         }
         self.full = false;
-        self.last_incident += 1;
-        let id = IncidentId(self.last_incident);
+        let id = IncidentId(self.last_incident + 1);
         let incident = Incident {
             id,
             edge: edge.clone(),
@@ -64,6 +63,10 @@ impl Control {
             case.side(&cause.measure);
             case.load(score, now);
         }
+        if case.is_told_only() && self.join(&case) {
+            return;
+        }
+        self.last_incident = id.0;
         self.charge_opening(&mut case, now);
         self.events.push(Event::Opened(Box::new(case.incident.clone())));
         if let Some(known) = self.edges.get_mut(edge) {

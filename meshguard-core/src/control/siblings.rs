@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Control;
 use super::edges::Edge;
 use super::measure::{about, is_still, threshold};
-use crate::baseline::{EdgeKey, Feature, Measure, Score};
+use crate::baseline::{EdgeKey, FEATURES, Feature, Measure, Score, Statistic};
 use crate::reflex::Trigger;
 use crate::time::Timestamp;
 
@@ -19,8 +19,9 @@ const ALIVE: Duration = Duration::from_secs(15);
 const WAITS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// An edge that has departed with its siblings may come back so much later than they do.
 pub(super) const COMES_BACK: Duration = Duration::from_secs(30);
-/// Unless it departs so many times as far as it did with them.
-const FURTHER: f32 = 2.0;
+/// In spreads: an edge that departs so much further than its siblings do, or than it did with them,
+/// stands out all the same.
+const STANDS_OUT: f32 = 6.0;
 
 /// Whose departure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +40,55 @@ pub(super) struct Move {
     start: Timestamp,
     end: Timestamp,
     still: bool,
-    measures: [(f32, f32); crate::baseline::FEATURES],
+    measures: [Seen; FEATURES],
+    /// Of which features the last windows together were judged, and not this one.
+    shifted: [bool; FEATURES],
+}
+
+/// One feature in a window; NaN where it was not observed.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// In this window, and in the last ones together.
+    values: [f32; 2],
+    normal: f32,
+    /// How far each is from normal, in spreads.
+    spreads: [f32; 2],
+}
+
+impl Seen {
+    fn of(m: &Measure) -> Self {
+        let [spike, shift] = if m.observed { [m.value, m.followed] } else { [f32::NAN; 2] };
+        Self { values: [spike, shift], normal: m.normal, spreads: [m.spreads, m.distances[1]] }
+    }
 }
 
 impl Move {
-    fn effect(&self, feature: Feature) -> Option<f32> {
-        let (value, normal) = self.measures[feature.index()];
+    /// How far a feature is from normal: in this window, or in the last ones together.
+    fn effect(&self, feature: Feature, shifted: bool) -> Option<f32> {
+        let Seen { values, normal, .. } = self.measures[feature.index()];
+        let value = values[usize::from(shifted)];
         value.is_finite().then(|| effect(feature, value, normal))
+    }
+
+    fn is_shifted(&self, feature: Feature) -> bool {
+        self.shifted[feature.index()]
+    }
+
+    /// How many spreads it departs further than `usual` does.
+    fn beyond(&self, feature: Feature, usual: f32) -> f32 {
+        let Seen { values, normal, spreads } = self.measures[feature.index()];
+        let at = usize::from(self.is_shifted(feature));
+        let (value, spreads) = (values[at], spreads[at]);
+        let own = effect(feature, value, normal);
+        if own.abs() <= usual.abs() || usual.signum() != own.signum() {
+            return if own.signum() == usual.signum() { 0.0 } else { f32::INFINITY };
+        }
+        if is_share(feature) {
+            // By as many calls as give these standard errors.
+            let calls = spreads.powi(2) / (2.0 * deviance(value, normal));
+            return (2.0 * calls * deviance(value, normal + usual)).sqrt();
+        }
+        (own - usual).abs() / (own / spreads).abs().max(1e-3)
     }
 
     fn length(&self) -> Duration {
@@ -65,6 +108,20 @@ impl Move {
     pub(super) fn alive_until(&self) -> Timestamp {
         self.end + ALIVE.max(self.length() * 3)
     }
+}
+
+const fn is_share(feature: Feature) -> bool {
+    matches!(
+        feature,
+        Feature::Errors | Feature::HandshakeFailures | Feature::MissingReceipts | Feature::Refusals
+    )
+}
+
+/// Of one call, how much less likely a share is where another one is usual (the Kullback-Leibler
+/// divergence).
+fn deviance(share: f32, usual: f32) -> f32 {
+    let (share, usual) = (share.clamp(1e-6, 1.0 - 1e-6), usual.clamp(1e-6, 1.0 - 1e-6));
+    share * (share / usual).ln() + (1.0 - share) * ((1.0 - share) / (1.0 - usual)).ln()
 }
 
 /// How far a feature is from normal, in its own scale: logarithms, but for shares.
@@ -107,9 +164,9 @@ impl Edge {
         if still && score.measures.iter().all(|m| !m.observed || m.bits == 0.0) {
             return;
         }
-        let of = |m: &Measure| if m.observed { (m.value, m.normal) } else { (f32::NAN, f32::NAN) };
-        let measures = std::array::from_fn(|i| of(&score.measures[i]));
-        self.moved = Some(Move { start, end: now, still, measures });
+        let measures = std::array::from_fn(|i| Seen::of(&score.measures[i]));
+        let shifted = score.measures.map(|m| m.statistic == Statistic::Shift);
+        self.moved = Some(Move { start, end: now, still, measures, shifted });
     }
 
     /// Has it wait for its siblings' windows; an earlier window that waits goes first.
@@ -131,9 +188,10 @@ impl Edge {
     }
 
     /// Whether it departs no further than it did with its siblings, who may be back by now.
-    fn still_shares(&self, feature: Feature, effect: f32, now: Timestamp) -> bool {
+    fn still_shares(&self, feature: Feature, moved: &Move, now: Timestamp) -> bool {
         let shares = |s: &Shares| {
-            s.feature == feature && now <= s.until && effect.abs() < FURTHER * s.effect.abs()
+            let same = s.feature == feature && now <= s.until;
+            same && moved.beyond(feature, s.effect) < STANDS_OUT
         };
         self.shares.as_ref().is_some_and(shares)
     }
@@ -153,36 +211,42 @@ impl Control {
         if self.without_siblings {
             return Standing::Alone;
         }
-        let own = feature.and_then(|feature| Some((feature, moved.effect(feature)?)));
-        let Some((feature, own)) = own else { return Standing::Alone };
-        if self.edges.get(edge).is_some_and(|known| known.still_shares(feature, own, now)) {
+        let own = |f: Feature| Some((f, moved.effect(f, moved.is_shifted(f))?));
+        let Some((feature, own)) = feature.and_then(own) else { return Standing::Alone };
+        let shifted = moved.is_shifted(feature);
+        if self.edges.get(edge).is_some_and(|known| known.still_shares(feature, moved, now)) {
             return Standing::Shared;
         }
-        let (mut alike, mut other, mut pending) = (0, 0, 0);
+        let (mut effects, mut pending) = (Vec::new(), 0);
         for (key, sibling) in self.edges.siblings(edge) {
             let Some(theirs) = &sibling.moved else { continue };
             if !theirs.is_alive(now) || self.restrictions.contains_key(key) {
                 continue;
             }
-            match theirs.effect(feature).filter(|_| theirs.shows(moved)) {
-                Some(effect) if effect.signum() == own.signum() && 2.0 * effect.abs() >= own.abs() => {
-                    alike += 1;
-                }
-                Some(_) => other += 1,
+            match theirs.effect(feature, shifted).filter(|_| theirs.shows(moved)) {
+                Some(effect) => effects.push(effect * own.signum()),
                 None => pending += 1,
             }
         }
-        if alike > other + pending {
-            Standing::Shared
-        } else if alike + pending <= other || pending == 0 {
-            Standing::Alone
-        } else if !last {
-            Standing::Unknown
-        } else if alike > other {
-            Standing::Shared
-        } else {
-            Standing::Alone
+        let at_least = |part: f32| effects.iter().filter(|e| **e >= part * own.abs()).count();
+        let is_most = |count: usize, of: usize| 2 * count > of;
+        let (known, all) = (effects.len(), effects.len() + pending);
+        // Half as far is alike; a quarter, where it does not stand out among those that depart.
+        let (half, quarter) = (at_least(0.5), at_least(0.25));
+        if is_most(half, all) {
+            return Standing::Shared;
         }
+        if !is_most(quarter + pending, all) || all == 0 {
+            return Standing::Alone;
+        }
+        if pending > 0 && !last {
+            return Standing::Unknown;
+        }
+        effects.sort_unstable_by(f32::total_cmp);
+        let usual = effects.get(known / 2).copied().unwrap_or_default() * own.signum();
+        let departs = is_most(half, known)
+            || (is_most(quarter, known) && moved.beyond(feature, usual) < STANDS_OUT);
+        if departs { Standing::Shared } else { Standing::Alone }
     }
 
     /// Judges the windows that wait and can be judged now.
@@ -193,7 +257,9 @@ impl Control {
             let last = now >= waiting.until;
             let mut left = Vec::new();
             for &at in &waiting.reflexes {
-                let Some(on) = self.reflexes.get(at).map(|reflex| reflex.on.clone()) else { continue };
+                let Some(on) = self.reflexes.get(at).map(|reflex| reflex.on.clone()) else {
+                    continue;
+                };
                 let standing = self.standing_of(&edge, &on, &waiting, last, now);
                 match standing {
                     Standing::Unknown => left.push(at),
@@ -226,9 +292,8 @@ impl Control {
     /// The edge departs with its siblings: for a while it may do so longer than they do.
     pub(super) fn shares(&mut self, edge: &EdgeKey, feature: Option<Feature>, until: Timestamp) {
         let Some(known) = self.edges.get_mut(edge) else { return };
-        let moved = known.moved.as_ref();
-        let own = feature.and_then(|feature| Some((feature, moved?.effect(feature)?)));
-        let Some((feature, effect)) = own else { return };
+        let Some((moved, feature)) = known.moved.as_ref().zip(feature) else { return };
+        let Some(effect) = moved.effect(feature, moved.is_shifted(feature)) else { return };
         match &mut known.shares {
             Some(before) if before.feature == feature => before.until = until,
             before => *before = Some(Shares { feature, effect, until }),

@@ -20,6 +20,7 @@ pub(super) enum Deed {
     Stolen { caller: Caller, from: IpAddr },
     Handshakes { service: Service, from: IpAddr, rate: f64 },
     Sick { service: Service, share: f64 },
+    Slow { service: Service, factor: f64 },
     Truncates { hop: Hop, share: f64 },
 }
 
@@ -81,6 +82,12 @@ impl Attack {
         Self(Deed::Sick { service, share })
     }
 
+    /// The service takes so many times as long for each call.
+    #[must_use]
+    pub const fn slow(service: Service, factor: f64) -> Self {
+        Self(Deed::Slow { service, factor })
+    }
+
     /// The hop cuts a share of the calls through it short: half of them on the way there, half
     /// on the way back.
     #[must_use]
@@ -98,7 +105,10 @@ impl Attack {
             | Deed::Forges { caller, .. }
             | Deed::Calls { caller, .. }
             | Deed::Stolen { caller, .. } => Some(caller),
-            Deed::Handshakes { .. } | Deed::Sick { .. } | Deed::Truncates { .. } => None,
+            Deed::Handshakes { .. }
+            | Deed::Sick { .. }
+            | Deed::Slow { .. }
+            | Deed::Truncates { .. } => None,
         }
     }
 }

@@ -90,8 +90,8 @@ impl Gate {
 impl Limit {
     fn new(restriction: &Restriction, now: Timestamp) -> Self {
         let Restriction { quarantine, tighten, .. } = *restriction;
-        let tokens = tighten.rate.map_or(0.0, |rate| f64::from(rate.count));
-        Self { quarantine, tighten, tokens, at: now }
+        // It begins without credit.
+        Self { quarantine, tighten, tokens: 0.0, at: now }
     }
 
     fn is(&self, restriction: &Restriction) -> bool {

@@ -28,6 +28,7 @@ pub struct Load {
     pub(super) evidence: Evidence,
     pub(super) streams: u64,
     pub(super) reconnect: Duration,
+    pub(super) retries: f64,
 }
 
 impl Load {
@@ -48,6 +49,7 @@ impl Load {
             evidence: Evidence::Verified,
             streams: 0,
             reconnect: Duration::from_secs(60),
+            retries: 0.0,
         }
     }
 
@@ -125,6 +127,13 @@ impl Load {
     #[must_use]
     pub fn streams(mut self, count: u64) -> Self {
         self.streams = count;
+        self
+    }
+
+    /// A call that the callee fails is made again with this probability, each time it fails.
+    #[must_use]
+    pub fn retries(mut self, probability: f64) -> Self {
+        self.retries = probability.clamp(0.0, 0.99);
         self
     }
 

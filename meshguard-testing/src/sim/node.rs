@@ -1,6 +1,7 @@
 //! One service: its policy, its loop, and how far that is enforced.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshguard_core::baseline::{EdgeKey, Settings};
@@ -10,6 +11,7 @@ use meshguard_core::{Policy, SpiffeId, Timestamp};
 
 use super::gate::Gate;
 use super::rng::Rng;
+use super::shape::Shape;
 use super::tally::Tally;
 
 /// Answers whose receipts have not come for so long are counted as unconfirmed.
@@ -35,8 +37,13 @@ pub(super) struct Node {
     pub(super) tallies: Vec<Tally>,
     /// The share of calls that it fails.
     pub(super) sick: f64,
+    /// So many times as long as usual it takes for a call.
+    pub(super) slow: f64,
+    pub(super) stopped: bool,
     /// A fault: an address on which something is in force is shut to those it is known for.
     pub(super) shuts_known: bool,
+    /// What calls are like that it is slow at.
+    slowed: Vec<(Arc<Shape>, f64, Arc<Shape>)>,
     places: BTreeMap<EdgeKey, usize>,
     cadence: Cadence,
     /// Receipts that are missed then, by tally.
@@ -63,6 +70,9 @@ impl Node {
             gate: Gate::default(),
             tallies: Vec::new(),
             sick: 0.0,
+            slow: 1.0,
+            stopped: false,
+            slowed: Vec::new(),
             shuts_known: false,
             places: BTreeMap::new(),
             cadence,
@@ -83,6 +93,22 @@ impl Node {
         place
     }
 
+    /// What calls of this sort are like here.
+    pub(super) fn slowed(&mut self, shape: Arc<Shape>) -> Arc<Shape> {
+        if self.slow == 1.0 {
+            self.slowed.clear();
+            return shape;
+        }
+        let same =
+            |(of, slow, _): &&(Arc<Shape>, f64, _)| Arc::ptr_eq(of, &shape) && *slow == self.slow;
+        if let Some((.., slowed)) = self.slowed.iter().find(same) {
+            return Arc::clone(slowed);
+        }
+        let slowed = Arc::new(shape.slower(self.slow));
+        self.slowed.push((shape, self.slow, Arc::clone(&slowed)));
+        slowed
+    }
+
     /// Receipts that will not come.
     pub(super) fn unconfirmed(&mut self, tally: usize, count: u64, now: Timestamp) {
         if count > 0 {
@@ -92,6 +118,9 @@ impl Node {
 
     /// One turn of the loop, as a service's driver turns it.
     pub(super) fn turn(&mut self, now: Timestamp) -> Turned {
+        if self.stopped {
+            return Turned::default();
+        }
         for tally in &mut self.tallies {
             tally.look(&mut self.state, &self.cadence, &mut self.rng, &self.policy, now);
         }

@@ -51,7 +51,10 @@ impl Sim {
     fn step(&mut self) {
         self.now = self.now + self.tick;
         for wire in &mut self.wires {
-            wire.renew(&mut self.nodes[wire.node], &mut self.rng, self.now);
+            let node = &mut self.nodes[wire.node];
+            if !node.stopped {
+                wire.renew(node, &mut self.rng, self.now);
+            }
         }
         self.knock();
         for source in 0..self.sources.len() {

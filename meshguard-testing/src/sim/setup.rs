@@ -158,6 +158,36 @@ impl Sim {
         self.wires.len() - 1
     }
 
+    /// Has a caller call otherwise from now on: with another rate, latency, size, or operation. Its
+    /// callees and its way to them stay.
+    ///
+    /// # Errors
+    /// [`SimError::Operation`].
+    pub fn change(
+        &mut self,
+        caller: Caller,
+        by: impl FnOnce(Load) -> Load,
+    ) -> Result<(), SimError> {
+        let source = &mut self.sources[caller.0];
+        let before = source.load.clone();
+        let load = Load { targets: before.targets.clone(), via: before.via, ..by(before) };
+        source.reload(load)?;
+        self.put_attacks()
+    }
+
+    /// Stops a service: nobody is connected to it any more, and what was meant for it goes to the
+    /// other instances that its callers know.
+    pub fn stop(&mut self, service: Service) {
+        self.nodes[service.0].stopped = true;
+        let wires = self.wires.iter_mut().filter(|wire| wire.node == service.0);
+        wires.for_each(|wire| wire.reset(self.now));
+    }
+
+    /// Starts a service that was stopped, or adds it to those that its callers use.
+    pub fn start(&mut self, service: Service) {
+        self.nodes[service.0].stopped = false;
+    }
+
     /// Begins an attack, beside those that go on.
     ///
     /// # Errors
@@ -199,11 +229,12 @@ impl Sim {
         for (at, source) in self.sources.iter_mut().enumerate() {
             source.attacked(Caller(at), self.attacks.values())?;
         }
-        self.nodes.iter_mut().for_each(|node| node.sick = 0.0);
+        self.nodes.iter_mut().for_each(|node| (node.sick, node.slow) = (0.0, 1.0));
         self.hops.iter_mut().for_each(|hop| hop.truncates = 0.0);
         for attack in self.attacks.values() {
             match attack.0 {
                 Deed::Sick { service, share } => self.nodes[service.0].sick = share,
+                Deed::Slow { service, factor } => self.nodes[service.0].slow *= factor,
                 Deed::Truncates { hop, share } => self.hops[hop.0].truncates = share,
                 _ => {}
             }

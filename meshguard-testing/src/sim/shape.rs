@@ -37,6 +37,13 @@ impl Shape {
         Self { request, response, ..self.clone() }
     }
 
+    /// The same calls, so many times as long.
+    pub(super) fn slower(&self, by: f64) -> Self {
+        let median = self.median.mul_f64(by);
+        let buckets = buckets(median.as_secs_f64() * 1e6, self.sigma.max(1e-3));
+        Self { median, buckets, ..self.clone() }
+    }
+
     /// Expected to be under way at a time at such a rate.
     pub(super) fn in_flight(&self, rate: f64) -> f64 {
         rate * self.median.as_secs_f64() * (self.sigma * self.sigma / 2.0).exp()

@@ -41,6 +41,8 @@ pub(super) struct Source {
     stolen: Arc<Shape>,
     /// Of regular arrivals: what is left of a call.
     carry: f64,
+    /// Calls that failed since the last tick, as far as they are made again.
+    pub(super) again: u64,
 }
 
 /// The way to one instance of the callee, and where it is measured.
@@ -98,9 +100,20 @@ impl Source {
             shape: Arc::new(shape),
             stolen,
             carry: 0.0,
+            again: 0,
         };
         source.batches.push(source.usual());
         Ok(source)
+    }
+
+    /// Calls otherwise from now on, once [`attacked`](Self::attacked) is told.
+    pub(super) fn reload(&mut self, load: Load) -> Result<(), SimError> {
+        let operation = Operation::parse(&load.operation)?;
+        let ((median, spread), (request, response)) = (load.latency, load.bytes);
+        let shape = Shape::new(median, spread, request, response);
+        self.stolen = Arc::new(shape.larger(STOLEN_BYTES));
+        (self.operation, self.shape, self.load) = (Arc::new(operation), Arc::new(shape), load);
+        Ok(())
     }
 
     /// Is as it is under these attacks from now on.
@@ -130,7 +143,10 @@ impl Source {
                     let (rate, shape) = (STOLEN_RATE * self.load.rate, Arc::clone(&self.stolen));
                     others.push(Batch { rate, shape, ..self.poisson() });
                 }
-                Deed::Handshakes { .. } | Deed::Sick { .. } | Deed::Truncates { .. } => {}
+                Deed::Handshakes { .. }
+                | Deed::Sick { .. }
+                | Deed::Slow { .. }
+                | Deed::Truncates { .. } => {}
             }
         }
         self.batches = vec![usual];
@@ -153,6 +169,10 @@ impl Source {
             } else {
                 self.rng.poisson(expected)
             });
+        }
+        // What is made again is of the usual sort.
+        if let Some(usual) = arrivals.first_mut() {
+            *usual += std::mem::take(&mut self.again);
         }
         arrivals
     }
@@ -233,6 +253,11 @@ pub(super) struct Wire {
 impl Wire {
     /// A refused connection is tried again after so long.
     const RETRY: Duration = Duration::from_secs(1);
+
+    /// Begins again: its far end was not there.
+    pub(super) fn reset(&mut self, now: Timestamp) {
+        (self.up, self.renew) = (false, now);
+    }
 
     pub(super) fn new(
         node: usize,

@@ -13,6 +13,8 @@ use super::shape::{Shape, draw};
 
 /// A peer counts as being behind an address for so long after its last connection.
 const PEER_SEEN: Duration = Duration::from_secs(3_600);
+/// An instance that was not called for so long may be gone.
+const LAPSE: Duration = Duration::from_secs(60);
 /// An edge that was still for so long is not measured any more.
 const FORGET: Duration = Duration::from_secs(3_600);
 
@@ -130,6 +132,10 @@ impl Tally {
             state.handle_idle(&self.key, idle, now);
         }
         self.open = Some(open);
+        let instance = matches!(self.key, EdgeKey::Callee { .. });
+        if instance && idle > LAPSE && !state.control().is_open(&self.key) {
+            state.lapse(&self.key);
+        }
         // One with an open incident is still because it was cut off, perhaps.
         if idle > FORGET && !state.control().is_open(&self.key) {
             self.open = None;

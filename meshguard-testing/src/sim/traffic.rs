@@ -45,10 +45,18 @@ impl Sim {
     /// All calls of one caller in this tick.
     pub(super) fn call(&mut self, at: usize) {
         let arrivals = self.sources[at].arrivals(self.tick, self.now);
-        let routes = self.sources[at].routes.len();
+        let routes = self.sources[at].routes.iter().enumerate();
+        let up = routes.filter(|(_, way)| !self.nodes[way.node].stopped).map(|(route, _)| route);
+        let up: Vec<_> = up.collect();
         let mut left = arrivals;
-        for route in 0..routes {
-            let share = 1.0 / (routes - route) as f64;
+        if up.is_empty() {
+            let (counts, all) = (&mut self.sources[at].counts, left.iter().sum::<u64>());
+            counts.made += all;
+            counts.unconnected += all;
+            return;
+        }
+        for (n, route) in up.iter().copied().enumerate() {
+            let share = 1.0 / (up.len() - n) as f64;
             let rng = &mut self.sources[at].rng;
             let here: Vec<u64> = left.iter().map(|n| rng.binomial(*n, share)).collect();
             left.iter_mut().zip(&here).for_each(|(left, here)| *left -= here);
@@ -99,6 +107,7 @@ impl Sim {
         let way = source.routes[route];
         let allowed = source.is_allowed(batch, route, &self.nodes[way.node]);
         let shape = Arc::clone(&source.batches[batch].shape);
+        let shape = self.nodes[way.node].slowed(shape);
         let fates = if allowed {
             let chances = Chances {
                 cut: way.hop.map_or(0.0, |hop| self.hops[hop].truncates),
@@ -115,6 +124,9 @@ impl Sim {
         source.counts.let_in += fates.let_in;
         source.counts.refused += calls - fates.let_in;
         source.counts.failed += fates.failed();
+        if source.load.retries > 0.0 {
+            source.again += source.rng.binomial(fates.sick, source.load.retries);
+        }
         if let Some(own) = source.own {
             let seen = Fates { let_in: calls, ..fates };
             measure_outbound(&mut self.nodes[own], &way, &seen, &shape);

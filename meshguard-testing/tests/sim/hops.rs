@@ -94,6 +94,14 @@ fn the_hop_alone_is_charged(seed: u64, defect: Option<Defect>) -> Result<(), &'s
     if !restrictions(town.sim.events()).is_empty() || !town.spared_the_honest() {
         return Err("somebody honest is restricted");
     }
+    // That most callers depart alike would spare them all the same.
+    let blamed = |event: &Event| match event {
+        Event::Opened(incident) => matches!(incident.edge, EdgeKey::Caller(_)),
+        _ => false,
+    };
+    if town.sim.events().iter().any(|told| blamed(&told.event)) {
+        return Err("somebody honest is blamed");
+    }
     let spared = |event: &Event| match event {
         Event::Refused { action, why } => {
             action.edge == EdgeKey::HopIn(EDGE) && *why == GovernorRefusal::Hop
@@ -119,7 +127,7 @@ fn a_truncating_hop_never_gets_an_honest_principal_quarantined() {
 fn charging_the_caller_for_what_the_hop_did_would_be_noticed() {
     for seed in SEEDS {
         let found = the_hop_alone_is_charged(seed, Some(Defect::ChargesCallerForHop));
-        assert_eq!(found, Err("somebody honest is restricted"));
+        assert!(found.is_err(), "{seed}");
     }
 }
 

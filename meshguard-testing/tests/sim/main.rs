@@ -9,6 +9,7 @@ mod effects;
 mod example;
 mod governor;
 mod hops;
+mod ordinary;
 mod outbound;
 mod strangers;
 mod switches;

@@ -27,11 +27,12 @@ pub const ALLOW: &str = r#"
     http = ["GET /orders/{id}"]
 "#;
 
-/// A reflex on a signal, at one false alarm in 30 days.
+/// A reflex on a signal, at one false alarm in 30 days; on refusals it acts on the whole caller.
 pub fn reflex(signal: &str, more: &str) -> String {
+    let scope = if signal == "refusals" { ", scope = \"caller\"" } else { "" };
     format!(
         "[[reflex]]\nname = \"it\"\n\
-         on = {{ signal = \"{signal}\", false_alarms = \"1 in 30 days\" }}\n{more}\n"
+         on = {{ signal = \"{signal}\", false_alarms = \"1 in 30 days\"{scope} }}\n{more}\n"
     )
 }
 

@@ -35,6 +35,11 @@ pub(super) fn record(mesh: &Mesh, state: &Loop, event: &Event) {
     }
     match event {
         Event::Opened(opened) => incident(mesh, opened, opened.state.as_str()),
+        Event::Joined { incident: id, edge, text } => {
+            if let Some(joined) = state.control().incident(*id) {
+                incident_on(mesh, joined, &edge.to_string(), text, "joined");
+            }
+        }
         Event::State { incident: id, to, .. } => {
             if let Some(changed) = state.control().incident(*id) {
                 incident(mesh, changed, to.as_str());
@@ -63,16 +68,19 @@ pub(super) fn record(mesh: &Mesh, state: &Loop, event: &Event) {
 }
 
 fn incident(mesh: &Mesh, incident: &Incident, state: &str) {
-    let edge = incident.edge.to_string();
+    incident_on(mesh, incident, &incident.edge.to_string(), &incident.text, state);
+}
+
+fn incident_on(mesh: &Mesh, incident: &Incident, edge: &str, text: &str, state: &str) {
     mesh.record(|| {
         Entry::Incident(ledger::Incident {
             id: incident.id.0,
-            edge: &edge,
+            edge,
             reflex: &incident.reflex,
             signal: incident.signal.as_str(),
             bits: incident.bits,
             state,
-            text: &incident.text,
+            text,
         })
     });
 }

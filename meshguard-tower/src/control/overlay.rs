@@ -273,7 +273,10 @@ impl Limit {
 fn limiter(rate: Rate) -> Option<DefaultDirectRateLimiter> {
     let count = NonZeroU32::new(rate.count)?;
     let quota = Quota::with_period(rate.per / rate.count)?.allow_burst(count);
-    Some(RateLimiter::direct(quota))
+    let limiter = RateLimiter::direct(quota);
+    // It begins without credit: what calls only a little too often would be held back minutes later.
+    let _ = limiter.check_n(count);
+    Some(limiter)
 }
 
 impl fmt::Display for Stopped {

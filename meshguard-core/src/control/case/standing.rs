@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Case, Phase};
-use crate::baseline::Measure;
+use crate::baseline::{Feature, Measure};
 use crate::control::action::{Action, ActionState, Effect};
 use crate::control::measure::{compare, is_absence, is_falling};
 use crate::reflex::ActionKind;
@@ -16,6 +16,8 @@ const QUIET: Duration = Duration::from_secs(10);
 const CALM_WINDOWS: u32 = 5;
 /// ...that last so long, or half of the reflex's `ttl` where that is shorter.
 const CALM_TIME: Duration = Duration::from_secs(30);
+/// What was let in of a limit where windows and calls do not begin together.
+const OVER_LIMIT: f32 = 1.1;
 /// A restriction that was effective is measured again after so many windows above the threshold.
 const LOUD_WINDOWS: u32 = 3;
 
@@ -31,13 +33,35 @@ impl Case {
     }
 
     fn compared(&self) -> Effect {
+        if self.is_limited() {
+            return Effect::Effective;
+        }
         compare(&self.before, &self.latest, self.threshold, |measure| self.bits(measure))
+    }
+
+    /// Whether a limit does what it is for: no more than that was let in, though more may be asked
+    /// for. Of another signal than the rate of calls or of handshakes that is all that can be
+    /// expected where no other step follows.
+    fn is_limited(&self) -> bool {
+        let counted = [Some(Feature::Rate), Some(Feature::HandshakeFailures)];
+        if !counted.contains(&self.incident.feature) && self.next_step().is_some() {
+            return false;
+        }
+        let limit = self.in_force().find_map(|action| match &action.kind {
+            ActionKind::Tighten(asked) => asked.rate,
+            _ => None,
+        });
+        let Some((limit, admitted)) = limit.zip(self.admitted) else { return false };
+        let most = limit.count as f32 / limit.per.as_secs_f32().max(1e-3);
+        admitted <= most * OVER_LIMIT + 1.0 / self.window.as_secs_f32().max(1.0)
     }
 
     /// Whether the next step is not to be taken yet, for the metric is on its way back.
     pub(in crate::control) fn waits_for_falling(&self) -> bool {
         let unless = self.next_step().is_some_and(|next| next.unless_falling);
-        unless && !self.is_hard() && is_falling(&self.before, &self.latest, |measure| self.bits(measure))
+        unless
+            && !self.is_hard()
+            && is_falling(&self.before, &self.latest, |measure| self.bits(measure))
     }
 
     /// Whether the signal is gone.

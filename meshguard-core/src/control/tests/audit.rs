@@ -58,6 +58,10 @@ impl Auditor {
                 rule(newest, || format!("{} is not new", incident.id))?;
                 self.incidents.insert(incident.id, incident.state);
             }
+            Event::Joined { incident, edge, .. } => {
+                let known = self.incidents.contains_key(incident);
+                rule(known, || format!("{edge} joined {incident}, which is not known"))?;
+            }
             Event::State { incident, from, to, .. } => {
                 let was = self.incidents.insert(*incident, *to);
                 rule(was == Some(*from), || format!("{incident} was {was:?}, not {from}"))?;
@@ -176,6 +180,7 @@ fn incidents(control: &Control) -> Audit {
 fn name(event: &Event) -> &'static str {
     match event {
         Event::Opened(_) => "opened",
+        Event::Joined { .. } => "joined",
         Event::State { to, .. } => to.as_str(),
         Event::Applied(action) if action.state == ActionState::Told => "told",
         Event::Applied(_) => "applied",

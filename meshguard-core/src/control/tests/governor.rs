@@ -206,8 +206,7 @@ fn a_refused_step_is_told_once_and_the_next_is_tried() {
 #[test]
 fn a_hard_signal_needs_no_history_but_keeps_to_the_share() {
     let mut plan = capped("max_share=0.1\nmin_calls=100");
-    plan.reflexes[0].on =
-        crate::reflex::Trigger::new(Signal::Revoked, None);
+    plan.reflexes[0].on = crate::reflex::Trigger::new(Signal::Revoked, None);
     let mut world = World::new(plan);
     world.callers(10);
     for n in 20..23 {
@@ -221,8 +220,7 @@ fn with_forgeries(caps: &str) -> Plan {
     let mut plan = capped(caps);
     let mut forged = plan.reflexes[0].clone();
     forged.name = "forged".into();
-    forged.on =
-        crate::reflex::Trigger::new(Signal::Forged, None);
+    forged.on = crate::reflex::Trigger::new(Signal::Forged, None);
     plan.reflexes.push(forged);
     plan
 }

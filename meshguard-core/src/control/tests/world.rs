@@ -177,6 +177,7 @@ fn words(event: &Event) -> String {
     };
     match event {
         Event::Opened(incident) => format!("{} opened", incident.id),
+        Event::Joined { incident, edge, .. } => format!("{incident} {edge} too"),
         Event::State { incident, to, .. } => format!("{incident} {to}"),
         Event::Applied(a) => format!("{} applied", action(a)),
         Event::Shadowed(a) => format!("{} shadowed", action(a)),

@@ -92,7 +92,8 @@ fn trigger(fields: &Fields<'_>) -> Result<Trigger, Fault> {
         let one_in = Some(fields.require("false_alarms", one_in)?);
         let lasting = lasting.unwrap_or_default();
         let side = fields.word("side", &[("harmful", Side::Harmful), ("both", Side::Both)])?;
-        let scope = fields.word("scope", &[("narrow", Scope::Narrow), ("caller", Scope::Caller)])?;
+        let scope =
+            fields.word("scope", &[("narrow", Scope::Narrow), ("caller", Scope::Caller)])?;
         let (side, scope) = (side.unwrap_or_default(), scope.unwrap_or_default());
         return Ok(Trigger { signal, one_in, lasting, side, scope });
     }
