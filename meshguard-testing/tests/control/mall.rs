@@ -26,7 +26,7 @@ pub const QUICK: Cadence =
 pub const OUTSIDE_INTENT: &str = r#"
     [[reflex]]
     name = "outside-intent"
-    on = { signal = "refusals", false_alarms = "1 in 1 min" }
+    on = { signal = "refusals", false_alarms = "1 in 1 min", scope = "caller" }
     do = ["quarantine"]
     ttl = "1h"
     [governor]

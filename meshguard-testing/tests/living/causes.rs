@@ -32,7 +32,7 @@ fn callee(what: &str, when: &str) -> Mesh {
          [[allow]]\nname = \"all\"\nhttp = [\"GET /known/{{n}}\"]\n\
          [[allow]]\nname = \"streams\"\ngrpc = [\"faults.Items/*\"]\n{when}\
          [[reflex]]\nname = \"outside-intent\"\n\
-         on = {{ signal = \"refusals\", false_alarms = \"1 in 1 min\" }}\n\
+         on = {{ signal = \"refusals\", false_alarms = \"1 in 1 min\", scope = \"caller\" }}\n\
          do = [{what}]\nttl = \"1h\"\n\
          [governor]\nmax_share = 1.0\nmin_peers = 1\nmin_calls = 10\n"
     );

@@ -79,7 +79,7 @@ ttl  = "5m"
 
 [[reflex]]
 name = "outside-intent"
-on = { signal = "refusals", false_alarms = "1 in 30 days" }
+on = { signal = "refusals", false_alarms = "1 in 30 days", scope = "caller" }
 do = ["quarantine"]
 ttl = "5m"
 

@@ -85,7 +85,7 @@ fn quarantining() -> String {
         r#"
         [[reflex]]
         name = "outside-intent"
-        on = { signal = "refusals", false_alarms = "1 in 1 min" }
+        on = { signal = "refusals", false_alarms = "1 in 1 min", scope = "caller" }
         do = ["quarantine"]
         ttl = "1h"
         [governor]
