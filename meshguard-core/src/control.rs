@@ -63,14 +63,30 @@
 //!
 //! What is **effective** is held until it expires. For as long again the edge is on probation:
 //! if the signal comes back, the step that worked is taken again, for twice as long, an hour at
-//! most. What is **not** is undone, and the next step is taken; past the last one the incident
+//! most. An instance is cut off for 10 s the first time, and then for twice as long each. What is **not** is undone, and the next step is taken; past the last one the incident
 //! is reverted, and its reflex rests on that edge for its `ttl`, an hour at most. A restriction
 //! that was effective and is not any more, for three windows, is measured again.
 //!
 //! An incident that restricts nothing is resolved after five windows below half of the threshold
 //! that last 30 s (or half of the `ttl`, if that is shorter), and ends after its `ttl` in any
 //! case: resolved if the signal is gone, else escalated to people, whereupon the reflex rests as
-//! above. So learning, which stops while an incident that may be acted on [is open](Control::stops_learning), goes on again.
+//! above. Learning stops while an incident that may be acted on is open
+//! ([`stops_learning`](Control::stops_learning)), and then goes on.
+//!
+//! # What is told and not acted on
+//! - A departure to the **side** that does no harm, unless the reflex acts on both ([`Side`]).
+//! - Of a caller what policy refuses anyway, unless the reflex acts on the whole caller ([`Scope`]).
+//! - What most **siblings** share: the callers of this service, or the instances of a callee. A
+//!   window above a threshold waits for theirs, for twice its own length, 2 s at least and 10 s at
+//!   most. Where more than half of them depart to the same side, at least half as far, the incident is
+//!   [shared](Incident::shared); also where they depart a quarter as far in the mean, and this one is
+//!   less than six spreads beyond the median of them. For 30 s after it the same holds for
+//!   who comes back later than the others.
+//! - A caller's **latency**, unless its calls or bytes rose in the 5 s before.
+//! - A change that was [planned](Control::expect_change), which also needs 6 bits more.
+//!
+//! What is told only is one incident for a reflex, a feature and a kind of edge: others
+//! [join](Event::Joined) it. It costs no trust.
 //!
 //! While an edge is restricted no window of it opens another incident: its windows measure the
 //! restriction. **Hard signals** need no windows and always act, on the very same call; a
@@ -84,7 +100,8 @@
 //! comes after: a restriction of a caller that of an address, a hard signal's any other. When
 //! peers leave, or caps are lowered, what breaks a cap is lifted, the
 //! newest first: at no time is more restricted than the caps allow of the edges that are
-//! [known](KNOWN_FOR). In shadow mode and after [`freeze`](Control::freeze) nothing takes effect.
+//! [known](KNOWN_FOR). Instances of a callee stay while they answer: with errors to half of the calls
+//! at most, and not longer ago than 15 s or three of their windows. In shadow mode and after [`freeze`](Control::freeze) nothing takes effect.
 //!
 //! # Trust
 //! An edge's trust starts at the plan's, comes half of what is missing nearer to 1 in
@@ -95,8 +112,7 @@
 //!
 //! # What the driver must do
 //! Not count as calls or handshakes what the loop itself refuses, or else a quarantine never
-//! looks effective; call [`forget`](Control::forget) for what is gone, an instance above all, which
-//! else counts as healthy until it is no longer [known](KNOWN_FOR); and call
+//! looks effective; call [`forget`](Control::forget) for what is gone; and call
 //! [`handle_timeout`](Control::handle_timeout) when [`poll_timeout`](Control::poll_timeout) says.
 
 mod act;
@@ -111,6 +127,7 @@ mod incident;
 mod judge;
 mod measure;
 mod operator;
+mod planned;
 mod restriction;
 mod run;
 mod siblings;
@@ -130,6 +147,9 @@ pub use self::edges::{KNOWN_FOR, MAX_EDGES};
 pub use self::event::{Event, Lift, MAX_EVENTS};
 pub use self::governor::GovernorRefusal;
 pub use self::incident::{HARD_BITS, Incident, IncidentId, IncidentState};
+pub use self::planned::{
+    ChangeError, Changed, LONGEST_CHANGE, MAX_CHANGED, MAX_CHANGES, PlannedChange,
+};
 pub use self::restriction::Restriction;
 pub use self::trust::{HALF_EARNED, HALF_FORGOTTEN, MAX_TRUSTED};
 pub use self::unconfirmed::Unconfirmed;
@@ -140,10 +160,13 @@ use self::edges::Edges;
 use self::event::Events;
 use self::governor::Books;
 use self::judge::told;
+use self::planned::Changes;
 use self::run::Cause;
 use self::trust::Trusts;
 use crate::baseline::{EdgeKey, Measure, Score};
 use crate::reflex::{Mode, Plan, Reflex, Signal};
+#[cfg(doc)]
+use crate::reflex::{Scope, Side};
 use crate::time::Timestamp;
 
 /// The most incidents that are open at a time, half of them of addresses. Others are counted and
@@ -178,6 +201,7 @@ pub struct Control {
     revision: u64,
     frozen: bool,
     events: Events,
+    changes: Changes,
     /// Edges with a window that waits for those of its siblings.
     waiting: BTreeSet<EdgeKey>,
     last_incident: u64,
@@ -210,6 +234,7 @@ impl Control {
             revision: 0,
             frozen: false,
             events: Events::default(),
+            changes: Changes::default(),
             waiting: BTreeSet::new(),
             last_incident: 0,
             last_action: 0,
@@ -391,9 +416,13 @@ impl Control {
         self.edges.get(edge).is_some_and(|known| !known.cases.is_empty())
     }
 
-    /// Whether nothing is to be learnt of the edge now: an incident is open that may be acted on.
+    /// Whether nothing is to be learnt of the edge now: an incident is open that may be acted on, or
+    /// a [change](Self::expect_change) is planned.
     #[must_use]
     pub fn stops_learning(&self, edge: &EdgeKey) -> bool {
+        if self.changes.concern(edge, self.now) {
+            return true;
+        }
         let Some(known) = self.edges.get(edge) else { return false };
         known.cases.iter().any(|id| self.cases.get(id).is_some_and(Case::harms))
     }

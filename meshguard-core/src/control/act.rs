@@ -103,6 +103,9 @@ impl Control {
         if let Some(why) = case.harmless() {
             return Err(why);
         }
+        if self.changes.explain(edge, case.incident.feature, now) {
+            return Err(GovernorRefusal::Planned);
+        }
         self.books.permit(&self.plan.governor, &self.edges, edge, case.is_hard(), now)
     }
 

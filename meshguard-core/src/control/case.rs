@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 
 /// The shortest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// How long an instance is not called the first time: what made it sick may be over soon.
+const FIRST_CUT: Duration = Duration::from_secs(10);
 /// How long a repeated action holds at most, unless the reflex says more.
 pub(super) const LONGEST_REPEAT: Duration = Duration::from_secs(3_600);
 
@@ -86,7 +88,10 @@ impl Case {
             reflex: Arc::clone(reflex),
             phase: Phase::Watching { ends: now },
             step: 0,
-            ttl: reflex.ttl,
+            ttl: match &incident.edge {
+                EdgeKey::Callee { .. } => reflex.ttl.min(FIRST_CUT),
+                _ => reflex.ttl,
+            },
             before: *cause,
             latest: *cause,
             latest_at: now,

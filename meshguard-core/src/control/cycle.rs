@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::{Control, Event, Incident, IncidentId, Unconfirmed};
+use super::{ChangeError, Control, Event, Incident, IncidentId, PlannedChange, Unconfirmed};
 use crate::baseline::{Baselines, EdgeKey, Score, Settings, Window};
 use crate::reflex::{Plan, Signal};
 use crate::time::Timestamp;
@@ -207,6 +207,18 @@ impl Loop {
         self.control.false_alarm(id, now);
         self.baselines.keep(&incident.edge, self.control.stops_learning(&incident.edge));
         Some(incident)
+    }
+
+    /// An operator expects a change: see [`Control::expect_change`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expect_change(
+        &mut self,
+        change: PlannedChange,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        self.control.expect_change(change, now)
     }
 
     /// An operator lifts all that is in force on an edge.

@@ -28,6 +28,8 @@ pub enum GovernorRefusal {
     RefusedAnyway,
     /// Most siblings depart alike: the cause is what they share.
     Shared,
+    /// The change is a planned one.
+    Planned,
     /// The latencies of a caller are this service's own, unless the caller's load rose.
     NotItsDoing,
     /// The edge has shown fewer calls than `min_calls`.
@@ -75,6 +77,7 @@ impl GovernorRefusal {
             Self::Harmless => "side",
             Self::RefusedAnyway => "scope",
             Self::Shared => "siblings",
+            Self::Planned => "planned",
             Self::NotItsDoing => "latency",
             Self::TooFewCalls { .. } => "min_calls",
             Self::TooFewPeers { .. } => "min_peers",
@@ -97,6 +100,7 @@ impl fmt::Display for GovernorRefusal {
             Self::Shared => {
                 f.write_str("most siblings depart alike, so the cause is not in this one")
             }
+            Self::Planned => f.write_str("the change was planned"),
             Self::NotItsDoing => {
                 f.write_str("a caller whose load has not risen is not slow by itself")
             }

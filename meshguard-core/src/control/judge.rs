@@ -27,7 +27,8 @@ impl Control {
             let reflex = Arc::clone(&self.reflexes[at]);
             let signal = reflex.on.signal;
             let Some(measure) = measure::reading(&reflex.on, None, score) else { continue };
-            let lasts = self.lasts(edge, at, &measure, score, now);
+            let planned = self.allowance(edge, at, score, now);
+            let lasts = self.lasts(edge, at, &measure, planned, score, now);
             let known = self.case_of(edge, &reflex.name).is_some();
             if !lasts || known || self.rests(edge, &reflex, now) {
                 continue;
@@ -45,6 +46,12 @@ impl Control {
                 standing => self.set_off(edge, at, score, standing, now),
             }
         }
+    }
+
+    fn allowance(&self, edge: &EdgeKey, at: usize, score: &Score, now: Timestamp) -> f32 {
+        let on = &self.reflexes[at].on;
+        let feature = measure::about(on, score, measure::threshold(on, score.windows_per_day));
+        self.changes.allowance(edge, feature, now)
     }
 
     fn standing_now(&self, edge: &EdgeKey, at: usize, score: &Score, now: Timestamp) -> Standing {
@@ -113,11 +120,12 @@ impl Control {
         edge: &EdgeKey,
         at: usize,
         measure: &Measure,
+        planned: f32,
         score: &Score,
         now: Timestamp,
     ) -> bool {
         let on = &self.reflexes[at].on;
-        let above = measure.bits >= measure::threshold(on, score.windows_per_day);
+        let above = measure.bits >= measure::threshold(on, score.windows_per_day) + planned;
         let Some(known) = self.edges.get_mut(edge) else { return false };
         known.holding.resize(self.reflexes.len(), None);
         let since = &mut known.holding[at];

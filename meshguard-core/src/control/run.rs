@@ -196,7 +196,7 @@ impl Control {
         if now >= ends {
             self.finish(case, IncidentState::Resolved);
         } else if case.is_back() {
-            case.ttl = (case.ttl * 2).min(LONGEST_REPEAT).max(case.reflex.ttl);
+            case.ttl = (case.ttl * 2).min(LONGEST_REPEAT.max(case.reflex.ttl));
             self.take(case, case.step, now);
         } else {
             return false;
@@ -271,12 +271,11 @@ impl Control {
         for kind in kinds {
             restricted |= self.act(case, kind, now);
         }
-        let ends = now + case.ttl;
         if restricted {
-            case.phase = Phase::Proving { expires: ends };
+            case.phase = Phase::Proving { expires: now + case.ttl };
             self.set_state(case, IncidentState::Acting);
         } else {
-            case.phase = Phase::Watching { ends };
+            case.phase = Phase::Watching { ends: now + case.ttl.max(case.reflex.ttl) };
             self.set_state(case, IncidentState::Open);
         }
     }
@@ -289,7 +288,7 @@ impl Control {
             return;
         }
         case.begin(case.step, now);
-        case.phase = Phase::Watching { ends: now + case.ttl };
+        case.phase = Phase::Watching { ends: now + case.ttl.max(case.reflex.ttl) };
         self.set_state(case, IncidentState::Open);
     }
 

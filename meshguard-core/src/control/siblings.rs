@@ -22,6 +22,9 @@ pub(super) const COMES_BACK: Duration = Duration::from_secs(30);
 /// In spreads: an edge that departs so much further than its siblings do, or than it did with them,
 /// stands out all the same.
 const STANDS_OUT: f32 = 6.0;
+/// Siblings that depart so much of an edge's way in the mean depart with it, if it does not stand out
+/// among them.
+const WEAKER: f32 = 0.25;
 
 /// Whose departure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,15 +231,14 @@ impl Control {
                 None => pending += 1,
             }
         }
-        let at_least = |part: f32| effects.iter().filter(|e| **e >= part * own.abs()).count();
-        let is_most = |count: usize, of: usize| 2 * count > of;
         let (known, all) = (effects.len(), effects.len() + pending);
-        // Half as far is alike; a quarter, where it does not stand out among those that depart.
-        let (half, quarter) = (at_least(0.5), at_least(0.25));
-        if is_most(half, all) {
+        let half = effects.iter().filter(|e| **e >= own.abs() / 2.0).count();
+        if 2 * half > all {
             return Standing::Shared;
         }
-        if !is_most(quarter + pending, all) || all == 0 {
+        // Even if those that are not known yet depart as far.
+        let sum = effects.iter().sum::<f32>();
+        if sum + pending as f32 * own.abs() <= WEAKER * own.abs() * all as f32 {
             return Standing::Alone;
         }
         if pending > 0 && !last {
@@ -244,9 +246,9 @@ impl Control {
         }
         effects.sort_unstable_by(f32::total_cmp);
         let usual = effects.get(known / 2).copied().unwrap_or_default() * own.signum();
-        let departs = is_most(half, known)
-            || (is_most(quarter, known) && moved.beyond(feature, usual) < STANDS_OUT);
-        if departs { Standing::Shared } else { Standing::Alone }
+        let weaker = sum >= WEAKER * own.abs() * known as f32;
+        let departs = 2 * half > known || (weaker && moved.beyond(feature, usual) < STANDS_OUT);
+        if departs && known > 0 { Standing::Shared } else { Standing::Alone }
     }
 
     /// Judges the windows that wait and can be judged now.

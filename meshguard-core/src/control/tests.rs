@@ -7,6 +7,7 @@ mod hard;
 mod incidents;
 mod machine;
 mod operators;
+mod planned;
 mod siblings;
 mod steps;
 mod trust;

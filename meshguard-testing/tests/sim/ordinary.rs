@@ -5,6 +5,7 @@
 mod fleet;
 mod situations;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use self::fleet::{Fleet, Outcome};
@@ -13,15 +14,18 @@ use self::situations::SITUATIONS;
 /// Runs every situation on these seeds, calm and with its attack; prints the table.
 fn table(seeds: std::ops::Range<u64>) {
     println!(
-        "| situation | honest calls lost | instances cut off | incidents, at most | attack, seen of | after, at most |"
+        "| situation | honest calls lost | instances cut off | incidents, at most | attacks acted on | later than on a calm day, at most |"
     );
     println!("|---|---|---|---|---|---|");
-    let mut wrong = Vec::new();
+    let (mut wrong, mut usual) = (Vec::new(), BTreeMap::new());
     for (name, situation) in SITUATIONS {
         let mut all = Outcome::default();
         for seed in seeds.clone() {
             let calm = Fleet::run(seed, *situation, false);
-            let attacked = Fleet::run(seed, *situation, true);
+            let mut attacked = Fleet::run(seed, *situation, true);
+            // Later than on a calm day.
+            let after = attacked.after;
+            attacked.after = after.saturating_sub(*usual.entry(seed).or_insert(after));
             all.add(&calm);
             all.add(&attacked);
         }
@@ -34,12 +38,12 @@ fn table(seeds: std::ops::Range<u64>) {
     assert_eq!(wrong, [""; 0]);
 }
 
-/// Two windows later than on a calm day, when an attack is acted on within two.
-const LATEST: Duration = Duration::from_secs(4);
+/// Two windows later than on a calm day: of 50 calls, 20 a second on a holiday.
+const LATEST: Duration = Duration::from_secs(5);
 
 #[test]
 fn ordinary_days_cost_nobody_honest_a_call_and_hide_no_attack() {
-    table(0..2);
+    table(0..3);
 }
 
 #[test]

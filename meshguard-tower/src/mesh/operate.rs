@@ -2,9 +2,12 @@
 
 use meshguard_core::SpiffeId;
 use meshguard_core::baseline::{EdgeKey, Score, SnapshotError, Window};
-use meshguard_core::control::{Incident, IncidentId, Restriction, Unconfirmed};
+use meshguard_core::control::{
+    ChangeError, Incident, IncidentId, PlannedChange, Restriction, Unconfirmed,
+};
 
 use super::Mesh;
+use crate::decision::cut;
 use crate::expect::ExpectationStatus;
 use crate::shadow::ShadowStatus;
 use crate::tls::now;
@@ -92,6 +95,22 @@ impl Mesh {
     /// what stood out does not stand out there again. `None`: no such incident is known any more.
     pub fn false_alarm(&self, id: IncidentId) -> Option<Incident> {
         self.operate("false-alarm", &id.to_string(), |state| state.false_alarm(id, now()))
+    }
+
+    /// Expects a change: a release, a batch, a load test. Until it ends, a departure of what it
+    /// names needs 6 bits more for an incident, which only tells; nothing is learnt meanwhile; and
+    /// what still departs at its end is judged at once. `by` says who expects it, and why; it goes to
+    /// the ledger.
+    ///
+    /// # Errors
+    /// Where it is not one that can be expected, or [`MAX_CHANGES`] were within a day.
+    ///
+    /// [`MAX_CHANGES`]: meshguard_core::control::MAX_CHANGES
+    pub fn expect_change(&self, change: PlannedChange, by: &str) -> Result<(), ChangeError> {
+        let told = cut(format!("{by}: {change}"));
+        self.0.engine.lock().state.expect_change(change, now())?;
+        self.operate("expect-change", &told, |_| ());
+        Ok(())
     }
 
     /// Lifts all that is in force on an edge.

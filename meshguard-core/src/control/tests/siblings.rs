@@ -168,12 +168,13 @@ fn an_instance_that_answers_no_more_is_not_the_healthy_one_that_stays() {
     siblings.0.wait(3_000);
     assert_eq!(siblings.0.told(), ["i-1 opened", "a-1 quarantine refused: last instance"]);
     // It is cut off once there is another one, and called again as soon as that is gone.
-    for _ in 0..3 {
-        siblings.all(&each(&instances, |n| if n == 0 { 0.3 } else { 0.01 }));
-    }
+    let mut siblings = Siblings::new(&instances);
+    siblings.0.wait(8_000);
+    siblings.0.score(&instances[0], &failing(0.3));
+    siblings.0.wait(4_000);
     assert!(siblings.0.restricted(&instances[0]));
-    siblings.0.wait(14_900);
-    assert!(siblings.0.restricted(&instances[0]));
+    siblings.0.wait(2_900);
+    assert!(siblings.0.restricted(&instances[0]), "the other one has answered 14.9 s ago");
     siblings.0.wait(200);
     assert!(!siblings.0.restricted(&instances[0]));
 }

@@ -128,8 +128,7 @@ impl Fleet {
         while fleet.sim.elapsed() - begins < LASTS {
             situation(&mut fleet, second);
             if attacked && fleet.sim.elapsed() - begins >= HIDDEN && attack.get().is_none() {
-                let errors = Attack::errors(fleet.attacker(), 0.4);
-                fleet.sim.attack(errors).unwrap();
+                fleet.sim.attack(fleet.attack()).unwrap();
                 let _ = attack.set(fleet.sim.elapsed());
             }
             fleet.sim.run_for(Duration::from_secs(1));
@@ -172,8 +171,21 @@ impl Fleet {
         }
     }
 
+    pub const fn seed_of_attacker(&self) -> usize {
+        self.seed as usize % CALLERS
+    }
+
     pub fn attacker(&self) -> Caller {
-        self.callers[self.seed as usize % CALLERS]
+        self.callers[self.seed_of_attacker()]
+    }
+
+    /// What is hidden in the situation.
+    fn attack(&self) -> Attack {
+        match self.seed % 3 {
+            0 => Attack::errors(self.attacker(), 0.4),
+            1 => Attack::unconfirmed(self.attacker(), 0.4),
+            _ => Attack::forges(self.attacker(), 0.05),
+        }
     }
 
     fn acted_on_attacker(&self, begun: Duration) -> Option<Duration> {

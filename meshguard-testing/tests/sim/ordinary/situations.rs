@@ -28,6 +28,16 @@ pub const SITUATIONS: &[(&str, Situation)] = &[
     ("a sale: everybody calls three times as often", sale),
     ("a holiday: everybody calls a third", holiday),
     ("a night: calls and answers shrink together", night),
+    ("one slow replica", slow_replica),
+    ("a canary fails a twentieth, and is rolled back", canary),
+    ("a new instance is slow at first", cold),
+    ("a backup: one caller's bodies are fifty times as large", backup),
+    ("a caller restarts: nothing, then three times its calls", restart),
+    ("a noisy host: all answers are slow, on and off", noisy),
+    ("half of the callers go", leave),
+    ("a failover: half call twice as often, half not at all", failover),
+    ("an instance is away for 20 s", away),
+    ("three callers in four fail a twentieth for 15 s", fail_together),
 ];
 
 const ALL: std::ops::Range<usize> = 0..CALLERS;
@@ -177,4 +187,87 @@ fn night(fleet: &mut Fleet, second: u32) {
     change(fleet, ALL, |load, n| {
         load.rate(part * usual(n)).bytes((200.0 * part) as u64, (1_000.0 * part) as u64)
     });
+}
+
+fn slow_replica(fleet: &mut Fleet, second: u32) {
+    if second == 5 {
+        fleet.sim.attack(Attack::slow(fleet.orders[0], 10.0)).unwrap();
+    }
+}
+
+fn canary(fleet: &mut Fleet, second: u32) {
+    if second == 5 {
+        let sick = fleet.sim.attack(Attack::sick(fleet.orders[0], 0.05)).unwrap();
+        fleet.sim.run_for(Duration::from_secs(5));
+        fleet.sim.end(sick);
+    }
+}
+
+fn cold(fleet: &mut Fleet, second: u32) {
+    if second == 5 {
+        let slow = fleet.sim.attack(Attack::slow(fleet.orders[INSTANCES], 10.0)).unwrap();
+        fleet.sim.start(fleet.orders[INSTANCES]);
+        fleet.sim.run_for(Duration::from_secs(5));
+        fleet.sim.end(slow);
+    }
+}
+
+fn backup(fleet: &mut Fleet, second: u32) {
+    match second {
+        5 => change(fleet, [9], |load, _| load.bytes(10_000, 50_000)),
+        65 => change(fleet, [9], |load, _| load.bytes(200, 1_000)),
+        _ => {}
+    }
+}
+
+fn restart(fleet: &mut Fleet, second: u32) {
+    match second {
+        5 => change(fleet, [10], |load, _| load.rate(0.0)),
+        10 => change(fleet, [10], |load, n| load.rate(3.0 * usual(n))),
+        13 => change(fleet, [10], |load, n| load.rate(usual(n))),
+        _ => {}
+    }
+}
+
+fn noisy(fleet: &mut Fleet, second: u32) {
+    if second % 5 == 0 {
+        let slow = fleet.sim.attack(Attack::slow(fleet.gateway, 8.0)).unwrap();
+        fleet.sim.run_for(Duration::from_secs(2));
+        fleet.sim.end(slow);
+    }
+}
+
+fn leave(fleet: &mut Fleet, second: u32) {
+    if second == 5 {
+        let attacker = fleet.seed_of_attacker();
+        let half = ALL.filter(|n| *n != attacker).step_by(2);
+        change(fleet, half, |load, _| load.rate(0.0));
+    }
+}
+
+fn failover(fleet: &mut Fleet, second: u32) {
+    if second == 5 {
+        let attacker = fleet.seed_of_attacker();
+        change(fleet, ALL, |load, n| match n % 2 == attacker % 2 {
+            true => load.rate(2.0 * usual(n)),
+            false => load.rate(0.0),
+        });
+    }
+}
+
+fn away(fleet: &mut Fleet, second: u32) {
+    match second {
+        5 => fleet.sim.stop(fleet.orders[2]),
+        25 => fleet.sim.start(fleet.orders[2]),
+        _ => {}
+    }
+}
+
+fn fail_together(fleet: &mut Fleet, second: u32) {
+    let most = || ALL.filter(|n| n % 4 > 0);
+    match second {
+        5 => change(fleet, most(), |load, _| load.errors(0.05)),
+        20 => change(fleet, most(), |load, _| load.errors(0.002)),
+        _ => {}
+    }
 }
