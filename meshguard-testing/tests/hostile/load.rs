@@ -54,7 +54,7 @@ async fn pairs_of_quiet_and_attacked() {
     for attack in Attack::ALL {
         let mut ratios = Vec::new();
         for _ in 0..5 {
-            let [quiet, attacked] = attacked(attack, Duration::from_secs(8)).await;
+            let [quiet, attacked] = attacked(attack, Duration::from_secs(4)).await;
             let p99 = |calls: &Honest| calls.percentile(99).as_secs_f64();
             ratios.push(p99(&attacked) / p99(&quiet));
         }

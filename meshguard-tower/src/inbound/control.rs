@@ -141,6 +141,14 @@ fn not_opened(
 ) -> (Response<()>, Bytes) {
     let policy = mesh.policy();
     let asked = Asked::unproven(mesh, &policy, Some(connection), parts);
+    let asked = match refusal {
+        // It carries somebody else's, and policy does not say that it may.
+        SessionRefusal::HopNotNamed => {
+            let via = Some(connection.peer().id());
+            asked.with(Edge { from: None, to: mesh.id(), via })
+        }
+        _ => asked,
+    };
     let denied = Denied::new(refusal.status(), "", refusal.as_str()).because(refusal);
     let mut response = of_handshake();
     if let Some(id) = asked.refuse(denied).decision() {

@@ -20,42 +20,13 @@ const HIDDEN: Duration = Duration::from_secs(12);
 /// How long a situation goes on.
 const LASTS: Duration = Duration::from_secs(90);
 
-/// The reflexes that docs/policy.md recommends to begin with.
-const POLICY: &str = r#"
-    mesh = "shop.example"
-    version = 1
-    [[allow]]
-    name = "callers-read"
-    http = ["GET /orders/{id}"]
-    [[reflex]]
-    name = "handshakes"
-    on = { signal = "handshake_failures", false_alarms = "1 in 30 days", for = "2s" }
-    do = ["alert", { tighten = { rate = "10/s" } }]
-    [[reflex]]
-    name = "errors"
-    on = { signal = "errors", false_alarms = "1 in 30 days" }
-    do = ["alert", "quarantine"]
-    [[reflex]]
-    name = "receipts"
-    on = { signal = "missing_receipts", false_alarms = "1 in 30 days" }
-    do = ["alert", "quarantine"]
-    [[reflex]]
-    name = "load"
-    on = { signal = "rate", false_alarms = "1 in 30 days" }
-    do = "alert"
-    [[reflex]]
-    name = "slow"
-    on = { signal = "p99", false_alarms = "1 in 30 days" }
-    do = ["alert", "quarantine"]
-    [[reflex]]
-    name = "outside"
-    on = { signal = "refusals", false_alarms = "1 in 30 days" }
-    do = ["alert", "quarantine"]
-    [[reflex]]
-    name = "forged"
-    on = { signal = "forged" }
-    do = "quarantine"
-"#;
+/// The reflexes that docs/policy.md gives to begin with.
+fn policy() -> String {
+    const DOCS: &str = include_str!("../../../../docs/policy.md");
+    let reflexes = DOCS.split("```toml reflexes\n").nth(1).unwrap().split("```").next().unwrap();
+    let rule = "[[allow]]\nname = \"callers-read\"\nhttp = [\"GET /orders/{id}\"]\n";
+    format!("mesh = \"shop.example\"\nversion = 1\n{rule}{reflexes}")
+}
 
 pub struct Fleet {
     pub sim: Sim,
@@ -91,7 +62,7 @@ impl Outcome {
 impl Fleet {
     fn cold(seed: u64) -> Self {
         let mut sim = Sim::new(seed);
-        let gateway = sim.service("spiffe://shop.example/gateway", POLICY).unwrap();
+        let gateway = sim.service("spiffe://shop.example/gateway", &policy()).unwrap();
         let allow = "mesh = \"shop.example\"\nversion = 1\n[[allow]]\nname = \"all\"\n";
         let orders = (0..INSTANCES + 3).map(|_| sim.service("spiffe://shop.example/orders", allow));
         let orders: Vec<_> = orders.map(Result::unwrap).collect();
