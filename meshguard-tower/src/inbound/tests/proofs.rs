@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Callee, Piecewise, connection, id, plain, policy};
 use crate::auth::Tokens;
+use crate::clock::wall;
 use crate::connection::Connection;
 use crate::mesh::Mesh;
-use crate::tls::now;
 
 const TARGET: &str = "https://orders.example/orders";
 /// A quarter of them, which one caller has, is one.
@@ -43,7 +43,7 @@ impl Bound {
         let canonical =
             format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(key.public_key()));
         let claims = json!({
-            "iss": "https://login.example", "aud": "orders", "exp": now().as_unix_secs() + 600,
+            "iss": "https://login.example", "aud": "orders", "exp": wall().as_unix_secs() + 600,
             "cnf": { "jkt": b64(Sha256::digest(canonical)) },
         });
         Self { token: jwt(issuer, &json!({ "alg": "EdDSA" }), &claims), key }
@@ -53,7 +53,7 @@ impl Bound {
     fn request(&self, over: &Connection, number: &str) -> Request<Piecewise> {
         let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk(&self.key) });
         let claims = json!({
-            "jti": number, "htm": "POST", "htu": TARGET, "iat": now().as_unix_secs(),
+            "jti": number, "htm": "POST", "htu": TARGET, "iat": wall().as_unix_secs(),
             "ath": b64(Sha256::digest(&self.token)),
         });
         let (_, mut request) = plain(over);
