@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use meshguard_axum::core::baseline::{Feature, Settings};
+use meshguard_axum::core::baseline::Settings;
 use meshguard_axum::core::control::{Cadence, Event};
 use meshguard_axum::{Call, Finding, Mesh, MeshBuilder, Sink};
 use tokio::io::AsyncReadExt as _;
@@ -38,8 +38,6 @@ fn quick(builder: MeshBuilder) -> MeshBuilder {
     let window = Duration::from_millis(400);
     let mut settings = Settings::default();
     settings.warm_up = 10;
-    // A machine that is busy makes calls late.
-    settings.floors[Feature::Rate.index()] = 0.3;
     let cadence = Cadence { busy: window, quiet: window, calls: 1 };
     builder.cadence(cadence).baseline(settings).sink(Printed)
 }
@@ -51,7 +49,8 @@ impl Sink for Printed {
     fn call(&self, _: &Call<'_>) {}
 
     fn finding(&self, finding: &Finding<'_>) {
-        print(&format_args!("{}: {}", finding.name, finding.detail));
+        let from = finding.edge.from.map(|from| format!(" of caller {from}")).unwrap_or_default();
+        print(&format_args!("{}{from}: {}", finding.name, finding.detail));
     }
 
     fn event(&self, event: &Event) {

@@ -17,16 +17,18 @@ async fn a_step_of_the_clock_loses_no_honest_call_and_hides_no_attack() {
     let service = Service::start(AHEAD.len() + 1).await;
     // By then all have been calling for longer than it takes to learn what is usual.
     service.calls(&HONEST, 100).await;
+    service.accuses_no_honest("before");
     let usual = attack(&service, 0).await;
     for (n, ahead) in AHEAD.into_iter().enumerate() {
         service.set_clock(ahead);
         service.calls(&HONEST, 24).await;
         let took = attack(&service, n + 1).await;
+        service.accuses_no_honest(&format!("{ahead:+} s"));
         assert!(took <= usual + SLACK, "{took:?} at {ahead:+} s, {usual:?} before");
     }
     for ahead in [30, -60, 7_230, -14_400] {
         let found = format!("clock-stepped: the wall clock was set by {ahead:+} s");
-        service.says(|line| line == found).await;
+        service.says(&found, |line| line == found).await;
     }
     service.stop().await;
 }
@@ -37,6 +39,6 @@ async fn attack(service: &Service, attacker: usize) -> Duration {
     service.misbehave(attacker);
     let whom = service::attacker(attacker);
     let cut_off = |line: &str| line.contains(&format!("caller {whom}: quarantine for"));
-    service.says(cut_off).await;
+    service.says(&format!("the quarantine of {whom}"), cut_off).await;
     begin.elapsed()
 }

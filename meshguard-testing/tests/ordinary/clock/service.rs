@@ -15,7 +15,7 @@ use meshguard_testing::{SvidFiles, write_svid_files};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::rig::{self, CALLEE, http, soon};
 
@@ -23,10 +23,13 @@ use crate::rig::{self, CALLEE, http, soon};
 const EVERY: Duration = Duration::from_millis(50);
 /// Certificates hold for so long before and after now.
 const HOLDS: Duration = Duration::from_secs(5 * 3_600);
+/// What the service is to say comes within this.
+const LONGEST: Duration = Duration::from_secs(15);
 /// The callers that never do anything wrong.
 pub(super) const HONEST: [usize; 2] = [0, 1];
 
-/// Whoever calls what it may not, or far more or less often than it did, is cut off.
+/// Whoever calls what it may not, keeps receipts back, or calls far more or less often than it did, is
+/// cut off.
 const POLICY: &str = r#"
 mesh = "faults.example"
 version = 1
@@ -44,6 +47,11 @@ ttl = "1h"
 [[reflex]]
 name = "failures"
 on = { signal = "errors", false_alarms = "1 in 1 days" }
+do = ["quarantine"]
+ttl = "1h"
+[[reflex]]
+name = "receipts"
+on = { signal = "missing_receipts", false_alarms = "1 in 1 days" }
 do = ["quarantine"]
 ttl = "1h"
 [[reflex]]
@@ -126,10 +134,12 @@ impl Service {
         }
     }
 
-    /// Waits for such a line.
-    pub(super) async fn says(&self, which: impl Fn(&str) -> bool) {
+    /// Waits for such a line; it is `what`.
+    pub(super) async fn says(&self, what: &str, which: impl Fn(&str) -> bool) {
         let mut said = self.said.clone();
-        soon(said.wait_for(|said| said.iter().any(|line| which(line)))).await.unwrap();
+        let line = said.wait_for(|said| said.iter().any(|line| which(line)));
+        let came = timeout(LONGEST, line).await.is_ok_and(|line| line.is_ok());
+        assert!(came, "{what} did not come; it said {:#?}", self.said.borrow());
     }
 
     /// From now on an attacker calls what it may not.
@@ -137,14 +147,17 @@ impl Service {
         self.callers[HONEST.len() + attacker].misbehaves.store(true, SeqCst);
     }
 
+    /// Checks that it has said nothing of those who do nothing wrong.
+    pub(super) fn accuses_no_honest(&self, when: &str) {
+        let said = self.said.borrow().clone();
+        let of =
+            |line: &String| HONEST.iter().any(|n| line.contains(&format!("caller {}:", id(*n))));
+        assert!(!said.iter().any(of), "{when}: {said:#?}");
+    }
+
     /// Stops it. Up to here, no call was lost of those who do nothing wrong.
     pub(super) async fn stop(mut self) {
         self.calls(&HONEST, 1).await;
-        let said = self.said.borrow().clone();
-        for n in HONEST {
-            let whom = format!("caller {}:", id(n));
-            assert!(!said.iter().any(|line| line.contains(&whom)), "{whom} {said:#?}");
-        }
         drop(self.process.stdin.take());
         assert!(soon(self.process.wait()).await.unwrap().success());
     }
@@ -184,7 +197,7 @@ fn listen(mut lines: Lines<BufReader<ChildStdout>>) -> watch::Receiver<Vec<Strin
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             // Of refused calls there are many.
-            if !line.starts_with("denied:") {
+            if !line.starts_with("denied of ") {
                 keep.send_modify(|said: &mut Vec<String>| said.push(line));
             }
         }
