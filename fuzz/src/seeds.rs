@@ -102,7 +102,7 @@ pub(crate) fn claim(receiver: &mut Receiver, seq: u64, now: Timestamp) -> Claim 
         proof: Proof([0; 16]),
         covered: 0,
     };
-    receiver.claim(&head, &keys.receipt, now).expect("a new seq")
+    receiver.claim(&head, &keys.receipt, now, now).expect("a new seq")
 }
 
 fn receipt(seq: u64, len: u64) -> Vec<u8> {

@@ -41,6 +41,13 @@ impl Timestamp {
         self.0
     }
 
+    /// This point moved by whole seconds, either way.
+    #[must_use]
+    pub const fn moved(self, secs: i64) -> Self {
+        let by = secs.unsigned_abs().saturating_mul(1_000_000_000);
+        Self(if secs < 0 { self.0.saturating_sub(by) } else { self.0.saturating_add(by) })
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -79,6 +86,15 @@ mod tests {
         assert_eq!(Timestamp::MAX + Duration::from_secs(1), Timestamp::MAX);
         assert_eq!(Timestamp::EPOCH - Duration::from_secs(1), Timestamp::EPOCH);
         assert_eq!(Timestamp::from_unix_secs(u64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::from_unix_secs(7).moved(-9), Timestamp::EPOCH);
+        assert_eq!(Timestamp::from_unix_secs(7).moved(i64::MAX), Timestamp::MAX);
+    }
+
+    #[test]
+    fn a_point_moves_by_seconds_either_way() {
+        let t = Timestamp::from_unix_nanos(7_500_000_000);
+        assert_eq!(t.moved(2), Timestamp::from_unix_nanos(9_500_000_000));
+        assert_eq!(t.moved(-2), Timestamp::from_unix_nanos(5_500_000_000));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Run {
             return;
         }
         let field = RequestField::parse(&call.head).unwrap();
-        let claimed = self.receiver.claim(&field, &self.keys.receipt, T);
+        let claimed = self.receiver.claim(&field, &self.keys.receipt, T, T);
         call.arrived = call.arrived.or(Some(claimed.is_ok()));
         if let Ok(claim) = claimed {
             self.receiver.settled(claim);

@@ -271,9 +271,9 @@ fn the_refused_duplicate_is_refused() {
     let field = RequestField::parse(&field).unwrap();
     let mut receiver = Receiver::new(4096);
     let now = Timestamp::from_unix_secs(1_763_755_200);
-    let claim = receiver.claim(&field, &keys.receipt, now).unwrap();
+    let claim = receiver.claim(&field, &keys.receipt, now, now).unwrap();
     receiver.settled(claim);
-    let refused = receiver.claim(&field, &keys.receipt, now);
+    let refused = receiver.claim(&field, &keys.receipt, now, now);
     assert_eq!(refused, Err(Refusal::Duplicate { settled: true }));
     let answer = with_proof(&vector["response"], Proof([0; 16]));
     let answer = ResponseField::parse(&answer).unwrap();

@@ -4,6 +4,7 @@
 mod driver;
 mod events;
 mod overlay;
+pub(crate) mod shown;
 
 use std::sync::Arc;
 

@@ -10,6 +10,8 @@ use arc_swap::ArcSwap;
 use meshguard_core::policy::Expectation;
 use meshguard_core::{Access, Policy, SpiffeId, Timestamp};
 
+use crate::clock::Offset;
+
 /// An expectation as it stands: from [`Mesh::expectations`](crate::Mesh::expectations).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,14 +118,14 @@ impl Expectations {
     }
 
     /// In the order of the policy.
-    pub(crate) fn status(&self) -> Vec<ExpectationStatus> {
+    pub(crate) fn status(&self, offset: Offset) -> Vec<ExpectationStatus> {
         let book = self.0.load();
         let status = book.own().map(|(expected, count)| ExpectationStatus {
             name: expected.name().to_owned(),
             at_least: expected.at_least(),
             within: expected.within(),
             seen: count.seen.load(Relaxed),
-            since: *count.began(),
+            since: offset.to_wall(*count.began()),
             absences: count.absences.load(Relaxed),
         });
         status.collect()

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use meshguard_core::delivery::{MESSAGE, Sid};
 use meshguard_core::{Peer, Policy, SpiffeId, Timestamp};
 
+use crate::clock::now;
 use crate::dev::DevCa;
 use crate::mesh::random;
 use crate::session::{Opening, Sessions};
-use crate::tls::{Credentials, TlsContext, now};
+use crate::tls::{Credentials, TlsContext};
 
 const CALLER: &SpiffeId = &SpiffeId::from_static("spiffe://fuzz.example/caller");
 const CALLEE: &SpiffeId = &SpiffeId::from_static("spiffe://fuzz.example/callee");

@@ -17,6 +17,7 @@ mod auth;
 pub mod bench;
 mod body;
 mod channel;
+mod clock;
 pub mod connection;
 mod control;
 mod decision;

@@ -21,9 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::clock::reached;
 use crate::listener::doors::{Doors, Place};
 use crate::listener::first_byte;
-use crate::tls::now;
 
 /// Probes at once whose request has begun. One more ends the oldest one of the network (IPv6: /48)
 /// that has most.
@@ -100,7 +100,7 @@ impl Health {
     pub fn state(&self) -> HealthState {
         match self.0.state.load(Ordering::Acquire) {
             0 => HealthState::Starting,
-            1 if self.ended(now()).is_some() => HealthState::Expired,
+            1 if self.ended(reached()).is_some() => HealthState::Expired,
             1 => HealthState::Ready,
             _ => HealthState::Draining,
         }
@@ -247,10 +247,10 @@ mod tests {
             assert_eq!(ask(addr, "GET /livez").await, "HTTP/1.1 200 OK");
         }
         health.set(HealthState::Ready);
-        health.holds_until(now() - Duration::from_secs(2));
+        health.holds_until(reached() - Duration::from_secs(2));
         assert_eq!(ask(addr, "GET /readyz").await, "HTTP/1.1 503 Service Unavailable");
         assert_eq!(ask(addr, "GET /livez").await, "HTTP/1.1 200 OK");
-        health.holds_until(now() + Duration::from_secs(3600));
+        health.holds_until(reached() + Duration::from_secs(3600));
         assert_eq!(ask(addr, "GET /readyz").await, "HTTP/1.1 200 OK");
         assert_eq!(ask(addr, "GET /").await, "HTTP/1.1 404 Not Found");
         assert_eq!(ask(addr, "POST /livez").await, "HTTP/1.1 404 Not Found");

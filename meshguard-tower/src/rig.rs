@@ -12,11 +12,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::clock::reached;
 use crate::control::Gate;
 use crate::dev::{DevCa, DevSvid};
 use crate::limits::Limits;
 use crate::listener::{HandshakeStats, Listener, Standing};
-use crate::tls::{Alpn, Credentials, Roots, Source, TlsContext, now};
+use crate::tls::{Alpn, Credentials, Roots, Source, TlsContext};
 
 pub(crate) const ORDERS: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/orders");
 pub(crate) const CHECKOUT: &SpiffeId = &SpiffeId::from_static("spiffe://shop.example/checkout");
@@ -105,7 +106,7 @@ pub(crate) fn credentials(ca: &DevCa, svid: &DevSvid, crl: Option<&str>) -> Cred
 pub(crate) fn federated(credentials: Credentials, partner: &DevCa) -> Credentials {
     let domain = partner.trust_domain();
     let pem = partner.bundle_pem().as_bytes();
-    let roots = Roots::read(pem, Source::Federated, domain, now()).unwrap();
+    let roots = Roots::read(pem, Source::Federated, domain, reached()).unwrap();
     let mut federated = (*credentials.federated).clone();
     federated.insert(domain.parse().unwrap(), Arc::new(roots));
     Credentials { federated: Arc::new(federated), ..credentials }

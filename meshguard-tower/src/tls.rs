@@ -17,7 +17,6 @@ mod verifier;
 mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use meshguard_core::{Peer, SpiffeId, Timestamp};
@@ -44,14 +43,9 @@ pub use roots::CLOCK_SKEW;
 pub(crate) use roots::Roots;
 pub(crate) use verify::peer_of;
 
+use crate::clock::reached;
 use config::{Aim, Parts, provider};
 use verify::{SharedTrust, Usage};
-
-/// The wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
 
 /// Which HTTP versions a connection may speak (RFC 7301 protocol names `h2`, `http/1.1`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +107,7 @@ impl TlsContext {
         credentials: Credentials,
         revocation: Revocation,
     ) -> Result<Self, CredentialsError> {
-        credentials.examine(now())?;
+        credentials.examine(reached())?;
         if revocation.unknown && credentials.lists.is_empty() {
             return Err(fault(Source::Crls, CredentialsFault::NoLists));
         }
@@ -139,7 +133,7 @@ impl TlsContext {
             let (current, new) = (current.id().clone(), credentials.id().clone());
             return Err(fault(Source::Svid, CredentialsFault::OtherIdentity { current, new }));
         }
-        credentials.examine(now())?;
+        credentials.examine(reached())?;
         let number = current.number + 1;
         let next = Generation::new(number, credentials, self.0.revocation, &self.0.tickets)
             .map_err(|e| unusable(&e))?;

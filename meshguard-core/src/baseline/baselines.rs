@@ -62,6 +62,8 @@ pub struct Baselines {
     kinds: [Kind; KINDS],
     seasons: Seasons,
     now: Timestamp,
+    /// Seconds by which the wall clock is ahead of the windows' time.
+    ahead: i64,
     held: VecDeque<Held>,
     blind: u64,
 }
@@ -83,6 +85,7 @@ impl Baselines {
             kinds: [DECLARED; KINDS],
             seasons: Seasons::new(settings.max_edges),
             now: Timestamp::EPOCH,
+            ahead: 0,
             held: VecDeque::with_capacity(MAX_HELD),
             blind: 0,
             settings,
@@ -95,7 +98,8 @@ impl Baselines {
     /// window is counted as [`blind`](Self::blind).
     pub fn handle_window(&mut self, edge: &EdgeKey, window: &Window, learn: bool) -> Score {
         self.now = self.now.max(window.end);
-        self.seasons.turn(window.end, &mut self.places, &mut self.kinds, &self.settings);
+        let wall = window.end.moved(self.ahead);
+        self.seasons.turn(wall, &mut self.places, &mut self.kinds, &self.settings);
         let known = self.places.find(edge).is_some();
         let Some(at) = self.places.take(edge) else {
             self.blind = self.blind.saturating_add(1);
@@ -110,7 +114,7 @@ impl Baselines {
         let mut declared = DECLARED;
         let pooled = &mut self.kinds[edge.place_of_kind()];
         let kind = if has_vote(edge) { pooled } else { &mut declared };
-        let (season, hour) = (self.seasons.at(edge, window.end), self.seasons.hour_for(edge));
+        let (season, hour) = (self.seasons.at(edge, wall), self.seasons.hour_for(edge));
         let reading = place.model.read(window, season, kind, &self.settings);
         if learn {
             place.model.learn(window, &reading, hour, &self.settings);
@@ -122,6 +126,13 @@ impl Baselines {
             }
         }
         reading.score
+    }
+
+    /// Sets by how many seconds the wall clock is ahead of the windows' time; negative where it is
+    /// behind. The hour and the sort of day go by the wall clock, and nothing else does. At first 0.
+    pub fn set_wall_offset(&mut self, seconds: i64) {
+        self.ahead = seconds;
+        self.seasons.go_back(self.now.moved(seconds));
     }
 
     /// The silence of an edge that has shown no call and no handshake for `idle`: a score of
@@ -137,7 +148,7 @@ impl Baselines {
     /// distance of those features of this edge, and nowhere else. Where it was drift, the present
     /// is taken for the week's normal.
     pub fn false_alarm(&mut self, edge: &EdgeKey, score: &Score) {
-        let season = self.seasons.at(edge, self.now);
+        let season = self.seasons.at(edge, self.now.moved(self.ahead));
         if let Some(place) = self.places.find(edge).and_then(|at| self.places.get_mut(at)) {
             let usual = place.model.usual(season, &self.settings);
             place.model.excuse(score, usual);
@@ -276,5 +287,27 @@ impl Baselines {
     pub(super) fn replace(&mut self, places: Places, kinds: [Kind; KINDS], seasons: Seasons) {
         (self.places, self.kinds, self.seasons) = (places, kinds, seasons);
         self.held.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::SpiffeId;
+
+    #[test]
+    fn the_hour_goes_by_the_wall_clock_and_returns_with_it() {
+        let edge = EdgeKey::Caller(SpiffeId::from_static("spiffe://shop.example/checkout"));
+        let (mut baselines, start) = (Baselines::new(Settings::default()), 472_222);
+        let mut hour_at = |secs: u64, ahead| {
+            baselines.set_wall_offset(ahead);
+            let end = Timestamp::from_unix_secs(start * 3_600 + secs);
+            let window = Window { start: end, end, calls: 1, asked: 1, ..Window::default() };
+            baselines.handle_window(&edge, &window, true);
+            baselines.seasons.hour_for(&edge).unwrap_or_default() - start
+        };
+        assert_eq!(hour_at(60, 0), 0);
+        assert_eq!((hour_at(120, 7_200), hour_at(3_700, 7_200)), (2, 3));
+        assert_eq!((hour_at(3_760, 0), hour_at(3_820, -300)), (1, 0));
     }
 }

@@ -154,7 +154,7 @@ mod tests {
                 6.0,
                 "rate 95.0/s over the last windows, normally 64.7/s, 6.0 spreads above",
             ),
-            (Statistic::Swing, 3.14, 1.0, 2.1, "rate varies 3.1 times as much as usual"),
+            (Statistic::Swing, 3.12, 1.0, 2.1, "rate varies 3.1 times as much as usual"),
             (
                 Statistic::Wander,
                 130.0,

@@ -115,6 +115,12 @@ impl Seasons {
         }
     }
 
+    /// Returns to the hour of `now`, if that is an earlier one: the clock was set back. What was voted
+    /// on the later hour does not count.
+    pub(super) fn go_back(&mut self, now: Timestamp) {
+        self.present = self.present.min(now.as_unix_secs() / 3_600);
+    }
+
     /// Takes the medians of one kind; `false` where too few have voted.
     fn count(&mut self, kind: usize, over: u64, places: &Places, settings: &Settings) -> bool {
         let (season, at) = (&mut self.of[kind], bucket(over));

@@ -98,6 +98,12 @@ impl Loop {
         self.readings.entry(edge.clone()).insert_entry(reading).into_mut()
     }
 
+    /// Sets how far the wall clock is ahead of the windows' time: see
+    /// [`Baselines::set_wall_offset`].
+    pub fn set_wall_offset(&mut self, seconds: i64) {
+        self.baselines.set_wall_offset(seconds);
+    }
+
     /// An edge goes on where `before` is: see [`Baselines::succeed`]. No restriction passes over.
     pub fn succeed(&mut self, edge: &EdgeKey, before: &EdgeKey) {
         self.baselines.succeed(edge, before);

@@ -130,7 +130,7 @@ pub enum Finding {
     ReceiptOverdue {
         /// The exchange's number.
         seq: u64,
-        /// When the answer went out.
+        /// When the answer went out, by the clock that the receiver is told.
         answered: Timestamp,
     },
 }
@@ -166,6 +166,9 @@ impl Receiver {
 
     /// Claims the seq of a request whose proof holds. All checks come before any change.
     ///
+    /// `now` is of the clock that all of this receiver's methods are told, which never steps; `wall`
+    /// is the wall clock, by which the caller's deadline is read.
+    ///
     /// # Errors
     /// Why the request must not be acted on; the seq's state is as it was.
     pub fn claim(
@@ -173,8 +176,9 @@ impl Receiver {
         field: &RequestField<'_>,
         key: &ReceiptKey,
         now: Timestamp,
+        wall: Timestamp,
     ) -> Result<Claim, Refusal> {
-        let claim = self.admit(field, key, false, now)?;
+        let claim = self.admit(field, key, false, (now, wall))?;
         self.books.accept();
         Ok(claim)
     }
@@ -189,8 +193,9 @@ impl Receiver {
         field: &RequestField<'_>,
         key: &ReceiptKey,
         now: Timestamp,
+        wall: Timestamp,
     ) -> Result<Claim, Refusal> {
-        self.admit(field, key, true, now)
+        self.admit(field, key, true, (now, wall))
     }
 
     fn admit(
@@ -198,7 +203,7 @@ impl Receiver {
         field: &RequestField<'_>,
         key: &ReceiptKey,
         own: bool,
-        now: Timestamp,
+        (now, wall): (Timestamp, Timestamp),
     ) -> Result<Claim, Refusal> {
         if field.low > self.high + self.window {
             return Err(Refusal::LowTooHigh);
@@ -219,7 +224,7 @@ impl Receiver {
         if field.att != 0 {
             return Err(Refusal::Attempt);
         }
-        if field.by.is_some_and(|by| now.since(Timestamp::from_unix_secs(by)) > GRACE) {
+        if field.by.is_some_and(|by| wall.since(Timestamp::from_unix_secs(by)) > GRACE) {
             return Err(Refusal::Late);
         }
         let acks = field.acks.as_ref();
@@ -526,8 +531,8 @@ impl fmt::Display for Finding {
                     "the caller left without receipts of the answers to requests {first} to {last}"
                 )
             }
-            Self::ReceiptOverdue { seq, answered } => {
-                write!(f, "no receipt has come of the answer to request {seq}, sent at {answered}")
+            Self::ReceiptOverdue { seq, .. } => {
+                write!(f, "no receipt has come of the answer to request {seq}")
             }
         }
     }

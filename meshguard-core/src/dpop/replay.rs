@@ -14,8 +14,11 @@ const FORGET: usize = 8;
 /// The numbers of proofs that are not too old yet. It holds so many and no more: where it is
 /// full, the next proof is refused, and none is forgotten before its time.
 ///
-/// It also knows the latest time that it was told. Where a clock is set back, a proof does not
-/// become good again whose number is forgotten.
+/// A proof says when it was made by the wall clock; how long its number is held is measured by a
+/// clock that never steps. Where the wall clock is set back, a proof that was used could be good
+/// again. So as many numbers again are remembered beyond their time, the latest ones; and a proof
+/// is refused that was not made after all those whose numbers are forgotten. A wall clock that was
+/// ahead for a while therefore locks nobody out whose own clock was right.
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
     leeway: Leeway,
@@ -28,6 +31,17 @@ pub struct ReplayWindow {
     /// How many of each caller: it may have as many keys as its issuer gives it tokens for.
     of_caller: HashMap<SpiffeId, usize>,
     latest: Timestamp,
+    past: Past,
+}
+
+/// Numbers beyond their time, the latest ones. They take nothing of anybody's share.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    used: HashSet<[u8; 16]>,
+    /// Oldest first, with the time at which the proof was made.
+    order: VecDeque<([u8; 16], Timestamp)>,
+    /// When the last of the proofs was made whose numbers are forgotten.
+    forgotten: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +49,8 @@ struct Used {
     number: [u8; 16],
     key: Thumbprint,
     caller: SpiffeId,
-    /// A proof with this number is too old from then on.
+    issued: Timestamp,
+    /// A proof with this number is too old from then on, unless the wall clock is set back.
     until: Timestamp,
 }
 
@@ -52,15 +67,16 @@ impl ReplayWindow {
             of_key: HashMap::new(),
             of_caller: HashMap::new(),
             latest: Timestamp::EPOCH,
+            past: Past::default(),
         }
     }
 
     /// Uses a proof's number up, which `caller` presents: who is authenticated, whatever the token
-    /// says.
+    /// says. `now` is of a clock that never steps; which one makes no difference.
     ///
     /// # Errors
-    /// Where it was used before, there is no room, or the proof is too old by a time that this
-    /// window was told before.
+    /// Where it was used before, there is no room, or it is no newer than a proof that was used and
+    /// is forgotten.
     pub fn claim(
         &mut self,
         proof: &Checked,
@@ -69,11 +85,11 @@ impl ReplayWindow {
     ) -> Result<(), ProofError> {
         self.latest = self.latest.max(now);
         self.forget();
-        if proof.issued + self.leeway.past < self.latest {
-            return Err(ProofError::TooOld);
-        }
-        if self.used.contains(&proof.number) {
+        if self.used.contains(&proof.number) || self.past.used.contains(&proof.number) {
             return Err(ProofError::Replayed);
+        }
+        if self.past.forgotten.is_some_and(|forgotten| proof.issued <= forgotten) {
+            return Err(ProofError::TooOld);
         }
         if self.used.len() >= self.capacity {
             return Err(ProofError::WindowFull);
@@ -91,11 +107,11 @@ impl ReplayWindow {
         let until = self.latest + self.leeway.future + self.leeway.past;
         self.used.insert(proof.number);
         let (number, key, caller) = (proof.number, proof.thumbprint, caller.clone());
-        self.order.push_back(Used { number, key, caller, until });
+        self.order.push_back(Used { number, key, caller, issued: proof.issued, until });
         Ok(())
     }
 
-    /// How many numbers it holds.
+    /// How many numbers it holds that are not beyond their time.
     #[must_use]
     pub fn len(&self) -> usize {
         self.used.len()
@@ -107,7 +123,7 @@ impl ReplayWindow {
         self.used.is_empty()
     }
 
-    /// Forgets some of those whose time is over.
+    /// Puts some of those away whose time is over.
     fn forget(&mut self) {
         for _ in 0..FORGET {
             if self.order.front().is_none_or(|used| used.until >= self.latest) {
@@ -117,6 +133,21 @@ impl ReplayWindow {
             self.used.remove(&oldest.number);
             leave(self.of_key.entry(oldest.key));
             leave(self.of_caller.entry(oldest.caller));
+            self.past.add(oldest.number, oldest.issued, self.capacity);
+        }
+    }
+}
+
+impl Past {
+    /// Remembers one number more, and of `most` the oldest one no longer.
+    fn add(&mut self, number: [u8; 16], issued: Timestamp, most: usize) {
+        self.used.insert(number);
+        self.order.push_back((number, issued));
+        if self.order.len() > most
+            && let Some((oldest, issued)) = self.order.pop_front()
+        {
+            self.used.remove(&oldest);
+            self.forgotten = self.forgotten.max(Some(issued));
         }
     }
 }
@@ -162,18 +193,45 @@ mod tests {
         for later in [0, 1, 60, 65] {
             assert_eq!(window.claim(&early, A, NOW + secs(later)), Err(ProofError::Replayed));
         }
-        assert_eq!(window.claim(&early, A, NOW + secs(66)), Err(ProofError::TooOld));
-        assert!(window.is_empty(), "it is forgotten");
+        // Later it is too old by its time; and where the clock was set back, it was used.
+        assert_eq!(window.claim(&early, A, NOW + secs(66)), Err(ProofError::Replayed));
+        assert!(window.is_empty(), "it takes no place");
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_old_proof_good_again() {
-        let mut window = window(8);
-        let used = proof(1, 1, NOW);
-        assert_eq!(window.claim(&used, A, NOW), Ok(()));
-        assert_eq!(window.claim(&proof(1, 2, NOW + secs(100)), A, NOW + secs(100)), Ok(()));
-        assert_eq!(window.len(), 1, "the first is forgotten");
-        assert_eq!(window.claim(&used, A, NOW), Err(ProofError::TooOld));
+        // A hundred minutes, of which the wall clock shows the same one again and again.
+        let mut window = window(16);
+        let mut used = Vec::new();
+        for minute in 0..100 {
+            let now = NOW + secs(70 * minute);
+            for n in 0..2 {
+                let proof = proof(1, 2 * minute as u8 + n, NOW + secs(u64::from(n)));
+                match window.claim(&proof, A, now) {
+                    Ok(()) => used.push(proof),
+                    refused => assert_eq!(refused, Err(ProofError::TooOld)),
+                }
+            }
+            for again in &used {
+                assert!(window.claim(again, A, now).is_err(), "{again:?} a second time");
+            }
+        }
+        assert!(used.len() >= 16, "{}", used.len());
+        assert!(window.past.order.len() <= 16 && window.past.used.len() <= 16, "it has a bound");
+    }
+
+    #[test]
+    fn a_clock_that_steps_ahead_and_back_locks_nobody_out() {
+        let (mut window, ahead) = (window(16), secs(7200));
+        assert_eq!(window.claim(&proof(1, 1, NOW), A, NOW), Ok(()));
+        // Both clocks are two hours ahead, and are set right.
+        let early = proof(1, 2, NOW + ahead);
+        assert_eq!(window.claim(&early, A, NOW + secs(1)), Ok(()));
+        assert_eq!(window.claim(&proof(1, 3, NOW + secs(2)), A, NOW + secs(2)), Ok(()));
+        // Two hours later, the time comes round at which the early one says that it was made.
+        let later = NOW + ahead;
+        assert_eq!(window.claim(&early, A, later), Err(ProofError::Replayed));
+        assert_eq!(window.claim(&proof(1, 4, later), A, later), Ok(()));
     }
 
     #[test]
@@ -187,7 +245,7 @@ mod tests {
         assert_eq!(window.claim(&proof(0, 0, NOW), A, NOW), Err(ProofError::Replayed));
         let later = NOW + secs(66);
         assert_eq!(window.claim(&proof(9, 9, later), A, later), Ok(()));
-        assert_eq!(window.len(), 1);
+        assert_eq!((window.len(), window.past.order.len()), (1, 4));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 mod answers;
 mod balancer;
+#[cfg(target_os = "linux")]
+mod clock;
 mod forwarded;
 mod given_up;
 mod heads;

@@ -8,6 +8,7 @@ use super::error::{Fault, TokenError};
 use super::signatures::AwsLc;
 use super::verifier::Verifier;
 use super::verify::Bound;
+use crate::clock::Now;
 
 /// A request, as far as a token is held against it.
 pub(crate) struct Request<'a> {
@@ -18,7 +19,7 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// SHA-256 of the caller's certificate, where the caller itself holds the connection.
     pub(crate) certificate: Option<&'a [u8; 32]>,
-    pub(crate) now: Timestamp,
+    pub(crate) now: Now,
 }
 
 /// A token that holds for its request.
@@ -57,11 +58,11 @@ impl Verifier {
     /// Holds a request's token against it. `None`: it presents none.
     pub(crate) fn check(&self, request: &Request<'_>) -> Result<Option<Presented>, Refusal> {
         match authorization(request.headers) {
-            Err(fault) => Err(self.refusal(fault, Scheme::Bearer, request.now)),
+            Err(fault) => Err(self.refusal(fault, Scheme::Bearer, request.now.steady)),
             Ok(None) => Ok(None),
             Ok(Some((scheme, token))) => {
                 let presented = self.present(request, scheme, token);
-                presented.map(Some).map_err(|fault| self.refusal(fault, scheme, request.now))
+                presented.map(Some).map_err(|fault| self.refusal(fault, scheme, request.now.steady))
             }
         }
     }
@@ -72,7 +73,7 @@ impl Verifier {
         scheme: Scheme,
         text: &str,
     ) -> Result<Presented, Fault> {
-        let token = self.token(text, request.now)?;
+        let token = self.token(text, request.now.reached)?;
         let certificate = match (&token.bound, request.certificate) {
             (Bound { certificate: None, .. }, _) => false,
             (Bound { certificate: Some(_), .. }, None) => return Err(TokenError::NotDirect.into()),
@@ -108,7 +109,7 @@ impl Verifier {
     ) -> Result<(Checked, Option<HeaderValue>), ProofError> {
         let proof = Proof::parse(dpop::field(request.headers)?, &self.rules.proof_algorithms)?;
         // Copied out: a signature is not checked under a lock.
-        let (good, next) = match self.nonces(request.now) {
+        let (good, next) = match self.nonces(request.now.steady) {
             None => (Vec::new(), None),
             Some(nonces) => {
                 let good = nonces.good().into_iter().map(ToOwned::to_owned).collect();
@@ -123,7 +124,7 @@ impl Verifier {
             token: Some(dpop::Token { text, key }),
             nonces: &good,
             leeway: self.rules.proof_leeway,
-            now: request.now,
+            now: request.now.wall,
         };
         let checked = proof.check(&expected, &AwsLc)?;
         let next = next.filter(|next| proof.nonce() != Some(next));

@@ -16,9 +16,9 @@ use super::keys::Keys;
 use super::present::Refusal;
 use super::verify::{Verified, verify};
 use super::{File, Rules, Tokens, TokensError};
+use crate::clock::steady;
 use crate::files::{Text, Unsettled};
 use crate::mesh::random;
-use crate::tls::now;
 
 /// Verifies tokens and proofs.
 pub(crate) struct Verifier {
@@ -50,7 +50,7 @@ impl Verifier {
         // has, and features of two are on, it would panic with the first token.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let used = ReplayWindow::new(rules.proof_leeway, remember);
-        let nonces = nonces.map(|period| Nonces::new(period, random(), now()));
+        let nonces = nonces.map(|period| Nonces::new(period, random(), steady()));
         Ok(Self {
             rules,
             known: ArcSwap::from_pointee(Known { keys, tokens: Cache::default() }),

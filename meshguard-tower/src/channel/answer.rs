@@ -20,12 +20,12 @@ use crate::aead::AWS_LC;
 use crate::body::{
     Hold, HoldError, Incoming, is_grpc_answer, stated_length, unmark_records, withdraw,
 };
+use crate::clock::steady;
 use crate::decision::DecisionId;
 use crate::error::DeliveryError;
 use crate::inbound::{DECISION, strip_answer, with_scratch};
 use crate::pool::{Binding, Reply};
 use crate::session::SessionError;
-use crate::tls::now;
 
 /// What an answer is held against.
 pub(super) struct Verified {
@@ -142,10 +142,10 @@ fn unread(open: &Open, field: &ResponseField) {
     let receipt = Receipt::known(ReceiptStatus::Consumed, 0, 0, known::empty());
     let mut sender = open.session.sender();
     if field.body == Body::None {
-        sender.consumed(field.seq, receipt, now());
+        sender.consumed(field.seq, receipt, steady());
     } else {
         let receipt = Receipt { status: ReceiptStatus::Partial, ..receipt };
-        sender.not_consumed(field.seq, receipt, now());
+        sender.not_consumed(field.seq, receipt, steady());
     }
     open.session.owes.notify_one();
 }
@@ -286,11 +286,11 @@ async fn hold(
             hook.expect(Receipt::known(status, 0, data.len() as u64, digest));
             Ok(Incoming::held(data, trailers, hook))
         }
-        Err(HoldError::Body(error)) => Err(hook.answer_failed(&error, now()).into()),
+        Err(HoldError::Body(error)) => Err(hook.answer_failed(&error, steady()).into()),
         // Nothing limits it here.
         Err(HoldError::Full | HoldError::Long) => {
             let error = DeliveryError::new(crate::error::DeliveryErrorKind::Timeout, 0, length);
-            Err(hook.answer_failed(&error, now()).into())
+            Err(hook.answer_failed(&error, steady()).into())
         }
     }
 }

@@ -24,6 +24,7 @@ use super::request::{Source, prove};
 use super::seen::Seen;
 use super::{AnswerBody, CallError, CallErrorKind, ChannelBody, Lease, Shared, WireBody};
 use crate::body::{Incoming, Plain, is_grpc_call, status_trailers};
+use crate::clock::wall;
 use crate::error::BoxError;
 use crate::head::{settle as settle_fields, take_host};
 use crate::inbound::{strip, strip_answer};
@@ -33,7 +34,6 @@ use crate::pool::{ConnectError, Reply, SendError};
 use crate::session::{AFFINITY, SessionError};
 use crate::sink::{Call, Direction, Edge};
 use crate::timeout::{exceeded, grpc_timeout};
-use crate::tls::now;
 
 /// How an attempt failed.
 pub(super) enum Failed {
@@ -250,7 +250,7 @@ pub(super) async fn attempt(
     let head = parts.method == Method::HEAD;
     let grpc = is_grpc_call(&parts.method, &parts.headers);
     // The caller's deadline, rounded up to the second that it ends in.
-    let by = limit.map(|d| (now() + d).as_unix_secs() + 1);
+    let by = limit.map(|d| (wall() + d).as_unix_secs() + 1);
     let request = Request::from_parts(parts, ());
     if let Some(seen) = open.seen() {
         seen.within(limit);

@@ -13,8 +13,8 @@ use super::call::{Failed, attempt};
 use super::exchange::Open;
 use super::request::Source;
 use super::{CallError, Shared};
+use crate::clock::{now, steady};
 use crate::session::{ClientSession, RECEIPTS, path};
-use crate::tls::now;
 
 /// After receipts were lost, the next try waits so long.
 const BACK_OFF: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ async fn run(shared: Weak<Shared>, session: Weak<ClientSession>) {
         };
         match due {
             Some(due) => tokio::select! {
-                () = sleep(due.since(now())) => {}
+                () = sleep(due.since(steady())) => {}
                 () = hurry.on() => {}
             },
             None => match wait_for_receipts(&session).await {
@@ -51,7 +51,7 @@ async fn run(shared: Weak<Shared>, session: Weak<ClientSession>) {
         }
         let mut flushed = Flushed::Nothing;
         if let (Some(shared), Some(session)) = (shared.upgrade(), session.upgrade()) {
-            if session.sender().poll_timeout().is_some_and(|due| hurry.is_on() || due <= now()) {
+            if session.sender().poll_timeout().is_some_and(|due| hurry.is_on() || due <= steady()) {
                 flushed = flush(&shared, &session).await;
             }
         } else {
@@ -138,7 +138,7 @@ struct Receipts<'a> {
 impl Drop for Receipts<'_> {
     fn drop(&mut self) {
         if !self.receipts.is_empty() && self.of.is_open(now()) {
-            self.of.sender().receipts_lost(std::mem::take(&mut self.receipts), now());
+            self.of.sender().receipts_lost(std::mem::take(&mut self.receipts), steady());
         }
     }
 }

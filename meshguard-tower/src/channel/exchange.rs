@@ -11,8 +11,8 @@ use super::intent::Intent;
 use super::request::SentState;
 use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
+use crate::clock::steady;
 use crate::session::ClientSession;
-use crate::tls::now;
 
 /// An exchange under way. However it is left, it ends in the books, once.
 pub(super) struct Open {
@@ -32,7 +32,7 @@ impl Open {
         intent: Option<Intent>,
     ) -> Result<(Self, Admission), CallError> {
         let begun = match &intent {
-            Some(_) => session.sender().begin(now()),
+            Some(_) => session.sender().begin(steady()),
             None => session.sender().begin_own(),
         };
         let full = |e| CallError::caused(CallErrorKind::NotAdmitted, Outcome::NotDelivered, e);
@@ -90,7 +90,7 @@ impl Open {
     /// Takes it back from the books of this session: another one is to carry it.
     pub(super) fn take_back(mut self) -> Option<Seen> {
         if let Some(ticket) = self.ticket.take() {
-            self.session.sender().taken_back(ticket, now());
+            self.session.sender().taken_back(ticket, steady());
         }
         self.seen.take()
     }

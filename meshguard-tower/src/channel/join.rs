@@ -17,9 +17,9 @@ use super::exchange::{Open, unknown};
 use super::open::Opening;
 use super::request::{Source, prove};
 use super::{CallError, Lease, Shared, answer, driver, unverified};
+use crate::clock::now;
 use crate::pool::{Asked, Binding, Failed, Unbound};
 use crate::session::{AFFINITY, ClientSession, MAX_HANDSHAKE, SessionError};
-use crate::tls::now;
 
 /// Sessions of one channel at a time.
 pub(crate) const MAX_SESSIONS: usize = 8;

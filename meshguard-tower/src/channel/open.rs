@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::join::Joined;
 use super::{CallError, CallErrorKind, Lease, Shared, WireBody};
 use crate::body::Outgoing;
+use crate::clock::now;
 use crate::decision::DecisionId;
 use crate::inbound::DECISION;
 use crate::mesh::random;
@@ -24,7 +25,6 @@ use crate::session::{
     AFFINITY, ClientSession, DENIED, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE,
     Opening as Tls, SESSION, SessionError, named_sid, path, sid_value,
 };
-use crate::tls::now;
 
 /// A session that is being opened, for all who wait for it.
 pub(super) type Opened = SharedFuture<BoxFuture<'static, Result<Arc<ClientSession>, CallError>>>;

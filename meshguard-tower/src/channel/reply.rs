@@ -21,10 +21,10 @@ use super::request::Sent;
 use super::seen::Seen;
 use super::{CallError, CallErrorKind, Shared};
 use crate::body::{InHook, Rest, Unread, status_trailers};
+use crate::clock::steady;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::inbound::strip_answer;
 use crate::session::ClientSession;
-use crate::tls::now;
 
 /// The end of an answer that its caller dropped may be on its way: it is waited for so long, and
 /// then the callee learns that nobody wants the rest.
@@ -152,7 +152,7 @@ impl Proven {
             seen.response_bytes = receipt.len;
         }
         if !self.own {
-            self.session.sender().consumed(self.seq, receipt, now());
+            self.session.sender().consumed(self.seq, receipt, steady());
             self.session.owes.notify_one();
         }
         self.judge(fin, receipt.len)
@@ -160,7 +160,7 @@ impl Proven {
 
     /// The answer was dropped, and nobody reads on.
     fn abandon(mut self: Box<Self>, rest: &dyn Rest) {
-        self.owe(rest.decoder().receipt(ReceiptStatus::Partial, 0), now());
+        self.owe(rest.decoder().receipt(ReceiptStatus::Partial, 0), steady());
         self.end(unknown(Unknown::Dropped));
     }
 
@@ -169,7 +169,7 @@ impl Proven {
         if !ended {
             return self.abandon(rest);
         }
-        self.owe(rest.decoder().receipt(ReceiptStatus::Received, 0), now());
+        self.owe(rest.decoder().receipt(ReceiptStatus::Received, 0), steady());
         // Whoever would get the error has gone; it is counted and told as a finding.
         let _ = self.judge(rest.fin(), rest.decoder().totals().1);
     }
@@ -223,7 +223,7 @@ impl InHook for ReplyHook {
         match &mut self.0 {
             Kind::Proven(proven) => {
                 if let Some(decoder) = decoder {
-                    proven.owe(decoder.receipt(ReceiptStatus::Bad, 0), now());
+                    proven.owe(decoder.receipt(ReceiptStatus::Bad, 0), steady());
                 }
                 proven.body_failed(error);
                 let own = proven.sent.broken();
@@ -278,7 +278,7 @@ impl InHook for ReplyHook {
                 read_on(proven, rest);
             }
             (Unread::Held, Some(expected)) => {
-                proven.owe(Receipt { status: ReceiptStatus::Received, ..expected }, now());
+                proven.owe(Receipt { status: ReceiptStatus::Received, ..expected }, steady());
             }
             _ => {}
         }

@@ -12,12 +12,12 @@ use meshguard_core::{Policy, SpiffeId, Timestamp};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Overlay, events};
+use super::{Overlay, events, shown};
+use crate::clock::{self, Offset, steady, wall};
 use crate::mesh::{Mesh, Shared};
 use crate::observe::{Edges, Tally};
 use crate::rejudge::{Cause, Change, Whom};
 use crate::sink::{Direction, Edge};
-use crate::tls::now;
 
 /// Answers whose receipts have not come for so long are counted as unconfirmed.
 pub(crate) const RECEIPT_DUE: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ const FORGET: Duration = Duration::from_secs(3600);
 const LAPSE: Duration = Duration::from_secs(60);
 /// The finding of a turn that has failed.
 const LOOP_FAILED: &str = "loop-failed";
+/// The finding of a wall clock that was set.
+const CLOCK_STEPPED: &str = "clock-stepped";
 /// What needs no haste is done so often.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,8 @@ pub(crate) struct Turning {
     /// Edges whose share of unconfirmed answers has departed from the usual one.
     departed: Vec<(EdgeKey, Unconfirmed)>,
     rested: Timestamp,
+    /// How far the wall clock is ahead of the loop's time.
+    pub(crate) offset: Offset,
 }
 
 /// A window that is open.
@@ -66,6 +70,7 @@ impl Engine {
             open: HashMap::new(),
             departed: Vec::new(),
             rested: Timestamp::EPOCH,
+            offset: Offset::default(),
         };
         Self { turning: Mutex::new(turning), cadence, blind: AtomicU64::new(0) }
     }
@@ -136,7 +141,19 @@ impl Turning {
 }
 
 impl Mesh {
-    /// One turn of the loop.
+    /// Compares the clocks, and tells of a wall clock that was set by more than a second.
+    fn follow_clock(&self, wall: Timestamp, steady: Timestamp) {
+        let mut turning = self.0.engine.lock();
+        let Some(stepped) = turning.offset.follow(wall, steady) else { return };
+        let seconds = turning.offset.seconds();
+        turning.state.set_wall_offset(seconds);
+        drop(turning);
+        let nobody = Edge { from: None, to: self.id(), via: None };
+        let detail = format!("the wall clock was set by {stepped:+} s");
+        self.found(Direction::Inbound, nobody, CLOCK_STEPPED, &detail);
+    }
+
+    /// One turn of the loop, by the steady clock.
     pub(crate) fn turn(&self, now: Timestamp) {
         let engine = &self.0.engine;
         let mut turning = engine.lock();
@@ -159,7 +176,7 @@ impl Mesh {
         self.enforce(turning, rested);
         departed.iter().for_each(|(edge, share)| self.find_departed(edge, share));
         if rested {
-            self.record_counts(now);
+            self.record_counts(wall());
             self.log_left_out();
             self.find_overdue(now);
             self.find_absent(now);
@@ -186,7 +203,7 @@ impl Mesh {
     /// Something that needs no statistics has happened on an edge: acted on at once.
     pub(crate) fn signal(&self, edge: &EdgeKey, signal: Signal, detail: &str) {
         let mut turning = self.0.engine.lock();
-        turning.state.handle_signal(edge, signal, detail, now());
+        turning.state.handle_signal(edge, signal, detail, steady());
         self.enforce(turning, false);
     }
 
@@ -207,7 +224,7 @@ impl Mesh {
     /// Another policy is in force, and with it another plan.
     pub(crate) fn change_plan(&self, plan: &Plan) {
         let mut turning = self.0.engine.lock();
-        turning.state.set_plan(plan.clone(), now());
+        turning.state.set_plan(plan.clone(), steady());
         self.enforce(turning, true);
     }
 
@@ -215,8 +232,8 @@ impl Mesh {
     fn enforce(&self, mut turning: MutexGuard<'_, Turning>, refresh_trust: bool) {
         let mut happened = Vec::new();
         while let Some(event) = turning.state.poll_event() {
-            events::record(self, &turning.state, &event);
-            happened.push(event);
+            events::record(self, &turning.state, &event, turning.offset);
+            happened.push(shown::event(event, turning.offset));
         }
         let revision = turning.state.control().revision();
         let changed = revision != turning.enforced;
@@ -298,7 +315,13 @@ pub(crate) async fn drive(mesh: Weak<Shared>, tick: Duration) {
     loop {
         ticks.tick().await;
         let Some(mesh) = mesh.upgrade().map(Mesh) else { return };
-        mesh.turn_apart(|mesh| mesh.turn(now())).await;
+        mesh.turn_apart(|mesh| {
+            if let Some((wall, steady)) = clock::together() {
+                mesh.follow_clock(wall, steady);
+            }
+            mesh.turn(steady());
+        })
+        .await;
     }
 }
 
@@ -347,9 +370,40 @@ mod tests {
         assert_eq!(*told.0.lock().unwrap(), ["loop-failed of None"]);
         let caller = SpiffeId::from_static("spiffe://shop.example/checkout");
         mesh.0.gate.edges.get(&EdgeKey::Caller(caller)).call(&ANSWERED);
-        mesh.turn_apart(|mesh| mesh.turn(now())).await;
+        mesh.turn_apart(|mesh| mesh.turn(steady())).await;
         assert_eq!(mesh.0.engine.lock().open.len(), 1, "the loop goes on");
         assert_eq!(told.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_told_and_moves_what_is_shown_and_nothing_else() {
+        let told = Told::default();
+        let text = "mesh = \"shop.example\"\nversion = 1\n[[allow]]\nname = \"all\"\n";
+        let builder = Mesh::dev("spiffe://shop.example/orders").unwrap();
+        let mesh = builder.policy(text.parse().unwrap()).sink(told.clone()).build().unwrap();
+        let caller = SpiffeId::from_static("spiffe://shop.example/checkout");
+        let edge = EdgeKey::Caller(caller);
+        let tally = mesh.0.gate.edges.get(&edge);
+        let mut at = steady();
+        let mut window = |ahead: i64| {
+            (0..50).for_each(|_| tally.call(&ANSWERED));
+            mesh.follow_clock(at.moved(ahead), at);
+            mesh.turn(at);
+            at = at + Cadence::default().busy;
+            mesh.follow_clock(at.moved(ahead), at);
+            mesh.turn(at);
+            mesh.edges().remove(0).window.end == at.moved(ahead)
+        };
+        assert!((0..20).all(|_| window(0)));
+        assert!([30, 0, -7200, -7200].into_iter().all(&mut window));
+        let steps = told.0.lock().unwrap().clone();
+        assert_eq!(steps, ["clock-stepped of None"; 3]);
+        let (known, reading) = {
+            let turning = mesh.0.engine.lock();
+            let reading = turning.state.reading(&edge).unwrap().window.length();
+            (turning.state.baselines().known(&edge), reading)
+        };
+        assert_eq!((known, reading), (24, Cadence::default().busy), "no window was longer");
     }
 
     #[test]
@@ -359,7 +413,7 @@ mod tests {
         let mesh = builder.policy(text.parse().unwrap()).build().unwrap();
         let orders = SpiffeId::from_static("spiffe://shop.example/orders");
         let peer = |n| meshguard_core::Peer::new(orders.clone(), [n; 32], Timestamp::MAX);
-        let mut at = now();
+        let mut at = steady();
         let first = mesh.0.gate.edges.instance(&peer(1), "a", at).0;
         for _ in 0..20 {
             (0..50).for_each(|_| first.call(&ANSWERED));
@@ -381,7 +435,7 @@ mod tests {
         let builder = Mesh::dev("spiffe://shop.example/orders").unwrap();
         let mesh = builder.policy(text.parse().unwrap()).sink(told.clone()).build().unwrap();
         let tally = mesh.0.gate.edges.get(&EdgeKey::Caller(caller.clone()));
-        let mut at = now();
+        let mut at = steady();
         let mut window = |unconfirmed| {
             (0..50).for_each(|_| tally.call(&ANSWERED));
             tally.unconfirmed(unconfirmed);

@@ -4,6 +4,7 @@ use meshguard_core::control::{Action, Event, Incident, Loop};
 use meshguard_core::escape::Escaped;
 use meshguard_core::ledger::{self, Change, Entry};
 
+use crate::clock::Offset;
 use crate::mesh::Mesh;
 
 /// Tells of one step of the loop.
@@ -29,7 +30,7 @@ fn log(event: &Event) {
 }
 
 /// Writes down one step of the loop, whose state is `state`.
-pub(super) fn record(mesh: &Mesh, state: &Loop, event: &Event) {
+pub(super) fn record(mesh: &Mesh, state: &Loop, event: &Event, offset: Offset) {
     if mesh.ledger().is_none() {
         return; // nobody reads the texts
     }
@@ -45,14 +46,18 @@ pub(super) fn record(mesh: &Mesh, state: &Loop, event: &Event) {
                 incident(mesh, changed, to.as_str());
             }
         }
-        Event::Applied(done) => action(mesh, done, Change::Applied, ""),
-        Event::Shadowed(done) => action(mesh, done, Change::Shadowed, ""),
+        Event::Applied(done) => action(mesh, done, offset, Change::Applied, ""),
+        Event::Shadowed(done) => action(mesh, done, offset, Change::Shadowed, ""),
         Event::Refused { action: done, why } => {
-            action(mesh, done, Change::Refused, &why.to_string());
+            action(mesh, done, offset, Change::Refused, &why.to_string());
         }
-        Event::Undone { action: done, why } => action(mesh, done, Change::Undone, why.as_str()),
-        Event::Expired(done) => action(mesh, done, Change::Expired, ""),
-        Event::Lifted { action: done, why } => action(mesh, done, Change::Lifted, &why.to_string()),
+        Event::Undone { action: done, why } => {
+            action(mesh, done, offset, Change::Undone, why.as_str());
+        }
+        Event::Expired(done) => action(mesh, done, offset, Change::Expired, ""),
+        Event::Lifted { action: done, why } => {
+            action(mesh, done, offset, Change::Lifted, &why.to_string());
+        }
         Event::Measured { action, effect, before, after } => mesh.record(|| {
             Entry::Effect(ledger::Effect {
                 action: action.id.0,
@@ -85,7 +90,7 @@ fn incident_on(mesh: &Mesh, incident: &Incident, edge: &str, text: &str, state: 
     });
 }
 
-fn action(mesh: &Mesh, action: &Action, change: Change, why: &str) {
+fn action(mesh: &Mesh, action: &Action, offset: Offset, change: Change, why: &str) {
     let (kind, edge) = (action.kind.to_string(), action.edge.to_string());
     mesh.record(|| {
         Entry::Action(ledger::Action {
@@ -95,7 +100,7 @@ fn action(mesh: &Mesh, action: &Action, change: Change, why: &str) {
             edge: &edge,
             change,
             why,
-            expires: Some(action.expires),
+            expires: Some(offset.to_wall(action.expires)),
         })
     });
 }

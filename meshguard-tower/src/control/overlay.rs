@@ -12,7 +12,7 @@ use meshguard_core::control::{IncidentId, Restriction};
 use meshguard_core::reflex::{Rate, Tighten};
 use meshguard_core::{Evidence, SpiffeId, Timestamp};
 
-use crate::tls::now;
+use crate::clock::steady;
 
 /// All that is in force. The default restricts nothing.
 #[derive(Default)]
@@ -205,7 +205,7 @@ impl Limit {
     }
 
     fn is_over(&self) -> bool {
-        now() >= self.until
+        steady() >= self.until
     }
 
     fn cuts(&self) -> bool {

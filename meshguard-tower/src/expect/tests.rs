@@ -3,9 +3,9 @@ use meshguard_core::control::{Event, IncidentState};
 use meshguard_core::reflex::Signal;
 
 use super::*;
+use crate::clock::{Offset, steady};
 use crate::mesh::Mesh;
 use crate::sink::{Call, Finding, Sink};
-use crate::tls::now;
 
 const BATCH: &SpiffeId = &SpiffeId::from_static("spiffe://a.example/batch");
 const OTHER: &SpiffeId = &SpiffeId::from_static("spiffe://a.example/other");
@@ -55,7 +55,7 @@ fn what_does_not_come_in_a_whole_period_is_absent() {
     expectations.came(&settlement());
     assert_eq!(names(&expectations.absent(at(48))), [""; 0]);
     assert_eq!(names(&expectations.absent(at(72))), [MISSING]);
-    assert_eq!(expectations.status()[0].absences, 2);
+    assert_eq!(expectations.status(Offset::default())[0].absences, 2);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn only_calls_that_are_meant_count_and_as_many_as_are_meant() {
     assert_eq!(names(&absent), ["nightly: 1 of at least 2 came in 86400s"]);
     expectations.came(&settlement());
     expectations.came(&settlement());
-    assert_eq!(expectations.status()[0].seen, 2);
+    assert_eq!(expectations.status(Offset::default())[0].seen, 2);
     assert_eq!(names(&expectations.absent(at(48))), [""; 0]);
 }
 
@@ -87,7 +87,7 @@ fn what_another_service_is_to_be_called_for_is_not_missed_here() {
     let shared = policy(1, &nightly("1 in 24h"));
     let other = Expectations::default();
     other.replace(&shared, OTHER, at(0));
-    assert!(other.is_empty() && other.status().is_empty());
+    assert!(other.is_empty() && other.status(Offset::default()).is_empty());
     assert_eq!(names(&other.absent(at(24))), [""; 0]);
     let own = Expectations::default();
     own.replace(&shared, ORDERS, at(0));
@@ -97,8 +97,11 @@ fn what_another_service_is_to_be_called_for_is_not_missed_here() {
     let shared = policy(2, &format!("{second}{}", nightly("1 in 24h")));
     own.replace(&shared, ORDERS, at(24));
     own.came(&settlement());
-    assert_eq!(own.status().len(), 1);
-    assert_eq!((&*own.status()[0].name, own.status()[0].seen), ("nightly", 1));
+    assert_eq!(own.status(Offset::default()).len(), 1);
+    assert_eq!(
+        (&*own.status(Offset::default())[0].name, own.status(Offset::default())[0].seen),
+        ("nightly", 1)
+    );
     own.replace(&shared, BATCH, at(24));
     assert_eq!(names(&own.absent(at(48))), ["second: 0 of at least 1 came in 86400s"]);
 }
@@ -166,7 +169,7 @@ const SETTLES: &str = "[[expect]]\nname = \"settles\"\nhttp = [\"POST /settlemen
 #[test]
 fn the_loop_tells_what_is_absent_and_opens_an_incident() {
     let (mesh, told) = mesh(SETTLES);
-    let (began, hour) = (now(), Duration::from_secs(3600));
+    let (began, hour) = (steady(), Duration::from_secs(3600));
     mesh.turn(began);
     mesh.turn(began + 23 * hour);
     assert!(told.0.lock().unwrap().is_empty(), "never before the end of a whole period");
@@ -191,6 +194,6 @@ fn the_loop_tells_what_is_absent_and_opens_an_incident() {
 #[test]
 fn what_nobody_expects_is_not_missed() {
     let (mesh, told) = mesh("");
-    mesh.turn(now() + Duration::from_secs(100 * 86_400));
+    mesh.turn(steady() + Duration::from_secs(100 * 86_400));
     assert!(told.0.lock().unwrap().is_empty() && mesh.incidents().is_empty());
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use meshguard_core::access::head::{self, HeadError};
 use meshguard_core::delivery::{Receipt, ReceiptStatus, known};
 use meshguard_core::policy::{self, Content, DeliveryMode, Limit, Ruling};
-use meshguard_core::{Access, Evidence, Policy, Reason, SpiffeId, Timestamp};
+use meshguard_core::{Access, Evidence, Policy, Reason, SpiffeId};
 
 use super::again;
 use super::claim::{BodyPlan, Proved, prove};
@@ -23,12 +23,12 @@ use super::refuse::Refused;
 use super::route;
 use super::tokens;
 use crate::body::{evidence, is_grpc_call};
+use crate::clock::{Now, now};
 use crate::connection::Connection;
 use crate::decision::Decision;
 use crate::mesh::Mesh;
 use crate::session::NotLive;
 use crate::timeout::grpc_timeout;
-use crate::tls::now;
 
 /// A request that was let in.
 pub(super) struct Admitted {
@@ -120,7 +120,7 @@ fn judge(mesh: &Mesh, parts: &Parts, grpc: bool, since: Instant) -> Result<Admit
         checked.map_err(|violation| refused(violation.denied()))?;
     }
     // What is refused anyway uses no proof up.
-    let used = tokens::claim(&exchange, &facts, now);
+    let used = tokens::claim(&exchange, &facts, now.steady);
     used.map_err(|denied| refused(denied.timed(&exchange)))?;
     // Last: what is refused anyway is not counted.
     if let Some((owed, limit)) = owed.and_then(|owed| Some((owed, owed.limit?))) {
@@ -180,12 +180,12 @@ fn decide(
     exchange: &Exchange,
     facts: &Facts,
     parts: &Parts,
-    now: Timestamp,
+    now: Now,
 ) -> Result<Ruling, Denied> {
     let headers = Some(&parts.headers);
-    let access = trusted(mesh, policy, facts.access_with(exchange, headers, now));
+    let access = trusted(mesh, policy, facts.access_with(exchange, headers, now.reached));
     let decision = policy.decide_served(&access);
-    mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now);
+    mesh.shadowed(policy, exchange.edge(), &access, decision.is_allowed(), now.steady);
     allowed(mesh, facts, &decision, exchange.via.is_none(), policy.reads_proved_parts_alone())?;
     Ok(decision.ruling())
 }

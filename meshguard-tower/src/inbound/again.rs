@@ -10,10 +10,10 @@ use super::claim::{NotCarried, may_carry};
 use super::denied::{Asked, Denied};
 use super::ending::{Part, Running};
 use super::exchange::Exchange;
+use crate::clock::reached;
 use crate::error::{DeliveryError, DeliveryErrorKind};
 use crate::mesh::Mesh;
 use crate::rejudge::Change;
-use crate::tls::now;
 
 /// Why a request that was let in would not be now.
 pub(crate) struct Lost {
@@ -68,7 +68,7 @@ impl Exchange {
         let holds = overlay.holds_caller(caller, self.evidence, self.via.is_none());
         holds.map_err(|stopped| Lost::otherwise(stopped.to_string()))?;
         let policy = mesh.policy();
-        let Some(access) = self.access(&policy, now()) else {
+        let Some(access) = self.access(&policy, reached()) else {
             return Err(Lost::by_policy("policy reads headers of it that were not kept"));
         };
         let decision = policy.decide_served(&access.trust(overlay.trust(caller)));

@@ -22,12 +22,12 @@ use crate::aead::AWS_LC;
 use crate::body::{
     Eager, Framing, OutHook, Outgoing, eager, is_grpc_answer, mark_records, may_exceed,
 };
+use crate::clock::steady;
 use crate::connection::Protocol;
 use crate::error::{BoxError, DeliveryError, DeliveryErrorKind};
 use crate::head::{keep_answer, settle_answer, take_length};
 use crate::session::{SESSION, ServerSession};
 use crate::sink::Direction;
-use crate::tls::now;
 
 /// An answer that may have no body waits so long for the end of a request that its application
 /// does not read: there is no FIN to state a receipt.
@@ -208,7 +208,7 @@ pub(super) fn answered(exchange: &Exchange, len: usize, digest: [u8; 32]) {
     if let Some(proven) = exchange.proven.as_ref().filter(|p| p.is_claimed()) {
         let att = proven.claim.att;
         let receipt = Receipt::known(ReceiptStatus::Consumed, att, len as u64, digest);
-        proven.session.receiver().answered(proven.claim, receipt, now());
+        proven.session.receiver().answered(proven.claim, receipt, steady());
     }
 }
 
@@ -250,7 +250,7 @@ impl OutHook for AnswerHook {
         }
         if let Some(proven) = &exchange.proven {
             let receipt = encoder.receipt(ReceiptStatus::Consumed, proven.claim.att);
-            proven.session.receiver().answered(proven.claim, receipt, now());
+            proven.session.receiver().answered(proven.claim, receipt, steady());
         }
     }
 

@@ -11,7 +11,7 @@ use meshguard_core::delivery::field::{self, Body, Rcpt, RequestField};
 use meshguard_core::delivery::{
     BAD_PROOF, Claim, Fault, Proof, Receipt, ReceiptStatus, Refusal, Verdict, context, known,
 };
-use meshguard_core::{Evidence, Policy, Timestamp};
+use meshguard_core::{Evidence, Policy};
 
 use super::denied::{Asked, Denied};
 use super::early::refuse_early;
@@ -19,12 +19,12 @@ use super::exchange::{Exchange, Proven};
 use super::observed::{Fate, Observed};
 use super::refuse::Refused;
 use super::with_scratch;
+use crate::clock::{Now, now};
 use crate::connection::Connection;
 use crate::mesh::Mesh;
 use crate::observe::Measured;
 use crate::session::{NotLive, ServerSession};
 use crate::sink::Edge;
-use crate::tls::now;
 
 /// What to do with its body.
 pub(super) enum BodyPlan {
@@ -52,7 +52,7 @@ pub(super) fn prove(
     parts: &Parts,
     authority: &str,
     own: bool,
-    now: Timestamp,
+    now: Now,
 ) -> Result<Option<Proved>, Refused> {
     let mut fields = parts.headers.get_all(field::NAME).iter();
     let Some(value) = fields.next() else { return Ok(None) };
@@ -132,14 +132,14 @@ fn claim(
     session: &Arc<ServerSession>,
     field: &RequestField<'_>,
     own: bool,
-    now: Timestamp,
+    now: Now,
 ) -> Result<Claim, Refusal> {
     let (claimed, noticed) = {
         let mut receiver = session.receiver();
         let key = &session.keys.receipt;
         let claimed = match own {
-            true => receiver.claim_own(field, key, now),
-            false => receiver.claim(field, key, now),
+            true => receiver.claim_own(field, key, now.steady, now.wall),
+            false => receiver.claim(field, key, now.steady, now.wall),
         };
         (claimed, receiver.has_findings())
     };

@@ -21,6 +21,7 @@ use super::exchange::Proven;
 use super::refuse::{DECISION, Refused};
 use crate::aead::AWS_LC;
 use crate::body::{Hold, HoldError, Incoming, stated_length, unmark_records};
+use crate::clock::now;
 use crate::connection::Connection;
 use crate::error::BoxError;
 use crate::inbound::RequestHook;
@@ -30,7 +31,7 @@ use crate::session::{
     AFFINITY, HANDSHAKE, HANDSHAKE_TIME, MAX_HANDSHAKE, MEDIA_TYPE, RECEIPTS, SESSION,
     SessionRefusal, Step, named_sid, sid_value,
 };
-use crate::tls::now;
+use crate::sink::Edge;
 
 /// An answer to one of the protocol's own requests. Boxed: none of them is an application's.
 pub(super) type Answer = Pin<Box<dyn Future<Output = (Response<()>, Bytes)> + Send>>;

@@ -13,13 +13,13 @@ use super::exchange::{Exchange, Proven};
 use super::facts::Facts;
 use super::observed::Fate;
 use super::refuse::Refused;
+use crate::clock::{reached, wall};
 use crate::connection::Connection;
 use crate::decision::{DecisionId, Explanation, Question, asked, cut};
 use crate::ledger::Refusal;
 use crate::mesh::Mesh;
 use crate::session::NotLive;
 use crate::sink::{Direction, Edge};
-use crate::tls::now;
 
 /// A request, as far as an explanation speaks of it.
 pub(super) struct Asked<'a> {
@@ -145,7 +145,7 @@ impl<'a> Asked<'a> {
             question: None,
             exchange: Some(exchange),
         };
-        asked.asking(exchange.access(policy, now()))
+        asked.asking(exchange.access(policy, reached()))
     }
 
     /// With what policy was asked, so that it can say more when somebody wants to know.
@@ -218,7 +218,7 @@ impl<'a> Asked<'a> {
         let Edge { from, via, .. } = self.edge;
         Explanation {
             id,
-            at: now(),
+            at: wall(),
             from: from.map(ToString::to_string),
             via: via.map(ToString::to_string),
             asked: asked(self.method, self.path),
@@ -261,7 +261,7 @@ pub(super) fn refuse(
 ) -> Refused {
     exchange.observed.becomes(denied.fate);
     exchange.observed.refused_with(denied.status);
-    let access = facts.map(|facts| facts.access_with(exchange, Some(&parts.headers), now()));
+    let access = facts.map(|facts| facts.access_with(exchange, Some(&parts.headers), reached()));
     let asked = Asked::of(exchange, policy, parts).asking(access);
     let refused = asked.refuse(denied);
     if exchange.proven.is_some() { refused.proven(Arc::clone(exchange)) } else { refused }

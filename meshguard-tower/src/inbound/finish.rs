@@ -8,13 +8,13 @@ use meshguard_core::reflex::Signal;
 
 use super::exchange::{Exchange, Proven};
 use super::observed::Fate;
+use crate::clock::{reached, steady};
 use crate::decision::Decision;
 use crate::error::DeliveryError;
 use crate::mesh::Mesh;
 use crate::observe::Measured;
 use crate::session::ServerSession;
 use crate::sink::Direction;
-use crate::tls::now;
 
 impl Exchange {
     /// Measures the exchange. Whom a failure counts against is its [verdict](Fault).
@@ -70,7 +70,7 @@ impl Exchange {
         let done = self.observed.fate() == Fate::LetIn && self.observed.went_well();
         if whole && done && self.failure.get().is_none() {
             // By the policy that let it in, nothing that it reads was left out.
-            if let Some(access) = self.access(decision.policy(), now()) {
+            if let Some(access) = self.access(decision.policy(), reached()) {
                 expectations.came(&access);
             }
         }
@@ -140,7 +140,7 @@ impl Mesh {
             self.found(Direction::Inbound, edge, "session-ended", &detail);
         }
         let caller = session.peer.id();
-        if self.0.forgeries().notice(caller, session.sid, now()) {
+        if self.0.forgeries().notice(caller, session.sid, steady()) {
             self.signal(&EdgeKey::Caller(caller.clone()), Signal::Forged, detail);
         }
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{RequestBody, ResponseBody};
+use crate::clock::now;
 use crate::connection::{Connection, Ends, Protocol};
 use crate::dev::shared;
 use crate::error::BoxError;
@@ -32,7 +33,7 @@ use crate::mesh::Mesh;
 use crate::observe::Edges;
 use crate::rig::credentials;
 use crate::session::{ClientSession, Opening};
-use crate::tls::{TlsContext, now};
+use crate::tls::TlsContext;
 
 pub(super) const DOMAIN: &str = "inbound.example";
 
@@ -99,7 +100,7 @@ impl Callee {
 
 pub(super) fn connection(peer: &SpiffeId) -> Connection {
     let at = SocketAddr::from(([127, 0, 0, 1], 1));
-    let peer = Peer::new(peer.clone(), [0; 32], now() + Duration::from_secs(3600));
+    let peer = Peer::new(peer.clone(), [0; 32], now().wall + Duration::from_secs(3600));
     let ends = Ends { remote: at, local: at, server_name: None };
     Connection::new(1, peer, ends, Protocol::H2, Standing::Caller, CancellationToken::new())
 }

@@ -9,6 +9,7 @@ use super::denied::{Challenge, Denied};
 use super::exchange::Exchange;
 use super::facts::{Facts, Token};
 use crate::auth::{Presented, Refusal, Request};
+use crate::clock::Now;
 use crate::mesh::Mesh;
 
 /// What the request's token says, once it holds. `None`: there is none, nobody asks for it, or
@@ -18,7 +19,7 @@ pub(super) fn check(
     policy: &Policy,
     parts: &Parts,
     authority: &str,
-    now: Timestamp,
+    now: Now,
 ) -> Result<Option<Token>, Denied> {
     let asked = policy.reads_claims() || policy.reads_proofs();
     let Some(tokens) = exchange.mesh.0.tokens.as_ref().filter(|_| asked) else { return Ok(None) };

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::error::{LedgerError, LedgerErrorKind};
 use super::options::LedgerOptions;
 use super::stats::Stats;
-use crate::tls::now;
+use crate::clock::wall;
 pub(super) use state::Batch;
 use state::{State, Time};
 
@@ -103,7 +103,7 @@ impl Queue {
 
     fn time(&self) -> Time {
         let instant = Instant::now();
-        Time { at: now(), elapsed: instant - self.opened, instant }
+        Time { at: wall(), elapsed: instant - self.opened, instant }
     }
 
     /// Whether the batch that waits should be taken now rather than grow.

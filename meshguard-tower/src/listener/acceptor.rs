@@ -20,12 +20,13 @@ use super::live::{Chain, LiveConnections, Registered};
 use super::reserve::{RESERVED_FOR, Reserve, Reserved};
 use super::standing::{Judge, Standing, Turns};
 use super::{HandshakeStats, Io};
+use crate::clock::{reached, steady};
 use crate::connection::{Connection, Ends, Protocol};
 use crate::control::{Gate, Stopped};
 use crate::io::{BoundedIo, Terms};
 use crate::limits::Limits;
 use crate::observe::{Behind, Tally, source};
-use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, now, peer_of};
+use crate::tls::{Alpn, Generation, HandshakeErrorKind, TlsContext, classify_io, peer_of};
 
 /// The pause after an accept error that may last (out of descriptors), doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -159,7 +160,7 @@ impl Acceptor {
         let from = source(remote.ip());
         let Err(stopped) = self.gate.overlay().admits_address(from) else { return Ok(None) };
         let known = self.gate.edges.find(&EdgeKey::Address(from));
-        if known.is_some_and(|tally| tally.is_known(now()))
+        if known.is_some_and(|tally| tally.is_known(steady()))
             && let Some(reserved) = self.reserve.enter(from)
         {
             return Ok(Some(reserved));
@@ -224,7 +225,7 @@ impl Acceptor {
         // rustls runs no verifier on resumption. And credentials replaced during the handshake:
         // before the entry above, it is seen here; after it, the sweep sees the entry.
         if resumed || self.tls.generation() != generation.number() {
-            self.tls.verify_peer(&chain, now())?;
+            self.tls.verify_peer(&chain, reached())?;
         }
         if standing == Standing::Nothing && !self.turns.take(&connection) {
             connection.turn_away();
@@ -232,7 +233,7 @@ impl Acceptor {
         let opening = (protocol == Protocol::H2).then_some((PREFACE, self.limits.head_timeout));
         let activity = Arc::clone(connection.activity());
         let terms = Terms { end, idle: self.limits.idle_timeout, opening, activity };
-        let behind = Behind::new(self.tally(remote), connection.peer().id().clone(), now());
+        let behind = Behind::new(self.tally(remote), connection.peer().id().clone(), steady());
         let kept = Kept { _registered: registered, _behind: behind };
         Ok((Io(Box::pin(BoundedIo::new(stream, terms, kept))), connection))
     }

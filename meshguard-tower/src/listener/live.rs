@@ -13,10 +13,11 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{HandshakeStats, Standing};
+use crate::clock::reached;
 use crate::connection::Connection;
 use crate::limits::Limits;
 use crate::rejudge::Change;
-use crate::tls::{HandshakeErrorKind, TlsContext, now};
+use crate::tls::{HandshakeErrorKind, TlsContext};
 
 /// How often live connections are looked through for certificates that expired.
 const EXPIRY_CHECK: Duration = Duration::from_secs(30);
@@ -120,7 +121,7 @@ impl LiveConnections {
     /// Verifies each live connection's chain again, and ends those that fail; returns how many.
     /// Equal chains are verified once. Takes about 0.2 ms a chain: not for an async task.
     pub(crate) fn sweep(&self, tls: &TlsContext) -> usize {
-        let now = now();
+        let now = reached();
         let mut verdicts: HashMap<Chain, Option<HandshakeErrorKind>> = HashMap::new();
         let expected = std::mem::take(&mut *self.0.expected());
         let all: Vec<Live> = self.0.lock().all.values().cloned().collect();
@@ -155,7 +156,7 @@ impl LiveConnections {
                     }
                 }
                 _ = tick.tick() => {
-                    self.expire(now());
+                    self.expire(reached());
                 }
             }
         }

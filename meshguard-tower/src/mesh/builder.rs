@@ -20,6 +20,7 @@ use super::reload::{Files, PolicyStatus};
 use super::{HELD, HELD_STEP, Mesh, Pins, ReloadError, Shared, random};
 use crate::auth::{Tokens, TokensError, Verifier};
 use crate::body::Room;
+use crate::clock::steady;
 use crate::control::{Engine, Gate};
 use crate::decision::Explanations;
 use crate::expect::Expectations;
@@ -34,7 +35,7 @@ use crate::session::Sessions;
 use crate::shadow::Shadows;
 use crate::sink::Sink;
 use crate::source::{PolicyFile, PolicySource, Reader};
-use crate::tls::{CredentialFiles, Credentials, CredentialsError, Revocation, TlsContext, now};
+use crate::tls::{CredentialFiles, Credentials, CredentialsError, Revocation, TlsContext};
 
 /// One gRPC message has at most so many bytes, as tonic's own default: 4 MiB.
 pub const MESSAGE_LIMIT: usize = MESSAGE;
@@ -416,7 +417,7 @@ impl MeshBuilder {
             watching: Mutex::default(),
             stopped: AtomicBool::new(false),
         }));
-        mesh.0.expectations.replace(&mesh.policy(), mesh.id(), now());
+        mesh.0.expectations.replace(&mesh.policy(), mesh.id(), steady());
         mesh.missing_roots(&mesh.policy());
         mesh.started();
         Ok(mesh)

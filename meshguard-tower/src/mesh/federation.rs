@@ -8,9 +8,10 @@ use meshguard_core::identity::TrustDomain;
 use meshguard_core::policy::MAX_DOMAINS;
 
 use super::Mesh;
+use crate::clock::reached;
 use crate::files::Disk;
 use crate::tls::{
-    Credentials, CredentialsError, CredentialsFault, Group, Roots, Source, fault, first_roots, now,
+    Credentials, CredentialsError, CredentialsFault, Group, Roots, Source, fault, first_roots,
 };
 
 /// Whose roots the builder was given, in the order in which it was.
@@ -28,7 +29,7 @@ impl Federation {
     /// Adds a domain's bundle, a PEM text.
     pub(super) fn add(&mut self, domain: &str, pem: &[u8]) -> Result<(), CredentialsError> {
         let domain = self.fresh(domain)?;
-        let read = Roots::read(pem, Source::Federated, domain.as_str(), now());
+        let read = Roots::read(pem, Source::Federated, domain.as_str(), reached());
         let roots = Arc::new(read.map_err(|error| error.of(domain.as_str()))?);
         self.0.push(Bundle { domain, roots, file: None });
         Ok(())

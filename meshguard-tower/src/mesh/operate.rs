@@ -7,10 +7,11 @@ use meshguard_core::control::{
 };
 
 use super::Mesh;
+use crate::clock::steady;
+use crate::control::shown;
 use crate::decision::cut;
 use crate::expect::ExpectationStatus;
 use crate::shadow::ShadowStatus;
-use crate::tls::now;
 
 /// An edge of this service as the loop last saw it.
 #[derive(Clone, Debug)]
@@ -35,17 +36,19 @@ impl Mesh {
     #[must_use]
     pub fn edges(&self) -> Vec<EdgeStatus> {
         let turning = self.0.engine.lock();
-        let control = turning.state.control();
+        let (control, offset) = (turning.state.control(), turning.offset);
         let mut edges: Vec<_> = turning
             .state
             .readings()
             .map(|(edge, reading)| EdgeStatus {
                 edge: edge.clone(),
-                window: reading.window,
+                window: shown::window(reading.window, offset),
                 score: reading.score.clone(),
                 unconfirmed: reading.unconfirmed,
                 trust: control.trust(edge),
-                restriction: control.restriction(edge).copied(),
+                restriction: control
+                    .restriction(edge)
+                    .map(|asked| shown::restriction(*asked, offset)),
             })
             .collect();
         drop(turning);
@@ -62,7 +65,7 @@ impl Mesh {
     /// What the policy expects and how far it has come, in the order of the document.
     #[must_use]
     pub fn expectations(&self) -> Vec<ExpectationStatus> {
-        self.0.expectations.status()
+        self.0.expectations.status(self.0.engine.lock().offset)
     }
 
     /// How far `caller` is trusted, 0 to 1, as policy reads it.
@@ -82,19 +85,25 @@ impl Mesh {
     /// The incidents: those that are open, then those that are over, the newest first.
     #[must_use]
     pub fn incidents(&self) -> Vec<Incident> {
-        self.0.engine.lock().state.control().incidents().cloned().collect()
+        let turning = self.0.engine.lock();
+        let all = turning.state.control().incidents().cloned();
+        all.map(|incident| shown::incident(incident, turning.offset)).collect()
     }
 
     /// Says that an incident was a true one: what its edge showed during it is not taken for
     /// normal. `None`: no such incident is known any more.
     pub fn confirm(&self, id: IncidentId) -> Option<Incident> {
-        self.operate("confirm", &id.to_string(), |state| state.confirm(id, now()))
+        let confirmed =
+            self.operate("confirm", &id.to_string(), |state| state.confirm(id, steady()));
+        confirmed.map(|incident| shown::incident(incident, self.0.engine.lock().offset))
     }
 
     /// Says that an incident was none: it ends, its actions are lifted, trust is given back, and
     /// what stood out does not stand out there again. `None`: no such incident is known any more.
     pub fn false_alarm(&self, id: IncidentId) -> Option<Incident> {
-        self.operate("false-alarm", &id.to_string(), |state| state.false_alarm(id, now()))
+        let ended =
+            self.operate("false-alarm", &id.to_string(), |state| state.false_alarm(id, steady()));
+        ended.map(|incident| shown::incident(incident, self.0.engine.lock().offset))
     }
 
     /// Expects a change: a release, a batch, a load test. Until it ends, a departure of what it
@@ -108,25 +117,25 @@ impl Mesh {
     /// [`MAX_CHANGES`]: meshguard_core::control::MAX_CHANGES
     pub fn expect_change(&self, change: PlannedChange, by: &str) -> Result<(), ChangeError> {
         let told = cut(format!("{by}: {change}"));
-        self.0.engine.lock().state.expect_change(change, now())?;
+        self.0.engine.lock().state.expect_change(change, steady())?;
         self.operate("expect-change", &told, |_| ());
         Ok(())
     }
 
     /// Lifts all that is in force on an edge.
     pub fn release(&self, edge: &EdgeKey) {
-        self.operate("release", &edge.to_string(), |state| state.release(edge, now()));
+        self.operate("release", &edge.to_string(), |state| state.release(edge, steady()));
     }
 
     /// The kill switch: lifts all that the loop has put into force. It goes on measuring and
     /// telling; nothing takes effect until [`thaw`](Self::thaw).
     pub fn freeze(&self) {
-        self.operate("freeze", self.id().as_str(), |state| state.freeze(now()));
+        self.operate("freeze", self.id().as_str(), |state| state.freeze(steady()));
     }
 
     /// Actions take effect again.
     pub fn thaw(&self) {
-        self.operate("thaw", self.id().as_str(), |state| state.thaw(now()));
+        self.operate("thaw", self.id().as_str(), |state| state.thaw(steady()));
     }
 
     /// Whether the kill switch is on.

@@ -18,12 +18,13 @@ use super::follow::follow;
 use super::renew::{Asked, Sources, Term};
 use super::{Mesh, Shared};
 use crate::auth::TokensError;
+use crate::clock::{now, steady};
 use crate::control::drive;
 use crate::error::BoxError;
 use crate::files::MIN_EVERY;
 use crate::rejudge::{self, Cause, Change, Whom};
 use crate::source::Reader;
-use crate::tls::{CredentialsError, HandshakeErrorKind, now};
+use crate::tls::{CredentialsError, HandshakeErrorKind};
 
 /// What is read again.
 pub(crate) struct Files {
@@ -165,11 +166,11 @@ impl Mesh {
         self.change_plan(policy.plan());
         self.missing_roots(&policy);
         // An imported deny rule may hold by a header that a hop could drop where nothing covers it.
-        self.0.sessions.must_cover(policy.covered_headers(), !policy.is_native(), now());
+        self.0.sessions.must_cover(policy.covered_headers(), !policy.is_native(), steady());
         if !policy.is_expired() {
             self.0.quotas.keep(&policy);
             self.0.shadows.keep(&policy);
-            self.0.expectations.replace(&policy, self.id(), now());
+            self.0.expectations.replace(&policy, self.id(), steady());
         }
         self.0.policy_status.send_modify(|status| {
             status.version = self.policy().version();

@@ -9,11 +9,12 @@ use meshguard_core::Timestamp;
 
 use super::federation::Federation;
 use super::{Mesh, ReloadError};
+use crate::clock::reached;
 use crate::rejudge::Cause;
 use crate::sink::{Direction, Edge};
 use crate::tls::{
     CLOCK_SKEW, CredentialFiles, Credentials, CredentialsError, CredentialsFault, Group, Own, Part,
-    Pem, Roots, Source, Texts, fault, federated_roots, now, one_text, own_texts, read_lists,
+    Pem, Roots, Source, Texts, fault, federated_roots, one_text, own_texts, read_lists,
 };
 
 /// The files that credentials are read from: the own ones, and those of partners.
@@ -48,7 +49,8 @@ impl Sources {
     /// Reads files again, blocking, over what is in use; `None` where nothing was read. A look reads
     /// all files where what one of them had has become valid.
     fn renew(&mut self, asked: Asked, current: Credentials) -> Option<Renewed> {
-        if self.begins.is_some_and(|at| at <= now() + CLOCK_SKEW) || matches!(asked, Asked::Now) {
+        if self.begins.is_some_and(|at| at <= reached() + CLOCK_SKEW) || matches!(asked, Asked::Now)
+        {
             self.begins = None;
             self.forget();
         }
@@ -63,7 +65,7 @@ impl Sources {
         let mut renewed = Renewed { credentials: current, taken: false, kept: Vec::new() };
         for (group, texts) in groups.into_iter().zip(read) {
             match texts {
-                Some(Ok(texts)) => renewed.take(group, texts, now()),
+                Some(Ok(texts)) => renewed.take(group, texts, reached()),
                 Some(Err(error)) => renewed.kept.push(error),
                 None => {}
             }
@@ -244,7 +246,7 @@ pub(super) struct Term {
 impl Term {
     /// Tells, once for each SVID, that it has ended.
     pub(super) fn look(&mut self, mesh: &Mesh) {
-        let ended = mesh.0.health.ended(now());
+        let ended = mesh.0.health.ended(reached());
         if ended.is_some() && ended != self.told {
             mesh.svid_ended();
         }

@@ -3,8 +3,8 @@
 use meshguard_core::Timestamp;
 
 use super::{Mesh, ReloadError};
+use crate::clock::reached;
 use crate::rejudge::{Cause, Whom};
-use crate::tls::now;
 
 impl Mesh {
     /// Reads the keys of tokens again, blocking, where they come from a file.
@@ -29,7 +29,7 @@ impl Mesh {
     /// Looks which tokens have ended.
     pub(super) fn follow_tokens(&self) {
         let Some(tokens) = &self.0.tokens else { return };
-        let now = now();
+        let now = reached();
         if tokens.take_ending(now) {
             self.end_with_tokens(now);
         }

@@ -8,8 +8,8 @@ use meshguard_core::baseline::EdgeKey;
 use meshguard_core::{Peer, SpiffeId, Timestamp};
 
 use super::Tally;
+use crate::clock::steady;
 use crate::session::HANDSHAKE_TIME;
-use crate::tls::now;
 
 /// Edges that are measured at a time, at most.
 pub(crate) const MAX_EDGES: usize = 4096;
@@ -53,7 +53,7 @@ impl Edges {
             return Arc::clone(tally); // somebody was faster
         }
         if !known.has_place(key) {
-            known.sweep(now());
+            known.sweep(steady());
             if !known.has_place(key) {
                 return Arc::clone(&self.blind);
             }
@@ -309,11 +309,11 @@ mod tests {
     fn however_many_addresses_strangers_have_one_with_a_peer_behind_it_is_not_forgotten() {
         let edges = Edges::default();
         let peer = SpiffeId::from_static("spiffe://shop.example/checkout");
-        drop(Behind::new(edges.get(&address(1)), peer, now()));
+        drop(Behind::new(edges.get(&address(1)), peer, steady()));
         for n in 2..2 * MAX_ADDRESSES as u32 {
             edges.get(&address(n));
         }
-        assert!(edges.find(&address(1)).is_some_and(|tally| tally.is_known(now())));
+        assert!(edges.find(&address(1)).is_some_and(|tally| tally.is_known(steady())));
         assert!(edges.find(&address(2)).is_none());
     }
 

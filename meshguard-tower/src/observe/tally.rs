@@ -10,7 +10,7 @@ use meshguard_core::baseline::{EdgeKey, Latencies, Window};
 use meshguard_core::{SpiffeId, Timestamp};
 
 use super::histogram::Histogram;
-use crate::tls::now;
+use crate::clock::steady;
 
 /// More cores than this share counters.
 const MOST_SHARDS: usize = 4;
@@ -258,7 +258,7 @@ impl Behind {
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        self.tally.disconnected(&self.peer, now());
+        self.tally.disconnected(&self.peer, steady());
     }
 }
 

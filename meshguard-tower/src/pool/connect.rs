@@ -19,7 +19,8 @@ use tokio_rustls::client::TlsStream;
 use super::binding::{Binding, Watched};
 use super::limits::{MAX_ADDRESSES, PoolLimits};
 use super::{ConnectError, Target, Via};
-use crate::tls::{HandshakeErrorKind, TlsContext, classify_io, now};
+use crate::clock::reached;
+use crate::tls::{HandshakeErrorKind, TlsContext, classify_io};
 
 /// Makes connections to one target.
 pub(crate) struct Dialer {
@@ -81,7 +82,7 @@ impl Dialer {
     /// Whether a connection can carry another request: it was made with the credentials in use,
     /// and its peer's certificate has not expired.
     pub(crate) fn is_current(&self, proof: &Proof) -> bool {
-        proof.generation == self.generation() && proof.via.peer.not_after() > now()
+        proof.generation == self.generation() && proof.via.peer.not_after() > reached()
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -163,7 +164,7 @@ impl Dialer {
         let peer = self.tls.outer_peer(connection, &self.target.expect)?;
         if generation != self.generation() {
             let chain = connection.peer_certificates().unwrap_or_default();
-            self.tls.verify_peer(chain, now())?;
+            self.tls.verify_peer(chain, reached())?;
         }
         Ok(Via { peer, version })
     }

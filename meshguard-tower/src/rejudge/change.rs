@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::time::Instant;
 
 use super::{Cause, Rejudgement};
+use crate::clock::wall;
 use crate::mesh::{Mesh, Shared};
-use crate::tls::now;
 
 /// Numbers changes, over all meshes of the process; 0 is none.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -88,7 +88,7 @@ impl Drop for Change {
         let Some(mesh) = self.mesh.upgrade().map(Mesh) else { return };
         mesh.has_rejudged(Rejudgement {
             cause: self.cause,
-            at: now(),
+            at: wall(),
             policy_version: self.policy_version,
             judged: *self.judged.get_mut(),
             streams: *self.streams.get_mut(),

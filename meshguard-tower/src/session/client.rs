@@ -1,6 +1,6 @@
 //! A session's sending side.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use super::handshake::InMemory;
 use super::{LIFETIME, SessionError};
+use crate::clock::{Now, steady};
 use crate::observe::{Edges, Tally};
-use crate::tls::{HandshakeErrorKind, TlsContext, now};
+use crate::tls::{HandshakeErrorKind, TlsContext};
 
 /// A new session is opened so long before the receiver would refuse exchanges.
 pub(crate) const MARGIN: Duration = Duration::from_secs(300);
@@ -57,7 +58,10 @@ pub(crate) struct ClientSession {
     pub(crate) callee: Arc<Tally>,
     /// Whether another certificate has claimed its instance's name since its own did.
     pub(crate) contested: bool,
-    expires: Timestamp,
+    /// It takes new exchanges until then, by the steady clock, and while its peer's certificate holds.
+    until: Timestamp,
+    /// Its peer's certificate has ended.
+    over: AtomicBool,
     opened: Instant,
     /// Milliseconds from `opened` to the last proven answer.
     proven: AtomicU64,
@@ -119,14 +123,17 @@ impl ClientSession {
     }
 
     /// Whether it takes new exchanges.
-    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        now < self.expires
+    pub(crate) fn is_open(&self, now: Now) -> bool {
+        if now.reached >= self.peer.not_after() {
+            self.over.store(true, Relaxed);
+        }
+        now.steady < self.until && !self.over.load(Relaxed)
     }
 
     /// Ends an exchange. The receiver is told soon, where it may not have arrived.
     pub(crate) fn end(&self, ticket: Ticket, outcome: Outcome) {
         let mut sender = self.sender();
-        sender.end(ticket, outcome, now());
+        sender.end(ticket, outcome, steady());
         let tells = sender.has_void();
         drop(sender);
         if tells {
@@ -220,7 +227,7 @@ impl Opening {
         self,
         sid: Sid,
         said: &[u8],
-        now: Timestamp,
+        now: Now,
         ended: Arc<Mutex<Counts>>,
         edges: &Edges,
     ) -> Result<ClientSession, SessionError> {
@@ -242,7 +249,7 @@ impl Opening {
         let sender = Sender::new(theirs.window);
         let sender = if self.affinity.is_some() { sender.through_hop() } else { sender };
         let age = LIFETIME - MARGIN;
-        let (callee, contested) = edges.instance(&peer, &theirs.instance, now);
+        let (callee, contested) = edges.instance(&peer, &theirs.instance, now.steady);
         Ok(ClientSession {
             number: NEXT.fetch_add(1, Relaxed),
             proven: AtomicU64::new(0),
@@ -251,7 +258,8 @@ impl Opening {
             contested,
             sid,
             keys: SessionKeys::derive(suite, &mut master),
-            expires: peer.not_after().min(now + age),
+            until: now.steady + age,
+            over: AtomicBool::new(false),
             peer,
             cover: theirs.cover,
             record: theirs.record,

@@ -11,6 +11,7 @@ use meshguard_core::{Peer, SpiffeId, Timestamp};
 use rustls_pki_types::CertificateDer;
 
 use super::principal::Place;
+use crate::clock::Now;
 use crate::connection::Carriers;
 use crate::ledger::Ledger;
 use crate::observe::Tally;
@@ -36,7 +37,8 @@ pub(crate) struct ServerSession {
     pub(crate) message: usize,
     /// Whether the caller takes records of several gRPC messages.
     pub(crate) batch: bool,
-    pub(crate) expires: Timestamp,
+    /// It takes new exchanges until then, by the steady clock, and while its peer's certificate holds.
+    pub(crate) until: Timestamp,
     /// Its place among its principal's, and what they take together.
     pub(crate) principal: Place,
     pub(super) ended: AtomicBool,
@@ -71,10 +73,14 @@ impl Closed {
 }
 
 impl ServerSession {
-    /// Whether it takes new exchanges.
-    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        let retired = self.retires.get().is_some_and(|at| *at <= now);
-        !self.ended.load(Ordering::Relaxed) && now < self.expires && !retired
+    /// Whether it takes new exchanges. Once its time is over it is over for good, whatever a clock
+    /// shows later.
+    pub(crate) fn is_open(&self, now: Now) -> bool {
+        if now.reached >= self.peer.not_after() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        let retired = self.retires.get().is_some_and(|at| *at <= now.steady);
+        !self.ended.load(Ordering::Relaxed) && now.steady < self.until && !retired
     }
 
     /// Whether its caller is to open another one: its proofs do not cover what policy reads.

@@ -23,6 +23,7 @@ use super::{
     ServerSession, SessionRefusal,
 };
 use crate::body::Room;
+use crate::clock::Now;
 use crate::connection::Carriers;
 use crate::control::Gate;
 use crate::ledger::Ledger;
@@ -102,7 +103,7 @@ impl Sessions {
     }
 
     /// The session of that name, if it takes new exchanges.
-    pub(crate) fn live(&self, sid: &Sid, now: Timestamp) -> Result<Arc<ServerSession>, NotLive> {
+    pub(crate) fn live(&self, sid: &Sid, now: Now) -> Result<Arc<ServerSession>, NotLive> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         match live.sessions.get(sid) {
             Some(session) if session.is_open(now) => Ok(Arc::clone(session)),
@@ -175,24 +176,24 @@ impl Sessions {
         fresh: impl FnOnce() -> Sid,
         outer: &Peer,
         policy: &Policy,
-        now: Timestamp,
+        now: Now,
     ) -> Result<Begun, SessionRefusal> {
         let is_hop = policy.is_hop(outer.id());
         let reading = self.handshakes.read(outer, is_hop)?;
         let (sid, pending) = match named {
             None => {
-                let pending = self.handshakes.begin(&self.tls, outer, is_hop, now)?;
+                let pending = self.handshakes.begin(&self.tls, outer, is_hop, now.steady)?;
                 (fresh(), pending)
             }
-            Some(sid) => (sid, self.handshakes.resume(&sid, outer, now)?),
+            Some(sid) => (sid, self.handshakes.resume(&sid, outer, now.steady)?),
         };
         Ok(Begun { sid, pending, reading })
     }
 
     /// A handshake whose body did not come: it waits for it once more, where it was under way.
-    pub(crate) fn stays(&self, named: Option<Sid>, begun: Begun, now: Timestamp) {
+    pub(crate) fn stays(&self, named: Option<Sid>, begun: Begun, now: Now) {
         if named.is_some() {
-            self.handshakes.keep(begun.sid, begun.pending, now);
+            self.handshakes.keep(begun.sid, begun.pending, now.steady);
         }
     }
 
@@ -205,7 +206,7 @@ impl Sessions {
         outer: &Peer,
         policy: &Policy,
         body: &[u8],
-        now: Timestamp,
+        now: Now,
     ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
         let begun = self.begin(named, fresh, outer, policy, now).map_err(|e| (e, Vec::new()))?;
         self.go_on(begun, outer, policy, body, now)
@@ -219,11 +220,11 @@ impl Sessions {
         outer: &Peer,
         policy: &Policy,
         body: &[u8],
-        now: Timestamp,
+        now: Now,
     ) -> Result<Step, (SessionRefusal, Vec<u8>)> {
         let Begun { sid, mut pending, reading } = begun;
         drop(reading); // it is there
-        if pending.is_over(now) {
+        if pending.is_over(now.steady) {
             return Err((SessionRefusal::Handshake(HandshakeErrorKind::Timeout), Vec::new()));
         }
         let said = match pending.tls.feed(body) {
@@ -234,7 +235,7 @@ impl Sessions {
         };
         if pending.tls.is_handshaking() {
             let answer = pending.tls.drain();
-            self.handshakes.keep(sid, pending, now);
+            self.handshakes.keep(sid, pending, now.steady);
             return Ok(Step { sid, answer, opened: None });
         }
         let opened = self.open(sid, &mut pending.tls, outer, policy, &said, now);
@@ -251,7 +252,7 @@ impl Sessions {
     }
 
     /// Ends the sessions whose time is over; how many.
-    pub(crate) fn expire(&self, now: Timestamp) -> usize {
+    pub(crate) fn expire(&self, now: Now) -> usize {
         if self.any(|s| !s.is_open(now)) {
             self.retain(NotLive::Expired, |s| s.is_open(now))
         } else {
@@ -263,11 +264,11 @@ impl Sessions {
     /// and why. Takes about 0.2 ms a session.
     pub(crate) fn sweep(
         &self,
-        now: Timestamp,
+        now: Now,
         change: &Arc<Change>,
     ) -> Vec<(SpiffeId, HandshakeErrorKind)> {
         let mut withdrawn = Vec::new();
-        self.withdraw(change, |s| match self.tls.verify_peer(&s.chain, now) {
+        self.withdraw(change, |s| match self.tls.verify_peer(&s.chain, now.reached) {
             Ok(_) => false,
             Err(kind) => {
                 withdrawn.push((s.peer.id().clone(), kind));
@@ -336,11 +337,11 @@ impl Sessions {
         outer: &Peer,
         policy: &Policy,
         said: &[u8],
-        now: Timestamp,
+        now: Now,
     ) -> Result<Arc<ServerSession>, SessionRefusal> {
         let (peer, chain) = tls.complete(&self.tls).map_err(SessionRefusal::Handshake)?;
         // In the last second of a certificate TLS accepts it, and the session would be over.
-        if peer.not_after() <= now {
+        if peer.not_after() <= now.reached {
             return Err(SessionRefusal::Handshake(HandshakeErrorKind::Expired));
         }
         let direct = peer.id() == outer.id();
@@ -372,7 +373,7 @@ impl Sessions {
         Ok(Arc::new(ServerSession {
             sid,
             keys,
-            expires: peer.not_after().min(now + LIFETIME),
+            until: now.steady + LIFETIME,
             peer,
             chain,
             covered: cover.with_fixed(),
@@ -400,12 +401,12 @@ impl Sessions {
         &self,
         session: &ServerSession,
         generation: u64,
-        now: Timestamp,
+        now: Now,
     ) -> Result<(), SessionRefusal> {
         let refused = if let Some(incident) = self.gate.overlay().cuts_caller(session.peer.id()) {
             Some(SessionRefusal::Quarantined(incident))
         } else if self.tls.generation() != generation {
-            let held = self.tls.verify_peer(&session.chain, now);
+            let held = self.tls.verify_peer(&session.chain, now.reached);
             held.err().map(SessionRefusal::Handshake)
         } else {
             None
@@ -429,7 +430,7 @@ impl Sessions {
 
     /// Adds a session. A principal at its share loses its own oldest one, nobody else's; where
     /// there is no place left at all, the principal that has most loses its oldest.
-    fn insert(&self, session: &Arc<ServerSession>, now: Timestamp) {
+    fn insert(&self, session: &Arc<ServerSession>, now: Now) {
         if self.len() >= MAX_SESSIONS {
             self.retain(NotLive::Expired, |s| s.is_open(now));
         }

@@ -16,6 +16,7 @@ use rustls::version::TLS13;
 use super::Alpn;
 use super::verifier::{InboundVerifier, OutboundVerifier};
 use super::verify::SharedTrust;
+use crate::clock::Reached;
 
 /// Sessions that one outer client configuration remembers; a channel has one callee.
 const CLIENT_SESSIONS: usize = 32;
@@ -69,10 +70,11 @@ impl Parts {
 
     /// A configuration that resumes nothing and takes no early data.
     fn server(&self) -> Result<ServerConfig, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(Arc::new(InboundVerifier(Arc::clone(&self.trust))))
-            .with_cert_resolver(self.resolver());
+        let mut config =
+            ServerConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(Reached))
+                .with_protocol_versions(&[&TLS13])?
+                .with_client_cert_verifier(Arc::new(InboundVerifier(Arc::clone(&self.trust))))
+                .with_cert_resolver(self.resolver());
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
         Ok(config)
@@ -82,11 +84,12 @@ impl Parts {
     fn client(&self) -> Result<Aim, rustls::Error> {
         let trust = Arc::clone(&self.trust);
         let verifier = OutboundVerifier { expect: trust.own.clone(), trust };
-        let mut base = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[&TLS13])?
-            .dangerous() // only in name: our verifier checks chain, revocation and identity
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(self.resolver());
+        let mut base =
+            ClientConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(Reached))
+                .with_protocol_versions(&[&TLS13])?
+                .dangerous() // only in name: our verifier checks chain, revocation and identity
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_client_cert_resolver(self.resolver());
         base.resumption = Resumption::disabled();
         base.enable_early_data = false;
         Ok(Aim { base, trust: Arc::clone(&self.trust) })

@@ -11,10 +11,11 @@ use rustls_pki_types::pem::PemObject;
 use super::fault::{CredentialsError, CredentialsFault, Source, fault};
 use super::files::CredentialFiles;
 use super::own::Own;
+use super::provider;
 use super::revocation::{self, Revocation, RevocationList};
 use super::roots::Roots;
 use super::verify::{Trust, Usage};
-use super::{now, provider};
+use crate::clock::reached;
 use crate::files::System;
 
 /// The roots of trust domains other than the own one.
@@ -45,7 +46,7 @@ impl Credentials {
         bundle: &[u8],
         crls: Option<&[u8]>,
     ) -> Result<Self, CredentialsError> {
-        let (own, now) = (Own::read(svid, key)?, now());
+        let (own, now) = (Own::read(svid, key)?, reached());
         let roots = Roots::read(bundle, Source::Bundle, own.id.trust_domain(), now)?;
         let lists = crls.map_or_else(|| Ok(Vec::new()), |pem| revocation::read(pem, now))?;
         let credentials =

@@ -4,7 +4,8 @@ use meshguard_core::{Peer, SpiffeId};
 use rustls::{CommonState, HandshakeKind};
 
 use super::config::INNER_ALPN;
-use super::{HandshakeErrorKind, TlsContext, now, peer_of};
+use super::{HandshakeErrorKind, TlsContext, peer_of};
+use crate::clock::reached;
 
 impl TlsContext {
     /// The server of a connection made with [`TlsContext::outer_client`]. Where the handshake was
@@ -16,7 +17,7 @@ impl TlsContext {
     ) -> Result<Peer, HandshakeErrorKind> {
         let chain = connection.peer_certificates().unwrap_or_default();
         let peer = if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-            self.verify_peer(chain, now())?
+            self.verify_peer(chain, reached())?
         } else {
             peer_of(chain.first().ok_or(HandshakeErrorKind::NoCertificate)?)?
         };
@@ -34,6 +35,6 @@ impl TlsContext {
         }
         let chain = connection.peer_certificates().unwrap_or_default();
         // The handshake verified it; but perhaps by credentials that were replaced meanwhile.
-        self.verify_peer(chain, now())
+        self.verify_peer(chain, reached())
     }
 }

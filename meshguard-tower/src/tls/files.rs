@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use super::credentials::Credentials;
 use super::fault::{CredentialsError, CredentialsFault, Source, fault};
-use super::now;
 use super::revocation::{self, RevocationList};
 use super::roots::Roots;
+use crate::clock::reached;
 use crate::files::{Disk, Text, Unsettled, Watched};
 
 /// A file of credentials has at most so many bytes: revocation lists are the largest of them.
@@ -148,7 +148,7 @@ impl CredentialFiles {
     pub(crate) fn first_lists(&mut self) -> Result<Vec<RevocationList>, CredentialsError> {
         let Some(group) = &mut self.lists else { return Ok(Vec::new()) };
         let pem = one(group.first()?, Source::Crls);
-        pem.and_then(|pem| revocation::read(&pem, now())).map_err(|error| group.place(error))
+        pem.and_then(|pem| revocation::read(&pem, reached())).map_err(|error| group.place(error))
     }
 
     /// The lists before what is vouched for.
@@ -168,7 +168,7 @@ pub(crate) fn federated_roots(part: &Part, pem: &[u8]) -> Result<Roots, Credenti
     let Part::Federated(domain) = part else {
         return Err(fault(Source::Federated, CredentialsFault::Empty));
     };
-    Roots::read(pem, Source::Federated, domain.as_str(), now())
+    Roots::read(pem, Source::Federated, domain.as_str(), reached())
 }
 
 /// The texts of [`Part::Own`]: SVID, key, bundle.

@@ -87,7 +87,7 @@ fn an_outer_handshake_is_resumed_through_a_rotation() {
     assert_eq!(c.handshake_kind(), Some(HandshakeKind::Resumed));
     assert_eq!(client.outer_peer(&c, ORDERS).unwrap().id(), ORDERS);
     let chain = s.peer_certificates().unwrap();
-    assert_eq!(server.verify_peer(chain, now()).unwrap().id(), CHECKOUT);
+    assert_eq!(server.verify_peer(chain, reached()).unwrap().id(), CHECKOUT);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn receipt(len: u64) -> Receipt {
 }
 
 fn claim(r: &mut Receiver, f: &RequestField<'_>) -> Result<Claim, Refusal> {
-    r.claim(f, &keys().receipt, T)
+    r.claim(f, &keys().receipt, T, T)
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_sender_at_the_bound_gets_out_with_acknowledgements_and_with_receipts() {
     assert_eq!(r.answers().confirmed, 2);
     // In the protocol's own request, whose body brings them.
     let mut r = owing();
-    r.claim_own(&field(next, next), &keys.receipt, T).unwrap();
+    r.claim_own(&field(next, next), &keys.receipt, T, T).unwrap();
     let body = [&1_u64.to_be_bytes()[..], &receipt(1).to_bytes()].concat();
     r.receipts(&body).unwrap();
     claim(&mut r, &field(next + 1, next + 1)).unwrap();
@@ -327,7 +327,7 @@ fn the_books_hold_every_claim_until_it_is_settled() {
 #[test]
 fn the_protocols_own_exchanges_stand_in_no_books_and_their_answers_await_nothing() {
     let mut r = Receiver::new(WINDOW);
-    let own = r.claim_own(&field(1, 1), &keys().receipt, T).unwrap();
+    let own = r.claim_own(&field(1, 1), &keys().receipt, T, T).unwrap();
     claim(&mut r, &field(1, 1)).unwrap_err();
     assert_eq!(r.books(), Accepted::default());
     r.answered(own, receipt(5), T);

@@ -230,7 +230,7 @@ fn restart(fleet: &mut Fleet, second: u32) {
 }
 
 fn noisy(fleet: &mut Fleet, second: u32) {
-    if second % 5 == 0 {
+    if second.is_multiple_of(5) {
         let slow = fleet.sim.attack(Attack::slow(fleet.gateway, 8.0)).unwrap();
         fleet.sim.run_for(Duration::from_secs(2));
         fleet.sim.end(slow);

@@ -17,7 +17,7 @@ impl Overlay {
             tighten: Tighten::default(),
             rate: None,
             incident: IncidentId(1),
-            until: now() + Duration::from_secs(3600),
+            until: steady() + Duration::from_secs(3600),
         };
         Self { callers: HashMap::from([(caller.clone(), Arc::new(limit))]), ..Self::default() }
     }
@@ -32,7 +32,8 @@ fn looped(actions: Vec<ActionKind>, ttl: Duration, known: &[EdgeKey]) -> Loop {
     plan.governor.max_share = 1.0;
     plan.governor.min_peers = 1;
     let mut looped = Loop::new(Settings::default(), plan);
-    let window = Window { start: now(), end: now(), calls: 10, asked: 10, ..Window::default() };
+    let window =
+        Window { start: steady(), end: steady(), calls: 10, asked: 10, ..Window::default() };
     for edge in known {
         looped.handle_window(edge, &window);
     }
@@ -48,7 +49,7 @@ fn snapshot(looped: &Loop, before: &Overlay) -> Overlay {
 fn after(edge: &EdgeKey, actions: Vec<ActionKind>, ttl: Duration) -> (Loop, Overlay) {
     let others = [caller(), EdgeKey::Caller(OTHER.clone()), edge.clone()];
     let mut looped = looped(actions, ttl, &others);
-    looped.handle_signal(edge, Signal::Forged, "a forged proof", now());
+    looped.handle_signal(edge, Signal::Forged, "a forged proof", steady());
     let overlay = snapshot(&looped, &Overlay::default());
     (looped, overlay)
 }
@@ -116,7 +117,7 @@ fn an_address_and_an_instance_are_stopped_by_themselves() {
     let instance = |name: &str| EdgeKey::Callee { id: CALLER.clone(), instance: name.into() };
     let known = [instance("a"), instance("b"), caller()];
     let mut looped = looped(quarantine, LONG, &known);
-    looped.handle_signal(&instance("a"), Signal::Forged, "a forged proof", now());
+    looped.handle_signal(&instance("a"), Signal::Forged, "a forged proof", steady());
     let overlay = snapshot(&looped, &overlay);
     assert_eq!(cause(overlay.admits_callee(CALLER, "a")), Some(Cause::Quarantine));
     assert_eq!(cause(overlay.admits_callee(CALLER, "b")), None);

@@ -11,7 +11,7 @@ const HUGE: (&str, &str) = ("content-length", "9999999999999999999");
 const OFF: &str = "[[delivery]]\nmode = 'off'\n";
 
 fn measured(callee: &Callee, name: &str) -> u64 {
-    let now = crate::tls::now();
+    let now = crate::clock::steady();
     callee.mesh.0.gate.edges.get(&EdgeKey::Caller(id(name))).take(now, now).request_bytes
 }
 

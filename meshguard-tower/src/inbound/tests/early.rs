@@ -27,7 +27,7 @@ fn head(over: &Connection, name: &'static str, value: &'static str) -> Request<P
 
 /// Refusals that count against a peer.
 fn refused(callee: &Callee, name: &str) -> u64 {
-    let now = crate::tls::now();
+    let now = crate::clock::steady();
     callee.mesh.0.gate.edges.get(&EdgeKey::Caller(id(name))).take(now, now).refused
 }
 

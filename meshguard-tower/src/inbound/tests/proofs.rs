@@ -1,17 +1,20 @@
 //! A DPoP proof is used up by a request that policy lets in, and by no other.
 
+use std::time::Duration;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
+use meshguard_core::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Callee, Piecewise, connection, id, plain, policy};
-use crate::auth::Tokens;
+use crate::auth::{self, Tokens};
+use crate::clock::{Now, now, wall};
 use crate::connection::Connection;
 use crate::mesh::Mesh;
-use crate::tls::now;
 
 const TARGET: &str = "https://orders.example/orders";
 /// A quarter of them, which one caller has, is one.
@@ -43,7 +46,7 @@ impl Bound {
         let canonical =
             format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(key.public_key()));
         let claims = json!({
-            "iss": "https://login.example", "aud": "orders", "exp": now().as_unix_secs() + 600,
+            "iss": "https://login.example", "aud": "orders", "exp": wall().as_unix_secs() + 86_400,
             "cnf": { "jkt": b64(Sha256::digest(canonical)) },
         });
         Self { token: jwt(issuer, &json!({ "alg": "EdDSA" }), &claims), key }
@@ -51,27 +54,44 @@ impl Bound {
 
     /// A request with the token, and a proof that has this number.
     fn request(&self, over: &Connection, number: &str) -> Request<Piecewise> {
+        let (_, mut request) = plain(over);
+        request.headers_mut().extend(self.headers(number, wall()));
+        request
+    }
+
+    /// The token, and a proof of this number that was made then.
+    fn headers(&self, number: &str, made: Timestamp) -> HeaderMap {
         let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk(&self.key) });
         let claims = json!({
-            "jti": number, "htm": "POST", "htu": TARGET, "iat": now().as_unix_secs(),
+            "jti": number, "htm": "POST", "htu": TARGET, "iat": made.as_unix_secs(),
             "ath": b64(Sha256::digest(&self.token)),
         });
-        let (_, mut request) = plain(over);
-        let headers = request.headers_mut();
+        let mut headers = HeaderMap::new();
         let value = |text: String| HeaderValue::try_from(text).unwrap();
         headers.insert("authorization", value(format!("DPoP {}", self.token)));
         headers.insert("dpop", value(jwt(&self.key, &header, &claims)));
-        request
+        headers
+    }
+
+    /// Whether a proof of this number that was made then is accepted.
+    fn is_accepted(&self, callee: &Callee, number: &str, made: Timestamp, now: Now) -> bool {
+        let tokens = callee.mesh.0.tokens.as_ref().unwrap();
+        let (headers, caller) = (self.headers(number, made), id("checkout"));
+        let (method, authority, path) = ("POST", "orders.example", "/orders");
+        let request =
+            auth::Request { method, authority, path, headers: &headers, certificate: None, now };
+        let proof = tokens.check(&request).ok().flatten().and_then(|presented| presented.proof);
+        proof.is_some_and(|proof| tokens.claim(&proof, &caller, now.steady).is_ok())
     }
 }
 
 /// Policy reads proofs, and denies one caller whatever it proves.
-fn callee(issuer: &Ed25519KeyPair) -> Callee {
+fn callee(issuer: &Ed25519KeyPair, remembered: usize) -> Callee {
     let text =
         "[[delivery]]\nmode = 'off'\n[[allow]]\nname = 'proved'\nwhen = { proof = 'dpop' }\n";
     let set = json!({ "keys": [jwk(issuer)] }).to_string();
     let tokens = Tokens::from_jwks(&set).unwrap().issuer("https://login.example");
-    let tokens = tokens.audience("orders").remember_proofs(REMEMBERED);
+    let tokens = tokens.audience("orders").remember_proofs(remembered);
     let ledger = crate::ledger::Ledger::memory().unwrap();
     let builder = Mesh::dev(id("orders")).unwrap().policy(policy(text)).tokens(tokens);
     Callee { mesh: builder.ledger(ledger.clone()).build().unwrap(), ledger }
@@ -80,7 +100,7 @@ fn callee(issuer: &Ed25519KeyPair) -> Callee {
 #[tokio::test]
 async fn what_policy_denies_uses_no_proof_up_and_one_caller_has_a_share_with_all_its_keys() {
     let issuer = Ed25519KeyPair::generate().unwrap();
-    let callee = callee(&issuer);
+    let callee = callee(&issuer, REMEMBERED);
     let [denied, caller, other] = ["denied", "checkout", "other"].map(|name| connection(&id(name)));
     for n in 0..2 * REMEMBERED {
         let request = Bound::new(&issuer).request(&denied, &n.to_string());
@@ -91,4 +111,23 @@ async fn what_policy_denies_uses_no_proof_up_and_one_caller_has_a_share_with_all
     assert_eq!(callee.ask(bound.request(&caller, "a")).await.status(), 401, "it was used before");
     assert_eq!(callee.ask(again.request(&caller, "b")).await.status(), 429, "another key");
     assert_eq!(callee.ask(again.request(&other, "c")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_locks_no_proof_out_once_it_is_right_and_lets_none_in_again() {
+    let issuer = Ed25519KeyPair::generate().unwrap();
+    let (callee, bound, at) = (callee(&issuer, 64), Bound::new(&issuer), now());
+    let secs = Duration::from_secs;
+    let right = |after| at + secs(after);
+    let is_accepted = |number, made, now| bound.is_accepted(&callee, number, made, now);
+    assert!(is_accepted("a", at.wall, at));
+    // Two hours ahead: those whose clocks are right are locked out, those who are ahead too are not.
+    let (truly, ahead) = (right(1).wall, Now { steady: right(1).steady, ..right(7_201) });
+    assert!(!is_accepted("b", truly, ahead) && is_accepted("c", ahead.wall, ahead));
+    let back = right(2);
+    assert!(is_accepted("b", back.wall, back), "at once");
+    assert!(!is_accepted("a", at.wall, back) && !is_accepted("b", back.wall, back), "used before");
+    let later = right(7_201);
+    assert!(!is_accepted("c", ahead.wall, later), "it was used two hours before");
+    assert!(is_accepted("d", later.wall, later));
 }

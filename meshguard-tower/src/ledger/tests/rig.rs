@@ -245,7 +245,7 @@ pub(super) struct Rng(u64);
 impl Rng {
     pub(super) fn seeded(test: &str) -> Self {
         let seed = std::env::var("MESHGUARD_SEED").ok().and_then(|s| s.parse().ok());
-        let seed = seed.unwrap_or_else(|| crate::tls::now().as_unix_nanos());
+        let seed = seed.unwrap_or_else(|| crate::clock::wall().as_unix_nanos());
         println!("{test}: MESHGUARD_SEED={seed}");
         Self(seed)
     }

@@ -11,10 +11,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::RESERVED;
+use crate::clock::steady;
 use crate::control::{Gate, Overlay};
 use crate::limits::Limits;
 use crate::rig::{PATIENCE, Rig, connect, eventually};
-use crate::tls::{Alpn, HandshakeErrorKind as Kind, now};
+use crate::tls::{Alpn, HandshakeErrorKind as Kind};
 
 fn address() -> EdgeKey {
     EdgeKey::Address([127, 0, 0, 1].into())
@@ -31,9 +32,9 @@ fn cut_off() -> Overlay {
     plan.governor.max_share = 1.0;
     plan.governor.min_peers = 0;
     let mut state = Loop::new(Settings::default(), plan);
-    let window = Window { start: now(), end: now(), handshakes: 10, ..Window::default() };
+    let window = Window { start: steady(), end: steady(), handshakes: 10, ..Window::default() };
     state.handle_window(&address(), &window);
-    state.handle_signal(&address(), Signal::Forged, "by this test", now());
+    state.handle_signal(&address(), Signal::Forged, "by this test", steady());
     let control = state.control();
     assert!(control.restriction(&address()).is_some_and(|r| r.quarantine));
     Overlay::new(control.restrictions(), control.trusted(), 0.5, &Overlay::default())
@@ -50,7 +51,7 @@ async fn handshakes_are_measured_by_the_address_they_come_from() {
     eventually("the refusal is counted", || !rig.stats.snapshot().is_empty()).await;
     let tally = gate.edges.get(&address());
     eventually("both are measured", || tally.events() == 2).await;
-    let window = tally.take(Timestamp::EPOCH, now());
+    let window = tally.take(Timestamp::EPOCH, steady());
     assert_eq!((window.handshakes, window.handshake_failures, window.peers), (2, 1, 1));
 }
 
@@ -93,6 +94,6 @@ async fn where_a_peer_was_authenticated_only_unfinished_handshakes_are_limited()
     eventually("one was refused", || rig.stats.failed(Kind::Restricted) > 0).await;
     eventually("they ran out of time", || rig.stats.failed(Kind::Timeout) >= RESERVED as u64).await;
     drop(connects().await.unwrap());
-    let window = gate.edges.get(&address()).take(Timestamp::EPOCH, now());
+    let window = gate.edges.get(&address()).take(Timestamp::EPOCH, steady());
     assert_eq!((window.handshake_failures, window.peers), (0, 1));
 }

@@ -162,9 +162,9 @@ fn what_was_to_begin_is_read_again_when_it_has() {
     let rotating = Rotating::new();
     assert_eq!(rotating.look(), nothing(1));
     let at = |at| rotating.mesh.0.files.credentials.lock().unwrap().begins = Some(at);
-    at(now() + CLOCK_SKEW + std::time::Duration::from_secs(3600));
+    at(reached() + CLOCK_SKEW + std::time::Duration::from_secs(3600));
     assert_eq!(rotating.look(), nothing(1));
-    at(now());
+    at(reached());
     assert_eq!(rotating.look(), nothing(2));
     assert_eq!(rotating.look(), nothing(2), "once");
 }

@@ -20,7 +20,7 @@ fn proof(generation: u64, not_after: Timestamp) -> Proof {
 fn a_connection_is_of_use_until_its_certificate_expires_or_the_own_is_replaced() {
     let rig = Rig::new();
     let dialer = dialer(&rig);
-    let now = now();
+    let now = reached();
     let later = Timestamp::from_unix_secs(now.as_unix_secs() + 3600);
     assert!(dialer.is_current(&proof(1, later)));
     assert!(!dialer.is_current(&proof(1, now)));

@@ -8,12 +8,12 @@ use super::super::{
     HANDSHAKE_TIME, HANDSHAKES_AT_ONCE, MAX_PENDING, MAX_PENDING_PER_HOP, MAX_PENDING_PER_PEER,
 };
 use super::*;
+use crate::clock::{Now, now};
 use crate::control::Overlay;
 use crate::dev::DevSvid;
 use crate::observe::Edges;
 use crate::rig::{CHECKOUT, ORDERS, Rig, credentials};
 use crate::session::Opening;
-use crate::tls::now;
 
 fn sessions(rig: &Rig) -> Sessions {
     Sessions::new(rig.tls.clone(), "callee".into(), [1; 32], MESSAGE, Arc::default(), None)
@@ -22,7 +22,7 @@ fn sessions(rig: &Rig) -> Sessions {
 /// An outer peer, or a principal.
 fn peer(name: &str) -> Peer {
     let id: SpiffeId = format!("spiffe://shop.example/{name}").parse().unwrap();
-    Peer::new(id, [0; 32], now() + Duration::from_secs(86_400))
+    Peer::new(id, [0; 32], now().wall + Duration::from_secs(86_400))
 }
 
 fn opening(rig: &Rig) -> Opening {
@@ -56,7 +56,7 @@ impl Desk {
         named: Option<Sid>,
         outer: &Peer,
         body: &[u8],
-        at: Timestamp,
+        at: Now,
     ) -> Result<Step, SessionRefusal> {
         let n = self.next.fetch_add(1, Ordering::Relaxed) as u128;
         let fresh = || Sid::from_random(n.to_be_bytes());
@@ -65,7 +65,7 @@ impl Desk {
     }
 
     /// The first body has been answered: the sid, and the second body.
-    fn half_way(&self, svid: &DevSvid, outer: &str, at: Timestamp) -> (Opening, Sid, Vec<u8>) {
+    fn half_way(&self, svid: &DevSvid, outer: &str, at: Now) -> (Opening, Sid, Vec<u8>) {
         let mut opening = opening_of(&self.rig, svid);
         let first = self.post(None, &peer(outer), &opening.next(None).unwrap(), at).unwrap();
         opening.take(&first.answer).unwrap();
@@ -74,7 +74,7 @@ impl Desk {
     }
 
     /// A whole handshake of `checkout` over a connection of `outer`.
-    fn complete(&self, outer: &str, at: Timestamp) -> Result<Step, SessionRefusal> {
+    fn complete(&self, outer: &str, at: Now) -> Result<Step, SessionRefusal> {
         let svid = self.rig.ca.svid(CHECKOUT).unwrap();
         let (_, sid, body) = self.half_way(&svid, outer, at);
         self.post(Some(sid), &peer(outer), &body, at)
@@ -107,13 +107,13 @@ fn a_handshake_of_two_posts_opens_a_session() {
 }
 
 /// Begins a handshake and leaves it there.
-fn begin(desk: &Desk, outer: &str, at: Timestamp) -> Result<Step, SessionRefusal> {
+fn begin(desk: &Desk, outer: &str, at: Now) -> Result<Step, SessionRefusal> {
     let (rig, outer) = (&desk.rig, peer(outer));
     desk.post(None, &outer, &opening(rig).next(None).unwrap(), at)
 }
 
 /// How many of these handshakes go on.
-fn going_on(desk: &Desk, outer: &str, begun: &[Sid], at: Timestamp) -> usize {
+fn going_on(desk: &Desk, outer: &str, begun: &[Sid], at: Now) -> usize {
     let outer = peer(outer);
     let of = |sid: &&Sid| match desk.post(Some(**sid), &outer, &[], at) {
         Ok(_) => true,
@@ -281,7 +281,7 @@ fn session(of: &Peer, number: u128) -> Arc<ServerSession> {
         record: MAX_RECORD,
         message: MESSAGE,
         batch: true,
-        expires: now() + LIFETIME,
+        until: now().steady + LIFETIME,
         principal: Arc::new(super::super::principal::Principal::default()).place().unwrap(),
         ended: AtomicBool::new(false),
         retires: OnceLock::new(),
@@ -355,9 +355,35 @@ fn of_principals_that_have_as_many_sessions_one_of_another_trust_domain_gives() 
     own.iter().for_each(|session| sessions.insert(session, at));
     for n in 100..MAX_SESSIONS as u128 + 100 {
         let id = format!("spiffe://partner.example/{n}").parse().unwrap();
-        let foreign = Peer::new(id, [0; 32], at + LIFETIME);
+        let foreign = Peer::new(id, [0; 32], at.wall + LIFETIME);
         sessions.insert(&session(&foreign, n), at);
     }
     assert_eq!(sessions.len(), MAX_SESSIONS);
     assert!(own.iter().all(|session| sessions.live(&session.sid, at).is_ok()));
+}
+
+#[test]
+fn a_session_whose_time_is_over_stays_over_when_the_clock_is_set_back() {
+    let rig = Rig::new();
+    let (sessions, at) = (sessions(&rig), now());
+    let id = SpiffeId::from_static("spiffe://shop.example/checkout");
+    let ends = at.wall + Duration::from_secs(60);
+    let session = session(&Peer::new(id, [0; 32], ends), 0);
+    sessions.insert(&session, at);
+    let wall = |wall| Now { wall, reached: wall, ..at };
+    assert!(sessions.live(&session.sid, wall(ends - Duration::from_secs(1))).is_ok());
+    assert_eq!(sessions.live(&session.sid, wall(ends)).err(), Some(NotLive::Expired));
+    assert_eq!(sessions.live(&session.sid, at).err(), Some(NotLive::Expired), "it was seen to end");
+}
+
+#[test]
+fn how_long_a_session_lasts_is_not_measured_by_the_wall_clock() {
+    let rig = Rig::new();
+    let (sessions, at) = (sessions(&rig), now());
+    let session = session(&peer("checkout"), 0);
+    sessions.insert(&session, at);
+    let ahead = Now { wall: at.wall + 2 * LIFETIME, reached: at.reached + 2 * LIFETIME, ..at };
+    assert!(sessions.live(&session.sid, ahead).is_ok());
+    let back = Now { wall: at.wall - LIFETIME, steady: at.steady + 2 * LIFETIME, ..at };
+    assert!(sessions.live(&session.sid, back).is_err());
 }

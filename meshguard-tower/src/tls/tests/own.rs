@@ -125,7 +125,7 @@ fn what_has_expired_meanwhile_takes_nobodys_place() {
     let ca = ca("shop.example");
     let tls = TlsContext::new(credentials(&ca, &ca.svid(ORDERS).unwrap(), None)).unwrap();
     let mut late = credentials(&ca, &ca.svid(ORDERS).unwrap(), None);
-    late.own.not_after = now() - Duration::from_secs(1);
+    late.own.not_after = reached() - Duration::from_secs(1);
     let error = tls.replace(late).unwrap_err();
     assert!(matches!(error.fault(), CredentialsFault::Expired(_)), "{error}");
     assert_eq!(tls.generation(), 1);
