@@ -47,11 +47,11 @@ pub(super) fn record(mesh: &Mesh, state: &Loop, event: &Event, offset: Offset) {
             action(mesh, done, offset, Change::Refused, &why.to_string());
         }
         Event::Undone { action: done, why } => {
-            action(mesh, done, offset, Change::Undone, why.as_str())
+            action(mesh, done, offset, Change::Undone, why.as_str());
         }
         Event::Expired(done) => action(mesh, done, offset, Change::Expired, ""),
         Event::Lifted { action: done, why } => {
-            action(mesh, done, offset, Change::Lifted, &why.to_string())
+            action(mesh, done, offset, Change::Lifted, &why.to_string());
         }
         Event::Measured { action, effect, before, after } => mesh.record(|| {
             Entry::Effect(ledger::Effect {
