@@ -41,7 +41,7 @@ from = ["callers"]
 http = ["GET /small"]
 [[reflex]]
 name = "outside-intent"
-on = { signal = "refusals", false_alarms = "1 in 1 days" }
+on = { signal = "refusals", false_alarms = "1 in 1 days", scope = "caller" }
 do = ["quarantine"]
 ttl = "1h"
 [[reflex]]
