@@ -61,6 +61,9 @@ impl Control {
             hard: case.is_hard(),
         };
         self.books.take(action.id, hold, now);
+        if let Some(known) = self.edges.get_mut(&action.edge) {
+            known.failing = true;
+        }
         self.merge(&action.edge);
         if action.kind == ActionKind::Quarantine {
             self.charge(case, Verdict::Certain, now);

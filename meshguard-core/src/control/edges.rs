@@ -38,8 +38,8 @@ pub(super) struct Edge {
     pub(super) waiting: Option<Waiting>,
     /// What it departed in with its siblings.
     pub(super) shares: Option<Shares>,
-    /// Whether most of what it answered in its last window were errors.
-    failing: bool,
+    /// Whether most of what it answered in its last window were errors, or it was cut off since.
+    pub(super) failing: bool,
 }
 
 /// A reflex that is not to act on an edge again so soon.
