@@ -79,7 +79,12 @@ impl Control {
         let gives =
             place.then(|| self.books.gives_way(&self.edges, edge, case.is_hard())).flatten();
         let Some(id) = gives else { return false };
+        let freed = self.books.holds.get(&id).map(|hold| hold.edge.clone());
         self.lift_one(id, Lift::Displaced, now);
+        // It is called again, whatever it answers.
+        if let Some(known) = freed.and_then(|edge| self.edges.get_mut(&edge)) {
+            known.failing = false;
+        }
         true
     }
 
