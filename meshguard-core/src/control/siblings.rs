@@ -98,10 +98,11 @@ impl Move {
         self.end.since(self.start)
     }
 
-    /// Whether it shows what happened in `other`: at least half of it came after that began.
+    /// Whether it shows what happened in `other`: it ends no earlier, for what happened may have begun
+    /// shortly before that end; and at least half of it came after that began.
     fn shows(&self, other: &Self) -> bool {
         let after = self.end.since(self.start.max(other.start));
-        after >= self.length() / 2 && after >= other.length() / 2
+        self.end >= other.end && after >= self.length() / 2
     }
 
     pub(super) fn is_alive(&self, now: Timestamp) -> bool {
