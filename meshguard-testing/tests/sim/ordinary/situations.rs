@@ -95,9 +95,11 @@ fn slower(fleet: &mut Fleet, second: u32) {
 }
 
 fn pauses(fleet: &mut Fleet, second: u32) {
+    // Who does not call does not attack.
+    let who = if fleet.seed_of_attacker() == 5 { 4 } else { 5 };
     match second {
-        5 => change(fleet, [5], |load, _| load.rate(0.0)),
-        35 => change(fleet, [5], |load, n| load.rate(usual(n))),
+        5 => change(fleet, [who], |load, _| load.rate(0.0)),
+        35 => change(fleet, [who], |load, n| load.rate(usual(n))),
         _ => {}
     }
 }
