@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// The callers that never do anything wrong.
 pub(super) const HONEST: [usize; 2] = [0, 1];
 
-/// Whoever calls what it may not, keeps receipts back, or calls far more or less often than it did, is
+/// A caller that calls what it may not, keeps receipts back, or calls far more or less often than it did, is
 /// cut off.
 const POLICY: &str = r#"
 mesh = "faults.example"
