@@ -9,7 +9,7 @@ use super::incident::{Incident, IncidentId};
 use super::run::Cause;
 use super::siblings::{COMES_BACK, Standing};
 use super::{Control, MAX_ALIKE, measure, words};
-use crate::baseline::{EdgeKey, Measure, Score};
+use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Signal, Step, Trigger};
 use crate::time::Timestamp;
 
@@ -27,7 +27,9 @@ impl Control {
             let reflex = Arc::clone(&self.reflexes[at]);
             let signal = reflex.on.signal;
             let Some(measure) = measure::reading(&reflex.on, None, score) else { continue };
-            let planned = self.allowance(edge, at, score, now);
+            let threshold = measure::threshold(&reflex.on, score.windows_per_day);
+            let feature = measure::about(&reflex.on, score, threshold);
+            let planned = self.changes.allowance(edge, feature, now);
             let lasts = self.lasts(edge, at, &measure, planned, score, now);
             let known = self.case_of(edge, &reflex.name).is_some();
             if !lasts || known || self.rests(edge, &reflex, now) {
@@ -36,7 +38,7 @@ impl Control {
             if self.is_aftermath(&cases, signal, score, &measure) {
                 continue;
             }
-            match self.standing_now(edge, at, score, now) {
+            match self.standing_now(edge, feature, now) {
                 Standing::Unknown => {
                     self.waiting.insert(edge.clone());
                     if let Some(known) = self.edges.get_mut(edge) {
@@ -48,15 +50,7 @@ impl Control {
         }
     }
 
-    fn allowance(&self, edge: &EdgeKey, at: usize, score: &Score, now: Timestamp) -> f32 {
-        let on = &self.reflexes[at].on;
-        let feature = measure::about(on, score, measure::threshold(on, score.windows_per_day));
-        self.changes.allowance(edge, feature, now)
-    }
-
-    fn standing_now(&self, edge: &EdgeKey, at: usize, score: &Score, now: Timestamp) -> Standing {
-        let on = &self.reflexes[at].on;
-        let feature = measure::about(on, score, measure::threshold(on, score.windows_per_day));
+    fn standing_now(&self, edge: &EdgeKey, feature: Option<Feature>, now: Timestamp) -> Standing {
         let moved = self.edges.get(edge).and_then(|known| known.moved.as_ref());
         moved.map_or(Standing::Alone, |moved| self.standing(edge, feature, moved, false, now))
     }
