@@ -23,8 +23,8 @@ impl Observer {
     /// One call that was answered.
     pub fn call(&self, latency: Duration, request_bytes: u64, response_bytes: u64) {
         let latency = Some(latency);
-        let failed = false;
-        self.0.call(&Measured { latency, failed, request_bytes, response_bytes, receipt: true });
+        let call = Measured { latency, request_bytes, response_bytes, ..Measured::default() };
+        self.0.call(&Measured { receipt: true, ..call });
     }
 
     /// Closes a window.

@@ -26,7 +26,7 @@ pub(super) fn level(window: &Window, feature: Feature) -> Option<f32> {
 /// Failures and all of a share; `None` where it was not observed.
 pub(super) fn share(window: &Window, feature: Feature) -> Option<(f32, f32)> {
     let (failed, all) = match feature {
-        Feature::Errors => (window.errors, window.calls),
+        Feature::Errors => (window.errors, window.calls.saturating_sub(window.unanswered)),
         Feature::HandshakeFailures => (window.handshake_failures, window.handshakes),
         Feature::MissingReceipts => (window.missing_receipts, window.receipts),
         Feature::Refusals => (window.refused, window.asked),
@@ -47,4 +47,17 @@ pub(super) fn unscaled(feature: Feature, x: f32) -> f32 {
 /// The length of a window in seconds, never 0.
 pub(super) fn seconds(window: &Window) -> f32 {
     window.length().as_secs_f32().max(1e-3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_without_an_answer_is_no_error_and_no_success() {
+        let left = Window { calls: 1, unanswered: 1, ..Window::default() };
+        assert_eq!(share(&left, Feature::Errors), None);
+        let failed = Window { calls: 3, errors: 2, unanswered: 1, ..Window::default() };
+        assert_eq!(share(&failed, Feature::Errors), Some((2.0, 2.0)));
+    }
 }

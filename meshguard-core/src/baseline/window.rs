@@ -16,6 +16,9 @@ pub struct Window {
     pub calls: u64,
     /// Of them, those that the far end failed.
     pub errors: u64,
+    /// Of them, those that have no answer although the far end did not fail them: their maker gave
+    /// them up, or they were never sent. They are no part of the share of errors.
+    pub unanswered: u64,
     /// Of those of them that have an answer.
     pub latency: Option<Latency>,
     /// Bytes of their requests' bodies, in all.

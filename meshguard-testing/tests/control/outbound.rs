@@ -48,7 +48,9 @@ impl Instance {
             let sick = is_sick.load(Ordering::Relaxed);
             async move { if sick { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK } }
         };
-        let app = Router::new().route("/known/{n}", get(answer));
+        let app = Router::new()
+            .route("/known/{n}", get(answer))
+            .route("/known/hangs", get(|| std::future::pending::<()>()));
         let policy: Policy = policy(delivery).parse().unwrap();
         let mesh = Mesh::dev(CALLEE).unwrap().policy(policy).build().unwrap();
         let listener = mesh.listen("127.0.0.1:0").await.unwrap();
@@ -95,6 +97,9 @@ async fn the_sick_one_is_not_called(delivery: &str) {
     let (one, two) =
         (Instance::new(&caller, delivery).await, Instance::new(&caller, delivery).await);
     known(&caller, &[&one.channel, &two.channel]).await;
+    let channel = one.channel.clone();
+    let hanging =
+        tokio::spawn(async move { http::call(&channel, http::get("/known/hangs")).await });
     one.sick.store(true, Ordering::Relaxed);
     let calling = async {
         loop {
@@ -117,6 +122,14 @@ async fn the_sick_one_is_not_called(delivery: &str) {
         (&CallErrorKind::Restricted, Outcome::NotDelivered)
     );
     assert_eq!(one.calls.load(Ordering::Relaxed), calls, "nothing was sent");
+    // A call that is given up does not make it one that answers.
+    hanging.abort();
+    soon(async {
+        while caller.edges().iter().all(|edge| edge.window.unanswered == 0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     // The other one falls sick, too: it is the last.
     two.sick.store(true, Ordering::Relaxed);
     let refused =

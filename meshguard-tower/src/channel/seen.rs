@@ -185,9 +185,11 @@ impl Seen {
         let astray = self.astray || unanswered;
         let by_answer = self.status.is_some_and(|s| blames_callee(s.as_u16(), self.code));
         let hop = self.shared.hop();
+        let failed = by_answer || self.aborted || (astray && hop.is_none());
         let call = Measured {
             latency: self.latency,
-            failed: by_answer || self.aborted || (astray && hop.is_none()),
+            failed,
+            unanswered: self.status.is_none() && !failed,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             receipt: self.exchange.is_some(),

@@ -351,6 +351,7 @@ mod tests {
     const ANSWERED: Measured = Measured {
         latency: Some(Duration::from_millis(2)),
         failed: false,
+        unanswered: false,
         request_bytes: 10,
         response_bytes: 10,
         receipt: true,

@@ -41,6 +41,7 @@ impl Exchange {
         let call = Measured {
             latency: self.observed.latency(),
             failed: of_caller,
+            unanswered: false,
             request_bytes: self.request_bytes(),
             response_bytes,
             receipt: self.proven.is_some(),

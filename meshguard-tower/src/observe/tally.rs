@@ -50,6 +50,8 @@ pub(crate) struct Measured {
     pub(crate) latency: Option<Duration>,
     /// Whether the far end is to blame that it failed.
     pub(crate) failed: bool,
+    /// Whether it has no answer, and the far end is not to blame.
+    pub(crate) unanswered: bool,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     /// Whether a receipt is due.
@@ -68,6 +70,7 @@ struct Shard {
 enum Count {
     Calls,
     Errors,
+    Unanswered,
     RequestBytes,
     ResponseBytes,
     Refused,
@@ -105,6 +108,8 @@ impl Tally {
         shard.add(Count::Calls, 1);
         if call.failed {
             shard.add(Count::Errors, 1);
+        } else if call.unanswered {
+            shard.add(Count::Unanswered, 1);
         }
         if call.request_bytes > 0 {
             shard.add(Count::RequestBytes, call.request_bytes);
@@ -180,6 +185,7 @@ impl Tally {
             end,
             calls: sum(Count::Calls),
             errors: sum(Count::Errors),
+            unanswered: sum(Count::Unanswered),
             latency: latency.latency(),
             request_bytes: sum(Count::RequestBytes),
             response_bytes: sum(Count::ResponseBytes),
@@ -315,6 +321,9 @@ mod tests {
         assert_eq!((window.request_bytes, window.response_bytes), (8001 * 7, 8001 * 11));
         assert_eq!((window.receipts, window.missing_receipts), (1, 0));
         assert!(window.latency.is_some());
+        tally.call(&Measured { unanswered: true, ..Measured::default() });
+        let left = tally.take(T, T);
+        assert_eq!((left.calls, left.errors, left.unanswered), (1, 0, 1));
         let next = tally.take(T, T);
         assert_eq!((next.events(), next.latency, next.request_bytes), (0, None, 0));
     }
