@@ -58,6 +58,7 @@ mod score;
 mod season;
 mod settings;
 mod share;
+mod sharing;
 mod snapshot;
 mod vote;
 mod window;

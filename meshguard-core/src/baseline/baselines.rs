@@ -11,6 +11,7 @@ use super::score::Score;
 use super::season::{Seasons, has_vote};
 use super::settings::Settings;
 use super::share::Pooled;
+use super::sharing::Sharing;
 use super::window::Window;
 use crate::time::Timestamp;
 
@@ -61,6 +62,7 @@ pub struct Baselines {
     places: Places,
     kinds: [Kind; KINDS],
     seasons: Seasons,
+    sharing: Sharing,
     now: Timestamp,
     /// Seconds by which the wall clock is ahead of the windows' time.
     ahead: i64,
@@ -84,6 +86,7 @@ impl Baselines {
             places: Places::new(&settings),
             kinds: [DECLARED; KINDS],
             seasons: Seasons::new(settings.max_edges),
+            sharing: Sharing::default(),
             now: Timestamp::EPOCH,
             ahead: 0,
             held: VecDeque::with_capacity(MAX_HELD),
@@ -109,13 +112,18 @@ impl Baselines {
             self.held.retain(|held| held.place != at);
         }
         self.learn_due(at);
+        self.sharing.count(&mut self.places, self.now);
         let Some(place) = self.places.get_mut(at) else { return Score::blank() };
         // Of addresses what is declared is all that is believed: what one shows excuses no other.
         let mut declared = DECLARED;
         let pooled = &mut self.kinds[edge.place_of_kind()];
         let kind = if has_vote(edge) { pooled } else { &mut declared };
         let (season, hour) = (self.seasons.at(edge, wall), self.seasons.hour_for(edge));
-        let reading = place.model.read(window, season, kind, &self.settings);
+        let edges = self.sharing.edges(edge);
+        let reading = place.model.read(window, season, kind, edges, &self.settings);
+        if window.events() > 0 {
+            place.busy = Some(window.end);
+        }
         if learn {
             place.model.learn(window, &reading, hour, &self.settings);
             if reading.score.bits < HELD_BITS {
@@ -141,7 +149,7 @@ impl Baselines {
     #[must_use]
     pub fn silence(&self, edge: &EdgeKey, idle: Duration) -> Option<Score> {
         let place = self.places.get(self.places.find(edge)?)?;
-        place.model.silence(idle.as_secs_f32(), &self.settings)
+        place.model.silence(idle.as_secs_f32(), self.sharing.edges(edge), &self.settings)
     }
 
     /// A score of this edge was a false alarm: what stood out in it is no longer rare, at that

@@ -37,11 +37,12 @@ impl Gap {
         secs / (self.usual + FLOOR)
     }
 
-    /// The surprise at a gap of such a distance in one window, in bits.
-    pub(super) fn bits(&self, distance: f32, unit: f32) -> f32 {
+    /// The surprise at a gap of such a distance in one window, in bits: `shared` more at most than
+    /// its windows alone could give.
+    pub(super) fn bits(&self, distance: f32, unit: f32, shared: f32) -> f32 {
         let belief = Belief { windows: 4.0, p: || (-distance).exp() };
         let bits = self.calibrator.bits(GAPS.spot(distance), unit, GAPS, belief);
-        bits.min(cap(self.calibrator.windows(unit)))
+        bits.min(cap(self.calibrator.windows(unit)) + shared)
     }
 
     pub(super) fn learn(&mut self, secs: f32, unit: f32) {

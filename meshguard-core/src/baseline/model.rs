@@ -96,10 +96,12 @@ impl Model {
         window: &Window,
         season: Option<[f32; LEVELS]>,
         kind: &Kind,
+        edges: u32,
         settings: &Settings,
     ) -> Reading {
         self.seen = self.seen.saturating_add(window.events());
         let mut reading = Reading::blank();
+        reading.score.edges = edges;
         reading.score.seen = self.seen;
         reading.score.peers = window.peers;
         self.read_levels(window, season, settings, &mut reading);
@@ -135,7 +137,7 @@ impl Model {
             if level.windows() >= settings.warm_up {
                 bits = level.bits(&spots, self.unit);
             }
-            let cap = level.cap(self.unit);
+            let cap = level.cap(self.unit) + shared(reading.score.edges);
             let (most, measure) = reading.note(feature, &bits, |k| sight.is_above(k), 3, cap);
             measure.value = sample::unscaled(feature, x);
             measure.normal = normal;
@@ -172,7 +174,7 @@ impl Model {
             let spots = spots(&distances);
             reading.marks.bins[feature.index()] = bins(&spots);
             let bits = share.bits(&spots, self.unit, kind);
-            let cap = share.cap(self.unit, kind);
+            let cap = share.cap(self.unit, kind) + shared(reading.score.edges);
             let above = |k| k == 0 || sight.spreads > 0.0;
             let (most, measure) = reading.note(feature, &bits, above, 2, cap);
             measure.value = failed / all;
@@ -193,11 +195,13 @@ impl Model {
     /// All features together: the rarest, a little of the others, calibrated once more.
     fn sum_up(&self, kind: &Kind, settings: &Settings, reading: &mut Reading) {
         let observed = reading.score.measures.iter().filter(|m| m.observed).count() as f32;
-        let (spot, top, bits) = self.together(&reading.raw, observed, kind);
+        let edges = reading.score.edges;
+        let together = |raw| self.together(raw, observed, kind, edges);
+        let (spot, top, bits) = together(&reading.raw);
         reading.harm[Feature::Refusals.index()] = 0.0;
         let (_, worst, harm) = match reading.harm == reading.raw {
             true => (spot, top, bits),
-            false => self.together(&reading.harm, observed, kind),
+            false => together(&reading.harm),
         };
         let stands_out = |of: &[f32], top: usize| (of[top] > STANDS_OUT).then(|| Feature::ALL[top]);
         (reading.score.bits, reading.score.harm) = (bits, harm.min(bits));
@@ -212,7 +216,13 @@ impl Model {
     }
 
     /// Where the bits of all features together lie, which feature has most, and how rare they are.
-    fn together(&self, raw: &[f32; FEATURES], observed: f32, kind: &Kind) -> (Spot, usize, f32) {
+    fn together(
+        &self,
+        raw: &[f32; FEATURES],
+        observed: f32,
+        kind: &Kind,
+        edges: u32,
+    ) -> (Spot, usize, f32) {
         let others = |bits: f32| (bits - STANDS_OUT).max(0.0);
         let (mut top, mut sum) = (0, 0.0);
         for (i, &bits) in raw.iter().enumerate() {
@@ -226,7 +236,7 @@ impl Model {
         let spot = BITS.spot(all);
         let belief = Belief { windows: 64.0, p: || (observed * (-all).exp2()).min(1.0) };
         let bits = self.total.bits(spot, self.unit, BITS, belief);
-        (spot, top, bits.min(self.cap_of(top, kind)))
+        (spot, top, bits.min(self.cap_of(top, kind) + shared(edges)))
     }
 
     fn cap_of(&self, feature: usize, kind: &Kind) -> f32 {
@@ -342,13 +352,14 @@ impl Model {
     }
 
     /// The silence of an edge that has been still for `secs`: its distance and its bits.
-    pub(super) fn silence(&self, secs: f32, settings: &Settings) -> Option<Score> {
+    pub(super) fn silence(&self, secs: f32, edges: u32, settings: &Settings) -> Option<Score> {
         if self.gap.windows() < settings.warm_up {
             return None;
         }
         let distance = self.gap.distance(secs);
         let mut score = Score::blank();
-        score.silence = self.gap.bits(distance, self.unit);
+        score.silence = self.gap.bits(distance, self.unit, shared(edges));
+        score.edges = edges;
         score.windows_per_day = 86_400.0 / self.length.max(1e-3);
         score.seen = self.seen;
         let rate = &mut score.measures[Feature::Rate.index()];
@@ -388,6 +399,13 @@ impl Model {
     pub(super) const fn seen_mut(&mut self) -> &mut u64 {
         &mut self.seen
     }
+}
+
+/// What one edge may give beyond what its windows say, in bits: as much as its threshold is higher
+/// because the service's false alarms are shared out. So it takes as long as that of a single edge
+/// until it can alarm.
+fn shared(edges: u32) -> f32 {
+    (edges.max(1) as f32).log2()
 }
 
 fn teach(calibrators: &mut [Calibrator], bins: [u8; 3], unit: f32) {

@@ -7,6 +7,7 @@ use super::edge::EdgeKey;
 use super::model::Model;
 use super::settings::Settings;
 use crate::identity::SpiffeId;
+use crate::time::Timestamp;
 
 const NONE: usize = usize::MAX;
 
@@ -29,6 +30,8 @@ pub(super) struct Place {
     pub(super) model: Box<Model>,
     /// The model as it was when an episode began, while one is open.
     pub(super) before: Option<Box<Model>>,
+    /// The end of its last window with traffic; `None` where it has had none here yet.
+    pub(super) busy: Option<Timestamp>,
     older: usize,
     newer: usize,
 }
@@ -110,10 +113,18 @@ impl Places {
     fn settle(&mut self, at: usize, edge: &EdgeKey) {
         if let Some(place) = self.places.get_mut(at) {
             place.key = edge.clone();
+            place.busy = None;
             *place.model = Model::new();
         } else {
             let (model, key) = (Box::new(Model::new()), edge.clone());
-            self.places.push(Place { key, model, before: None, older: NONE, newer: NONE });
+            self.places.push(Place {
+                key,
+                model,
+                before: None,
+                busy: None,
+                older: NONE,
+                newer: NONE,
+            });
         }
         self.index.insert(edge.clone(), at);
         for owner in owners(edge).into_iter().flatten() {

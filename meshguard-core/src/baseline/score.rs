@@ -20,6 +20,10 @@ pub struct Score {
     pub silence: f32,
     /// Windows of this length a day.
     pub windows_per_day: f32,
+    /// By how many edges the false alarms of this service are divided: those that had traffic in the
+    /// last hour, twice. Addresses share one half among themselves, all other edges the other half.
+    /// 0 is read as 1.
+    pub edges: u32,
     /// Calls, or handshakes, that the edge has shown so far, this window's included.
     pub seen: u64,
     /// Whom an action on an address concerns: [`Window::peers`](super::Window::peers).
@@ -117,12 +121,22 @@ impl Score {
             harm: 0.0,
             silence: 0.0,
             windows_per_day: 0.0,
+            edges: 0,
             seen: 0,
             peers: 0,
             measures: [NONE; FEATURES],
             top: None,
             worst: None,
         }
+    }
+
+    /// The bits above which a service has one false alarm in `one_in` of a signal, if each of the
+    /// [`edges`](Self::edges) is judged so. At least 1.
+    #[must_use]
+    pub fn bits_for(&self, one_in: Duration) -> f32 {
+        let per_day = if self.windows_per_day.is_finite() { self.windows_per_day } else { 1.0 };
+        let edges = self.edges.max(1) as f32;
+        bits_for(one_in, per_day.max(1.0) * edges).max(1.0)
     }
 
     /// One feature.

@@ -59,6 +59,7 @@ impl Control {
             expires: action.expires,
             shadow: action.state == ActionState::Shadow,
             hard: case.is_hard(),
+            weight: case.weight(),
         };
         self.books.take(action.id, hold, now);
         if let Some(known) = self.edges.get_mut(&action.edge) {
@@ -75,9 +76,7 @@ impl Control {
     fn make_room(&mut self, case: &Case, why: GovernorRefusal, now: Timestamp) -> bool {
         use GovernorRefusal::{LastInstance, Share, TooFewInstances};
         let place = matches!(why, Share { .. } | TooFewInstances { .. } | LastInstance);
-        let edge = &case.incident.edge;
-        let gives =
-            place.then(|| self.books.gives_way(&self.edges, edge, case.is_hard())).flatten();
+        let gives = place.then(|| self.books.gives_way(&self.edges, case)).flatten();
         let Some(id) = gives else { return false };
         let freed = self.books.holds.get(&id).map(|hold| hold.edge.clone());
         self.lift_one(id, Lift::Displaced, now);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::action::{Action, ActionId, ActionState};
 use super::governor::GovernorRefusal;
 use super::incident::{Incident, IncidentState};
-use super::measure::{is_absence, is_still, reading, threshold, window};
+use super::measure::{is_absence, is_share, is_still, reading, threshold, window};
 use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Scope, Step};
 use crate::time::Timestamp;
@@ -17,6 +17,10 @@ use crate::time::Timestamp;
 const SHORTEST: Duration = Duration::from_millis(100);
 /// How long an instance is not called the first time: what made it sick may be over soon.
 const FIRST_CUT: Duration = Duration::from_secs(10);
+/// A departure that comes back after every restriction for so long is a change that lasts...
+const LASTS: Duration = Duration::from_secs(1_800);
+/// ...and its reflex leaves the edge alone for so long, in which it is learnt.
+pub(super) const LEARNT: Duration = Duration::from_secs(1_800);
 /// How long a repeated action holds at most, unless the reflex says more.
 pub(super) const LONGEST_REPEAT: Duration = Duration::from_secs(3_600);
 
@@ -74,6 +78,8 @@ pub(super) struct Case {
     loaded: Option<Timestamp>,
     /// Calls a second that were let in, by the last window.
     admitted: Option<f32>,
+    /// Calls a second that departed, by the last window above the threshold.
+    weight: f32,
 }
 
 /// A load has risen from so many bits on...
@@ -110,6 +116,7 @@ impl Case {
             harms: incident.signal.is_hard(),
             loaded: None,
             admitted: None,
+            weight: 0.0,
             incident,
         }
     }
@@ -145,6 +152,13 @@ impl Case {
         !self.is_hard() && (self.harmless().is_some() || !self.reflex.steps.iter().any(restricts))
     }
 
+    /// Whether its departure has come back for as long as only a change does that lasts. Nobody says
+    /// so of a hard signal, nor of an incident that an operator has confirmed.
+    pub(super) fn lasts(&self, now: Timestamp) -> bool {
+        let known = self.is_hard() || self.incident.confirmed;
+        !known && now.since(self.incident.first_seen) >= LASTS
+    }
+
     /// A sibling departs alike: it goes on.
     pub(super) fn joined(&mut self, now: Timestamp) {
         self.calm = (0, now);
@@ -156,6 +170,18 @@ impl Case {
         let latency = matches!(self.incident.feature, Some(Feature::P50 | Feature::P99));
         let caller = matches!(self.incident.edge, EdgeKey::Caller(_));
         latency && caller && self.loaded.is_none_or(|at| self.latest_at.since(at) > LOADED)
+    }
+
+    /// Calls a second that depart from normal, as it was last seen above the threshold: not negative.
+    pub(super) fn weight(&self) -> f32 {
+        self.weight
+    }
+
+    /// Notes how many calls depart.
+    pub(super) fn weigh(&mut self, score: &Score) {
+        let feature = self.incident.feature.or(score.worst);
+        let weight = feature.map_or(0.0, |feature| departing(score, feature));
+        self.weight = if weight.is_finite() { weight.max(0.0) } else { 0.0 };
     }
 
     /// Notes whether a caller asks for more than usual.
@@ -187,12 +213,15 @@ impl Case {
         self.note_return(score, now);
         if let Some(measure) = reading(&self.reflex.on, self.incident.feature, score) {
             self.read(&measure, now);
+            if self.loud > 0 {
+                self.weigh(score);
+            }
         }
     }
 
     /// Takes a threshold and the window's length from a score.
     pub(super) fn scale(&mut self, score: &Score) {
-        self.threshold = threshold(&self.reflex.on, score.windows_per_day);
+        self.threshold = threshold(&self.reflex.on, score);
         self.window = window(score.windows_per_day).min(Duration::from_secs(60));
     }
 
@@ -313,5 +342,17 @@ impl Case {
 
     pub(super) fn state(&self) -> IncidentState {
         self.incident.state
+    }
+}
+
+/// How many calls a second depart in a feature: those above the normal share or rate, or of a level
+/// the part by which it is above normal.
+fn departing(score: &Score, feature: Feature) -> f32 {
+    let (measure, rate) = (score.measure(feature), score.measure(Feature::Rate).value);
+    let above = measure.value - measure.normal;
+    match feature {
+        Feature::Rate => above,
+        _ if is_share(feature) => above * rate,
+        _ => rate * above / measure.value,
     }
 }

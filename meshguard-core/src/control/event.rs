@@ -105,8 +105,8 @@ pub enum Lift {
     Plan,
     /// There are fewer peers or instances than there were, so that it breaks a cap now.
     Governor(GovernorRefusal),
-    /// One that comes before it needed its place: what a hard signal calls for, or, where this one is
-    /// of an address, one of a caller.
+    /// One that comes before it needed its place: what a hard signal calls for; where this one is of an
+    /// address, one of a caller; or else one that twice as many calls a second depart for.
     Displaced,
 }
 

@@ -1,10 +1,11 @@
 //! The caps on actions: counted after the action, over all actions together.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use super::action::ActionId;
+use super::case::Case;
 use super::edges::Edges;
 use super::restriction::Hold;
 use crate::baseline::EdgeKey;
@@ -125,6 +126,9 @@ impl fmt::Display for GovernorRefusal {
 /// The most actions that are remembered, and so the most that `max_actions` can permit.
 const MAX_TAKEN: usize = 10_000;
 
+/// A departure comes before another of its rank where this many times as many calls depart.
+const OUTWEIGHS: f32 = 2.0;
+
 /// What has `max_actions` of its own.
 #[derive(Clone, Copy, Debug)]
 enum Budget {
@@ -220,18 +224,25 @@ impl Books {
         })
     }
 
-    /// What makes room for a restriction of `edge`: of those that come after it, and count where it
-    /// counts, the newest of the least.
-    pub(super) fn gives_way(&self, edges: &Edges, edge: &EdgeKey, hard: bool) -> Option<ActionId> {
+    /// What makes room for a restriction that an incident calls for: of those that come after it, and
+    /// count where it counts, the newest of the least.
+    pub(super) fn gives_way(&self, edges: &Edges, case: &Case) -> Option<ActionId> {
+        let edge = &case.incident.edge;
         let alike = |other: &EdgeKey| match (edge, other) {
             (EdgeKey::Callee { id, .. }, EdgeKey::Callee { id: of, .. }) => id == of,
             (EdgeKey::Callee { .. }, _) | (_, EdgeKey::Callee { .. }) => false,
             _ => edges.concerns(other) > 0,
         };
-        let own = rank(edge, hard);
-        let less = |hold: &Hold| rank(&hold.edge, hold.hard) < own && alike(&hold.edge);
-        let others = self.holds.iter().filter(|(_, hold)| less(hold));
-        let least = others.min_by_key(|(id, hold)| (rank(&hold.edge, hold.hard), Reverse(**id)));
+        let own = rank(edge, case.is_hard());
+        let less = |hold: &Hold| match rank(&hold.edge, hold.hard).cmp(&own) {
+            Ordering::Less => true,
+            Ordering::Equal => !hold.hard && hold.weight * OUTWEIGHS < case.weight(),
+            Ordering::Greater => false,
+        };
+        let others = self.holds.iter().filter(|(_, hold)| less(hold) && alike(&hold.edge));
+        // Weights are not negative: their bits are in their order.
+        let order = |hold: &Hold| (rank(&hold.edge, hold.hard), hold.weight.to_bits());
+        let least = others.min_by_key(|(id, hold)| (order(hold), Reverse(**id)));
         least.map(|(id, _)| *id)
     }
 

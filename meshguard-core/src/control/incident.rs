@@ -72,7 +72,9 @@ pub enum IncidentState {
     Measuring,
     /// Over: the signal is gone.
     Resolved,
-    /// Over: its time is up, and the signal is still there. It is for people now.
+    /// Over: its time is up, and the signal is still there. It is for people now. So is one that comes
+    /// back after each restriction, half an hour after it was first seen: it lasts, and is learnt as
+    /// the edge's normal from then on.
     Escalated,
     /// Over: nothing that the reflex does helped, and it was undone; or the reflex is no more.
     Reverted,
@@ -110,7 +112,7 @@ impl IncidentState {
             (Self::Resolved | Self::Escalated | Self::Reverted, _) => false,
             (Self::Open, next) => !matches!(next, Self::Open | Self::Measuring),
             (Self::Acting, next) => !matches!(next, Self::Acting | Self::Escalated),
-            (Self::Measuring, next) => !matches!(next, Self::Measuring | Self::Escalated),
+            (Self::Measuring, next) => !matches!(next, Self::Measuring),
         }
     }
 }

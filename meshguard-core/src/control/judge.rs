@@ -27,7 +27,7 @@ impl Control {
             let reflex = Arc::clone(&self.reflexes[at]);
             let signal = reflex.on.signal;
             let Some(measure) = measure::reading(&reflex.on, None, score) else { continue };
-            let threshold = measure::threshold(&reflex.on, score.windows_per_day);
+            let threshold = measure::threshold(&reflex.on, score);
             let feature = measure::about(&reflex.on, score, threshold);
             let planned = self.changes.allowance(edge, feature, now);
             let lasts = self.lasts(edge, at, &measure, planned, score, now);
@@ -69,7 +69,7 @@ impl Control {
             return;
         }
         let on = &reflex.on;
-        let feature = measure::about(on, score, measure::threshold(on, score.windows_per_day));
+        let feature = measure::about(on, score, measure::threshold(on, score));
         // Of that feature, as its incident will be read.
         let measure = measure::reading(on, feature, score);
         let Some(measure) = measure.or_else(|| measure::reading(on, None, score)) else { return };
@@ -119,7 +119,7 @@ impl Control {
         now: Timestamp,
     ) -> bool {
         let on = &self.reflexes[at].on;
-        let above = measure.bits >= measure::threshold(on, score.windows_per_day) + planned;
+        let above = measure.bits >= measure::threshold(on, score) + planned;
         let Some(known) = self.edges.get_mut(edge) else { return false };
         known.holding.resize(self.reflexes.len(), None);
         let since = &mut known.holding[at];

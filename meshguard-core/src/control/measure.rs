@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use super::action::Effect;
-use crate::baseline::{Feature, Measure, Score, bits_for};
+use crate::baseline::{Feature, Measure, Score};
 use crate::reflex::{Scope, Side, Signal, Trigger};
 
 const DAY: f64 = 86_400.0;
 
-/// The bits above which a signal is rarer than its trigger says: one false alarm in `one_in`.
-/// Not below 1 bit; 0 for a hard signal.
-pub(super) fn threshold(on: &Trigger, windows_per_day: f32) -> f32 {
-    let Some(one_in) = on.one_in else { return 0.0 };
-    let per_day = if windows_per_day.is_finite() { windows_per_day.max(1.0) } else { 1.0 };
-    bits_for(one_in, per_day).max(1.0)
+/// The bits above which a signal is rarer than its trigger says: one false alarm in `one_in`, of all
+/// edges together. Not below 1 bit; 0 for a hard signal.
+pub(super) fn threshold(on: &Trigger, score: &Score) -> f32 {
+    on.one_in.map_or(0.0, |one_in| score.bits_for(one_in))
 }
 
 /// The length of an edge's windows.
@@ -75,36 +73,57 @@ fn is_empty(score: &Score) -> bool {
     score.bits <= 0.0 && score.measures.iter().all(|m| !m.observed)
 }
 
-/// What came of it between two readings; `bits` are what it is judged by of both.
+/// What came of it between two readings of a feature; `bits` are what it is judged by of both.
 pub(super) fn compare(
+    feature: Option<Feature>,
     before: &Measure,
     after: &Measure,
     threshold: f32,
     bits: impl Fn(&Measure) -> f32,
 ) -> Effect {
-    let spreads = before.spreads.abs();
-    let known = spreads > 0.0 && after.spreads.is_finite();
-    let back = known && after.spreads * before.spreads.signum() <= spreads / 2.0;
-    if bits(after) < threshold / 2.0 || back {
+    let [departed, departs] = [before, after].map(|measure| departure(feature, measure));
+    let known = departed != 0.0 && departs.is_finite();
+    let back = known && departs * departed.signum() <= departed.abs() / 2.0;
+    // Of fewer calls the same share is less rare.
+    let rare = bits(after) >= threshold / 2.0 || (known && feature.is_some_and(is_share));
+    if back || !rare {
         return Effect::Effective;
     }
     let worse = if known {
-        after.spreads.abs() > spreads * 1.25
+        departs.abs() > departed.abs() * 1.25
     } else {
         bits(after) > bits(before) * 1.25
     };
     if worse { Effect::Worse } else { Effect::NoEffect }
 }
 
+/// How far a feature is from normal: of a share the share itself, whatever the number of calls; else
+/// in spreads.
+fn departure(feature: Option<Feature>, measure: &Measure) -> f32 {
+    match feature {
+        Some(feature) if is_share(feature) => measure.value - measure.normal,
+        _ => measure.spreads,
+    }
+}
+
+/// Whether a feature is a share of calls, of receipts or of handshakes.
+pub(super) const fn is_share(feature: Feature) -> bool {
+    matches!(
+        feature,
+        Feature::Errors | Feature::HandshakeFailures | Feature::MissingReceipts | Feature::Refusals
+    )
+}
+
 /// Whether the metric is on its way back: a tenth of the departure is gone.
 pub(super) fn is_falling(
+    feature: Option<Feature>,
     before: &Measure,
     after: &Measure,
     bits: impl Fn(&Measure) -> f32,
 ) -> bool {
-    match before.spreads.abs() {
+    match departure(feature, before) {
         0.0 => bits(after) < bits(before) * 0.9,
-        spreads => after.spreads * before.spreads.signum() < spreads * 0.9,
+        departed => departure(feature, after) * departed.signum() < departed.abs() * 0.9,
     }
 }
 
@@ -129,11 +148,13 @@ mod tests {
     #[test]
     fn the_threshold_is_one_window_in_so_long_a_time() {
         let on = |days: u64| Trigger::new(Signal::Any, Some(Duration::from_secs(days * 86_400)));
-        assert_eq!(threshold(&on(1), 65_536.0), 16.0);
-        assert_eq!(threshold(&on(4), 65_536.0), 18.0);
-        assert_eq!(threshold(&on(1), 0.0), 1.0);
-        assert_eq!(threshold(&on(1), f32::NAN), 1.0);
-        assert_eq!(threshold(&on(1), f32::INFINITY), 1.0);
+        let of = |windows_per_day, edges| Score { windows_per_day, edges, ..Score::default() };
+        assert_eq!(threshold(&on(1), &of(65_536.0, 0)), 16.0);
+        assert_eq!(threshold(&on(4), &of(65_536.0, 1)), 18.0);
+        assert_eq!(threshold(&on(4), &of(65_536.0, 64)), 24.0);
+        assert_eq!(threshold(&on(1), &of(0.0, 0)), 1.0);
+        assert_eq!(threshold(&on(1), &of(f32::NAN, 1)), 1.0);
+        assert_eq!(threshold(&on(1), &of(f32::INFINITY, 1)), 1.0);
     }
 
     #[test]
@@ -155,19 +176,31 @@ mod tests {
             (measure(60.0, 15.0), Effect::NoEffect),
             (measure(30.0, 15.5), Effect::Worse),
         ] {
-            assert_eq!(compare(&before, &after, 20.0, bits), effect, "{after:?}");
+            assert_eq!(compare(None, &before, &after, 20.0, bits), effect, "{after:?}");
         }
         let below = measure(30.0, -12.0);
-        assert_eq!(compare(&below, &measure(30.0, 3.0), 20.0, bits), Effect::Effective);
-        assert_eq!(compare(&below, &measure(30.0, -11.0), 20.0, bits), Effect::NoEffect);
+        assert_eq!(compare(None, &below, &measure(30.0, 3.0), 20.0, bits), Effect::Effective);
+        assert_eq!(compare(None, &below, &measure(30.0, -11.0), 20.0, bits), Effect::NoEffect);
+    }
+
+    #[test]
+    fn a_share_is_as_high_of_few_calls_as_of_many() {
+        let share =
+            |value, bits, spreads| Measure { value, normal: 0.01, ..measure(bits, spreads) };
+        let before = share(0.3, 30.0, 12.0);
+        let effect = |after| compare(Some(Feature::Errors), &before, &after, 24.0, bits);
+        assert_eq!(effect(share(0.3, 5.0, 3.0)), Effect::NoEffect);
+        assert_eq!(effect(share(0.15, 30.0, 12.0)), Effect::Effective);
+        assert_eq!(effect(share(0.4, 5.0, 3.0)), Effect::Worse);
+        assert!(!is_falling(Some(Feature::Errors), &before, &share(0.29, 5.0, 3.0), bits));
     }
 
     #[test]
     fn without_a_departure_bits_alone_are_compared() {
         let before = measure(30.0, 0.0);
-        assert_eq!(compare(&before, &measure(20.0, 0.0), 20.0, bits), Effect::NoEffect);
-        assert_eq!(compare(&before, &measure(40.0, 0.0), 20.0, bits), Effect::Worse);
-        assert!(is_falling(&before, &measure(26.0, 0.0), bits));
-        assert!(!is_falling(&before, &measure(28.0, 0.0), bits));
+        assert_eq!(compare(None, &before, &measure(20.0, 0.0), 20.0, bits), Effect::NoEffect);
+        assert_eq!(compare(None, &before, &measure(40.0, 0.0), 20.0, bits), Effect::Worse);
+        assert!(is_falling(None, &before, &measure(26.0, 0.0), bits));
+        assert!(!is_falling(None, &before, &measure(28.0, 0.0), bits));
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Hold {
     pub(super) shadow: bool,
     /// Whether a hard signal calls for it.
     pub(super) hard: bool,
+    /// Calls a second that departed when it was taken.
+    pub(super) weight: f32,
 }
 
 impl Restriction {
@@ -107,6 +109,7 @@ mod tests {
             expires,
             shadow: false,
             hard: false,
+            weight: 0.0,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::act::End;
 use super::action::{ActionId, ActionState, Effect};
-use super::case::{Case, LONGEST_REPEAT, Phase};
+use super::case::{Case, LEARNT, LONGEST_REPEAT, Phase};
 use super::event::{Event, Lift};
 use super::incident::{Incident, IncidentId, IncidentState};
 use super::siblings::COMES_BACK;
@@ -62,6 +62,7 @@ impl Control {
             case.scale(score);
             case.side(&cause.measure);
             case.load(score, now);
+            case.weigh(score);
         }
         if case.is_told_only() && self.join(&case) {
             return;
@@ -195,6 +196,9 @@ impl Control {
     fn probe(&mut self, case: &mut Case, ends: Timestamp, now: Timestamp) -> bool {
         if now >= ends {
             self.finish(case, IncidentState::Resolved);
+        } else if case.is_back() && self.is_lasting(case, now) {
+            self.finish(case, IncidentState::Escalated);
+            self.rest_until(case, false, now + LEARNT);
         } else if case.is_back() {
             case.ttl = (case.ttl * 2).min(LONGEST_REPEAT.max(case.reflex.ttl));
             self.take(case, case.step, now);
@@ -202,6 +206,14 @@ impl Control {
             return false;
         }
         true
+    }
+
+    /// Whether a departure is a change that lasts, and is to become normal. A hard signal on the edge
+    /// speaks against it, and so does that most of what it does fails.
+    fn is_lasting(&self, case: &Case, now: Timestamp) -> bool {
+        let hard = |id: &IncidentId| self.cases.get(id).is_some_and(Case::is_hard);
+        let known = self.edges.get(&case.incident.edge);
+        case.lasts(now) && known.is_some_and(|e| !e.failing && !e.cases.iter().any(hard))
     }
 
     #[cfg(not(test))]
@@ -324,7 +336,10 @@ impl Control {
 
     /// Keeps the reflex from acting on the edge again so soon.
     pub(super) fn rest(&mut self, case: &Case, firm: bool, now: Timestamp) {
-        let until = now + case.reflex.ttl.min(LONGEST_REPEAT);
+        self.rest_until(case, firm, now + case.reflex.ttl.min(LONGEST_REPEAT));
+    }
+
+    fn rest_until(&mut self, case: &Case, firm: bool, until: Timestamp) {
         if let Some(known) = self.edges.get_mut(&case.incident.edge) {
             known.rest(&case.incident.reflex, until, firm);
         }

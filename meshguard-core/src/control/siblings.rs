@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Control;
 use super::edges::Edge;
-use super::measure::{about, is_still, threshold};
+use super::measure::{about, is_share, is_still, threshold};
 use crate::baseline::{EdgeKey, FEATURES, Feature, Measure, Score, Statistic};
 use crate::reflex::Trigger;
 use crate::time::Timestamp;
@@ -112,13 +112,6 @@ impl Move {
     pub(super) fn alive_until(&self) -> Timestamp {
         self.end + ALIVE.max(self.length() * 3)
     }
-}
-
-const fn is_share(feature: Feature) -> bool {
-    matches!(
-        feature,
-        Feature::Errors | Feature::HandshakeFailures | Feature::MissingReceipts | Feature::Refusals
-    )
 }
 
 /// Of one call, how much less likely a share is where another one is usual (the Kullback-Leibler
@@ -287,7 +280,7 @@ impl Control {
         last: bool,
         now: Timestamp,
     ) -> Standing {
-        let threshold = threshold(on, waiting.score.windows_per_day);
+        let threshold = threshold(on, &waiting.score);
         let feature = about(on, &waiting.score, threshold);
         self.standing(edge, feature, &waiting.moved, last, now)
     }

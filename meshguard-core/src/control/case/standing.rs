@@ -36,7 +36,9 @@ impl Case {
         if self.is_limited() {
             return Effect::Effective;
         }
-        compare(&self.before, &self.latest, self.threshold, |measure| self.bits(measure))
+        compare(self.incident.feature, &self.before, &self.latest, self.threshold, |measure| {
+            self.bits(measure)
+        })
     }
 
     /// Whether a limit does what it is for: no more than that was let in, though more may be asked
@@ -61,7 +63,7 @@ impl Case {
         let unless = self.next_step().is_some_and(|next| next.unless_falling);
         unless
             && !self.is_hard()
-            && is_falling(&self.before, &self.latest, |measure| self.bits(measure))
+            && is_falling(self.incident.feature, &self.before, &self.latest, |m| self.bits(m))
     }
 
     /// Whether the signal is gone.

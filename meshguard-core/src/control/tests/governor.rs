@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::*;
+use crate::baseline::Feature;
 use crate::baseline::{EdgeKey, Score};
 use crate::reflex::{Mode, Plan, Signal};
 
@@ -246,6 +247,29 @@ fn a_hard_signal_takes_the_place_of_a_restriction_that_is_a_matter_of_chance() {
     world.windows(&caller(1), 3, &errors(BITS));
     let restricted: Vec<_> = (0..5).filter(|n| world.restricted(&caller(*n))).collect();
     assert_eq!(restricted, [2, 3]);
+}
+
+#[test]
+fn where_twice_as_many_calls_depart_a_restriction_of_fewer_makes_room() {
+    let mut world = World::new(capped("max_share=0.1"));
+    world.callers(10);
+    let failing = |rate: f32| {
+        let mut score = errors(BITS);
+        score.measures[Feature::Rate.index()].value = rate;
+        score
+    };
+    world.score(&caller(0), &failing(10.0));
+    assert!(world.restricted(&caller(0)));
+    world.score(&caller(1), &failing(19.0));
+    assert!(!world.restricted(&caller(1)), "not twice as many");
+    world.told();
+    world.score(&caller(2), &failing(21.0));
+    let told = world.told();
+    assert!(told[1].ends_with("lifted: one that comes before it needed its place"), "{told:?}");
+    assert!(world.restricted(&caller(2)) && !world.restricted(&caller(0)));
+    // It does not take the place back.
+    world.windows(&caller(0), 10, &failing(30.0));
+    assert!(world.restricted(&caller(2)) && !world.restricted(&caller(0)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn a_window_above_the_threshold_opens_an_incident_and_one_below_does_not() {
     assert!(world.control.is_open(&caller(1)) && !world.control.is_open(&caller(2)));
     let incident = world.control.incidents().next().unwrap();
     assert_eq!(incident.feature, Some(Feature::Errors));
-    assert_eq!(&*incident.text, "errors 30.0 %, normally 1.0 %, 20.4 spreads above: 21.4 bits");
+    assert_eq!(&*incident.text, "errors 22.4 %, normally 1.0 %, 20.4 spreads above: 21.4 bits");
 }
 
 #[test]

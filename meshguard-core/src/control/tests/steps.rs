@@ -3,6 +3,7 @@
 use super::super::{ActionState, Effect, Event, IncidentState};
 use super::world::*;
 use crate::baseline::{Feature, Score};
+use crate::reflex::Signal;
 
 const QUARANTINE: &str = "do='quarantine'\nttl='1m'";
 const LADDER: &str = "do={tighten={rate='10/s'}}\nthen={after='10s', do='quarantine'}\nttl='5m'";
@@ -117,7 +118,7 @@ fn a_quarantined_edge_shows_nothing_more_and_that_is_its_effect() {
                     [[reflex]]\nname='still'\ndo='alert'\non={signal='silence', false_alarms='1 in 30 days'}\n";
         let mut plan = plan(&format!("{text}{FREE}"));
         plan.reflexes.insert(0, reflex(QUARANTINE).reflexes[0].clone());
-        plan.reflexes[1].on.signal = crate::reflex::Signal::Feature(Feature::Rate);
+        plan.reflexes[1].on.signal = Signal::Feature(Feature::Rate);
         let mut world = World::new(plan);
         world.score(&caller(1), &errors(BITS));
         for _ in 0..59 {
@@ -191,6 +192,9 @@ fn a_recurrence_on_probation_goes_back_to_the_step_that_worked_for_twice_as_long
     let mut world = World::new(reflex("do='alert'\nthen={after='5s', do='quarantine'}\nttl='20m'"));
     world.score(&caller(1), &errors(BITS));
     world.windows(&caller(1), 5, &errors(BITS));
+    // Else it would be let in after half an hour.
+    let id = world.control.incidents().next().unwrap().id;
+    assert!(world.control.confirm(id, world.now));
     let mut minutes = Vec::new();
     for _ in 0..4 {
         let left = world.control.restriction(&caller(1)).unwrap().until.since(world.now);
@@ -274,4 +278,47 @@ fn the_revision_changes_with_the_restrictions_and_with_nothing_else() {
     assert_eq!(world.control.revision(), 1);
     world.wait(60_000);
     assert_eq!(world.control.revision(), 2);
+}
+
+/// Seconds in which the caller was restricted, of `secs` in which it departs whenever it is let in.
+fn restricted_of(world: &mut World, secs: u32, departs: &Score) -> u32 {
+    let (still, mut restricted) = (nothing(), 0);
+    for _ in 0..secs {
+        let cut = world.restricted(&caller(1));
+        restricted += u32::from(cut);
+        world.windows(&caller(1), 1, if cut { &still } else { departs });
+    }
+    restricted
+}
+
+#[test]
+fn a_change_that_lasts_is_let_in_within_40_minutes_and_is_learnt() {
+    let mut world = World::new(reflex("do='quarantine'"));
+    let restricted = restricted_of(&mut world, 2_400, &errors(BITS));
+    assert!((1_800..2_200).contains(&restricted), "{restricted}");
+    assert!(!world.restricted(&caller(1)) && !world.control.stops_learning(&caller(1)));
+    assert_eq!(world.told().last().map(String::as_str), Some("i-1 escalated"));
+    // Time to learn it.
+    assert_eq!(restricted_of(&mut world, 1_500, &errors(BITS)), 0);
+    world.tells(&[]);
+}
+
+#[test]
+fn no_change_lasts_that_an_operator_confirmed_or_a_hard_signal_speaks_against_or_fails_mostly() {
+    for case in 0..4 {
+        let mut world = World::new(reflex("do='quarantine'"));
+        let departs = errors(if case == 2 { 60.0 } else { BITS });
+        world.score(&caller(1), &departs);
+        let id = world.control.incidents().next().unwrap().id;
+        let mut last = 0;
+        for _ in 0..10 {
+            match case {
+                0 => assert!(world.control.confirm(id, world.now)),
+                1 => world.control.handle_signal(&caller(1), Signal::Revoked, "", world.now),
+                _ => {}
+            }
+            last = restricted_of(&mut world, 300, &departs);
+        }
+        assert_eq!(last > 250, case < 3, "case {case}: {last} of the last 300 s");
+    }
 }

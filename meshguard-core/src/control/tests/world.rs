@@ -79,8 +79,9 @@ pub(super) fn errors(bits: f32) -> Score {
     let mut measures = [Measure::default(); FEATURES];
     measures[Feature::Rate.index()] = normal(100.0);
     measures[Feature::P99.index()] = normal(0.08);
-    let departure = Departure { value: 0.3, normal: 0.01, spreads: bits - 1.0 };
-    let Departure { value, normal, spreads } = departure;
+    let value = 0.01 + bits / 100.0;
+    let departure = Departure { value, normal: 0.01, spreads: bits - 1.0 };
+    let Departure { normal, spreads, .. } = departure;
     let measure = Measure { observed: true, bits, harm: bits, departure, ..Measure::default() };
     measures[Feature::Errors.index()] = Measure { value, normal, spreads, ..measure };
     let (top, score) = (Some(Feature::Errors), Score::default());
