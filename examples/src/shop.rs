@@ -20,6 +20,7 @@ mod error;
 mod faults;
 mod goods;
 mod ids;
+mod incidents;
 mod journal;
 mod ledgers;
 mod load;

@@ -100,7 +100,7 @@ impl fmt::Display for EdgeRow {
 }
 
 /// The domain is everybody's, and an instance is known by its first digits.
-fn short(edge: &EdgeKey) -> String {
+pub(super) fn short(edge: &EdgeKey) -> String {
     let domain = format!("spiffe://{DOMAIN}/");
     match edge {
         EdgeKey::Callee { id, instance } => {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::edges;
+use super::incidents;
 use super::member::{Founder, Member};
 use super::report::percentile;
 use super::truth::{Anomaly, Lane, Truth, What};
@@ -98,11 +99,18 @@ fn paint(truth: &Truth, rows: &mut [Row], elapsed: Duration) -> String {
     text
 }
 
-/// What the loops of the services see.
+/// What the loops of the services see, and what they hold to be wrong.
 fn measured(members: &[Member]) -> String {
     let mut text = format!("\n  {}\n", edges::HEAD);
     for row in edges::measured(members) {
         // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {row}");
+    }
+    let found = incidents::found(members);
+    if !found.is_empty() {
+        let _ = writeln!(text, "\n  {}", incidents::HEAD);
+    }
+    for row in found {
         let _ = writeln!(text, "  {row}");
     }
     text

@@ -21,8 +21,7 @@ pub struct Score {
     /// Windows of this length a day.
     pub windows_per_day: f32,
     /// By how many edges the false alarms of this service are divided: those that had traffic in the
-    /// last hour, twice. Addresses share one half among themselves, all other edges the other half.
-    /// 0 is read as 1.
+    /// last hour; of an address the addresses, else all others. 0 is read as 1.
     pub edges: u32,
     /// Calls, or handshakes, that the edge has shown so far, this window's included.
     pub seen: u64,

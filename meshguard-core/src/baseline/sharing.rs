@@ -35,10 +35,10 @@ impl Sharing {
         *self = Self { peers, addresses, until: now + EVERY };
     }
 
-    /// By how many edges the service's false alarms are divided for this one. Half of them are for
-    /// addresses, if there are any or not: whoever has many takes nothing from the peers.
+    /// By how many edges the service's false alarms are divided for this one: addresses apart, so that
+    /// whoever has many takes nothing from the peers.
     pub(super) fn edges(&self, edge: &EdgeKey) -> u32 {
-        2 * if is_address(edge) { self.addresses } else { self.peers }.max(1)
+        if is_address(edge) { self.addresses } else { self.peers }.max(1)
     }
 }
 
@@ -68,11 +68,11 @@ mod tests {
         let caller =
             |n: u32| EdgeKey::Caller(format!("spiffe://a/{n}").parse::<SpiffeId>().unwrap());
         let address = |n: u32| EdgeKey::Address(std::net::Ipv4Addr::from(n).into());
-        assert_eq!(edges(&mut baselines, &caller(0), 0), 2);
+        assert_eq!(edges(&mut baselines, &caller(0), 0), 1);
         (1..10).for_each(|n| _ = edges(&mut baselines, &caller(n), 1));
         (0..40).for_each(|n| _ = edges(&mut baselines, &address(n), 1));
-        assert_eq!(edges(&mut baselines, &caller(0), 20), 20);
-        assert_eq!(edges(&mut baselines, &address(0), 20), 80);
-        assert_eq!(edges(&mut baselines, &caller(0), 3_700), 2);
+        assert_eq!(edges(&mut baselines, &caller(0), 20), 10);
+        assert_eq!(edges(&mut baselines, &address(0), 20), 40);
+        assert_eq!(edges(&mut baselines, &caller(0), 3_700), 1);
     }
 }

@@ -61,6 +61,14 @@ pub struct Incident {
     pub(super) charge: Charge,
 }
 
+impl Incident {
+    /// What it took from its edge's trust, 0 to 1, when it last took something.
+    #[must_use]
+    pub const fn trust_taken(&self) -> f32 {
+        self.charge.taken() as f32
+    }
+}
+
 /// How far an incident has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IncidentState {

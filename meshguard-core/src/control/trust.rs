@@ -28,6 +28,11 @@ pub(super) struct Charge {
 }
 
 impl Charge {
+    /// As it was taken last.
+    pub(super) const fn taken(self) -> f64 {
+        self.amount
+    }
+
     fn left(self, now: Timestamp) -> f64 {
         self.amount * decay(now.since(self.at))
     }

@@ -187,8 +187,7 @@ fn few_windows_give_few_bits() {
         let mut traffic = Traffic::busy(base, 300.0);
         let mut baselines = learnt(&caller(0), &mut traffic, windows);
         let score = baselines.handle_window(&caller(0), &traffic.step(Some(Step::RateUp)), true);
-        // By its windows, and by how many share the false alarms.
-        let most = (1_024.0 * (windows * score.edges) as f32).log2();
+        let most = (1_024.0 * windows as f32).log2();
         assert!(score.bits > 10.0 && score.bits <= most, "{} of {most}", score.bits);
     }
 }

@@ -19,6 +19,7 @@ pub struct Load {
     pub(super) operation: String,
     pub(super) rate: f64,
     pub(super) daily: f64,
+    pub(super) weekend: f64,
     pub(super) regular: bool,
     pub(super) latency: (Duration, f64),
     pub(super) bytes: (u64, u64),
@@ -40,6 +41,7 @@ impl Load {
             operation: operation.to_owned(),
             rate: 100.0,
             daily: 1.0,
+            weekend: 1.0,
             regular: false,
             latency: (Duration::from_millis(5), 0.5),
             bytes: (200, 1_000),
@@ -71,6 +73,13 @@ impl Load {
     #[must_use]
     pub fn daily(mut self, factor: f64) -> Self {
         self.daily = factor.max(f64::MIN_POSITIVE);
+        self
+    }
+
+    /// So many times as often on Saturdays and Sundays (UTC).
+    #[must_use]
+    pub fn weekend(mut self, factor: f64) -> Self {
+        self.weekend = factor.max(0.0);
         self
     }
 
@@ -146,13 +155,16 @@ impl Load {
 }
 
 impl Load {
-    /// What multiplies the rate at this time of the day.
+    /// What multiplies the rate at this time of the day, on this day of the week.
     pub(super) fn of_day(&self, now: Timestamp) -> f64 {
+        let days = now.as_unix_secs() / 86_400;
+        // The first of January 1970 was a Thursday.
+        let of_week = if (days + 3) % 7 >= 5 { self.weekend } else { 1.0 };
         if self.daily == 1.0 {
-            return 1.0;
+            return of_week;
         }
         let day = now.as_unix_secs() as f64 / 86_400.0;
-        self.daily.powf(-(day * std::f64::consts::TAU).cos())
+        of_week * self.daily.powf(-(day * std::f64::consts::TAU).cos())
     }
 }
 

@@ -7,6 +7,7 @@ mod answers;
 mod balancer;
 #[cfg(target_os = "linux")]
 mod clock;
+mod deploys;
 mod forwarded;
 mod given_up;
 mod heads;

@@ -14,3 +14,4 @@ mod outbound;
 mod strangers;
 mod switches;
 mod town;
+mod weeks;
