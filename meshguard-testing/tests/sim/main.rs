@@ -9,6 +9,7 @@ mod effects;
 mod example;
 mod governor;
 mod hops;
+mod lasting;
 mod ordinary;
 mod outbound;
 mod strangers;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use meshguard_core::SpiffeId;
 use meshguard_core::baseline::EdgeKey;
 use meshguard_core::control::{Event, GovernorRefusal};
-use meshguard_testing::sim::{Attack, Caller, Hop, Load, Service, Sim};
+use meshguard_core::reflex::ActionKind;
+use meshguard_testing::sim::{Attack, Caller, Hop, Load, Service, Sim, Told};
 
 use crate::town::{ALLOW, SEEDS, TWO_WINDOWS, reflex, restrictions};
 
@@ -96,4 +97,38 @@ fn what_a_hop_loses_on_the_way_out_is_no_fault_of_the_callee() {
         assert!(incidents.into_iter().all(|incident| incident.edge == edge));
         assert!(chain.sim.state(chain.gateway).control().is_open(&edge));
     }
+}
+
+/// What an instance does about a caller that has stopped calling it, because it fails itself.
+fn held_back(side: &str) -> usize {
+    let mut sim = Sim::new(SEEDS[0]);
+    let cuts = "do = \"quarantine\"\nttl = \"10m\"";
+    let gateway = format!("{ALLOW}{}", reflex("errors", cuts));
+    let gateway = sim.service("spiffe://shop.example/gateway", &gateway).unwrap();
+    let trigger = "{ signal = \"rate\", false_alarms = \"1 in 30 days\", side = ";
+    let orders = format!(
+        "{ALLOW}[[reflex]]\nname = \"rate\"\non = {trigger}\"{side}\" }}\n{cuts}\n\
+         [governor]\nmin_peers = 1\nmax_share = 1.0\n"
+    );
+    let orders = [(); 2].map(|()| sim.service("spiffe://shop.example/orders", &orders).unwrap());
+    let load = Load::new(orders[0], "GET /orders/7").and(orders[1]).rate(200.0);
+    sim.outbound(gateway, load).unwrap();
+    sim.run_for(Duration::from_secs(3_000));
+    assert_eq!(restrictions(sim.events()), []);
+    sim.attack(Attack::sick(orders[0], 0.5)).unwrap();
+    sim.run_for(Duration::from_secs(120));
+    let gateway_cuts = sim.state(gateway).control().incidents().count();
+    assert_eq!(gateway_cuts, 1, "nothing was held back: the test shows nothing");
+    let at_orders = |told: &&Told| {
+        told.service == orders[0]
+            && matches!(&told.event, Event::Applied(a) if a.kind == ActionKind::Quarantine)
+    };
+    sim.events().iter().filter(at_orders).count()
+}
+
+#[test]
+fn a_caller_whose_own_loop_holds_it_back_is_not_cut_off_for_that() {
+    assert_eq!(held_back("harmful"), 0);
+    // The control: who acts on less than usual has two loops feed each other.
+    assert!(held_back("both") > 0);
 }
