@@ -50,7 +50,7 @@ impl Instance {
         };
         let app = Router::new()
             .route("/known/{n}", get(answer))
-            .route("/known/hangs", get(|| std::future::pending::<()>()));
+            .route("/known/hangs", get(std::future::pending::<()>));
         let policy: Policy = policy(delivery).parse().unwrap();
         let mesh = Mesh::dev(CALLEE).unwrap().policy(policy).build().unwrap();
         let listener = mesh.listen("127.0.0.1:0").await.unwrap();
