@@ -23,8 +23,10 @@ pub(super) const COMES_BACK: Duration = Duration::from_secs(30);
 /// stands out all the same.
 const STANDS_OUT: f32 = 6.0;
 /// Siblings that depart so much of an edge's way in the mean depart with it, if it does not stand out
-/// among them.
+/// among them...
 const WEAKER: f32 = 0.25;
+/// ...and so do they if most of them depart by so many spreads.
+const DEPARTS: f32 = 2.0;
 
 /// Whose departure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,13 @@ impl Move {
         let Seen { values, normal, .. } = self.measures[feature.index()];
         let value = values[usize::from(shifted)];
         value.is_finite().then(|| effect(feature, value, normal))
+    }
+
+    /// Whether a feature departs to that side by itself: in this window, or in the last ones together.
+    fn departs(&self, feature: Feature, shifted: bool, side: f32) -> bool {
+        let Seen { values, normal, spreads } = self.measures[feature.index()];
+        let at = usize::from(shifted);
+        (values[at] - normal) * side > 0.0 && spreads[at].abs() >= DEPARTS
     }
 
     fn is_shifted(&self, feature: Feature) -> bool {
@@ -214,14 +223,17 @@ impl Control {
         if self.edges.get(edge).is_some_and(|known| known.still_shares(feature, moved, now)) {
             return Standing::Shared;
         }
-        let (mut effects, mut pending) = (Vec::new(), 0);
+        let (mut effects, mut departing, mut pending) = (Vec::new(), 0, 0);
         for (key, sibling) in self.edges.siblings(edge) {
             let Some(theirs) = &sibling.moved else { continue };
             if !theirs.is_alive(now) || self.restrictions.contains_key(key) {
                 continue;
             }
             match theirs.effect(feature, shifted).filter(|_| theirs.shows(moved)) {
-                Some(effect) => effects.push(effect * own.signum()),
+                Some(effect) => {
+                    effects.push(effect * own.signum());
+                    departing += usize::from(theirs.departs(feature, shifted, own.signum()));
+                }
                 None => pending += 1,
             }
         }
@@ -232,7 +244,8 @@ impl Control {
         }
         // Even if those that are not known yet depart as far.
         let sum = effects.iter().sum::<f32>();
-        if sum + pending as f32 * own.abs() <= WEAKER * own.abs() * all as f32 {
+        let most = 2 * (departing + pending) > all;
+        if !most && sum + pending as f32 * own.abs() <= WEAKER * own.abs() * all as f32 {
             return Standing::Alone;
         }
         if pending > 0 && !last {
@@ -240,7 +253,7 @@ impl Control {
         }
         effects.sort_unstable_by(f32::total_cmp);
         let usual = effects.get(known / 2).copied().unwrap_or_default() * own.signum();
-        let weaker = sum >= WEAKER * own.abs() * known as f32;
+        let weaker = sum >= WEAKER * own.abs() * known as f32 || 2 * departing > known;
         let departs = 2 * half > known || (weaker && moved.beyond(feature, usual) < STANDS_OUT);
         if departs && known > 0 { Standing::Shared } else { Standing::Alone }
     }
@@ -285,11 +298,17 @@ impl Control {
         self.standing(edge, feature, &waiting.moved, last, now)
     }
 
-    /// The edge departs with its siblings: for a while it may do so longer than they do.
+    /// The edge departs with its siblings: for a while it may do so longer than they do, and no further.
     pub(super) fn shares(&mut self, edge: &EdgeKey, feature: Option<Feature>, until: Timestamp) {
+        let moved = self.edges.get(edge).and_then(|known| known.moved.as_ref());
+        let Some((moved, feature)) = moved.zip(feature) else { return };
+        let shifted = moved.is_shifted(feature);
+        let theirs = |(_, sibling): (_, &Edge)| sibling.moved.as_ref()?.effect(feature, shifted);
+        let mut effects: Vec<_> = self.edges.siblings(edge).filter_map(theirs).collect();
+        effects.sort_unstable_by(f32::total_cmp);
+        let usual = effects.get(effects.len() / 2).copied();
+        let Some(effect) = usual.or_else(|| moved.effect(feature, shifted)) else { return };
         let Some(known) = self.edges.get_mut(edge) else { return };
-        let Some((moved, feature)) = known.moved.as_ref().zip(feature) else { return };
-        let Some(effect) = moved.effect(feature, moved.is_shifted(feature)) else { return };
         match &mut known.shares {
             Some(before) if before.feature == feature => before.until = until,
             before => *before = Some(Shares { feature, effect, until }),

@@ -121,6 +121,26 @@ fn who_stands_out_among_those_that_depart_is_restricted() {
 }
 
 #[test]
+fn where_most_depart_a_little_who_departs_more_by_chance_is_not_restricted() {
+    let edges = callers(12);
+    let mut siblings = Siblings::new(&edges);
+    // Of 90 calls 3.5 % are 15 % as often as one in ten thousand: one is among them once.
+    let share = |n: usize| match n {
+        0 => 0.15,
+        n if n % 4 == 3 => 0.01,
+        _ => 0.035,
+    };
+    for _ in 0..4 {
+        siblings.all(&each(&edges, share));
+        assert!(edges.iter().all(|edge| !siblings.0.restricted(edge)), "{:?}", siblings.0.told());
+    }
+    // The control: alone with it, it is.
+    let mut alone = Siblings::new(&edges);
+    (0..2).for_each(|_| alone.all(&each(&edges, |n| if n == 0 { 0.15 } else { 0.01 })));
+    assert!(alone.0.restricted(&edges[0]));
+}
+
+#[test]
 fn who_comes_back_later_than_its_siblings_is_not_restricted_for_it() {
     let edges = callers(5);
     let mut siblings = Siblings::new(&edges);

@@ -165,8 +165,9 @@ impl Fleet {
             Event::Applied(action) => action.kind != ActionKind::Alert && action.edge == edge,
             _ => false,
         };
-        let told = self.sim.events().iter().find(|told| acted(&told.event))?;
-        Some(self.sim.elapsed() - self.sim.now().since(told.at) - begun)
+        let since = |at| (self.sim.elapsed() - self.sim.now().since(at)).checked_sub(begun);
+        let told = self.sim.events().iter().filter(|told| acted(&told.event));
+        told.filter_map(|told| since(told.at)).next()
     }
 
     /// Whether an event restricts somebody who is not the attacker.
