@@ -133,6 +133,7 @@ mod run;
 mod siblings;
 #[cfg(test)]
 mod tests;
+mod told;
 mod trust;
 mod unconfirmed;
 mod words;

@@ -9,6 +9,7 @@ use super::action::{Action, ActionId, ActionState};
 use super::governor::GovernorRefusal;
 use super::incident::{Incident, IncidentState};
 use super::measure::{is_absence, is_share, is_still, reading, threshold, window};
+use super::told::told_effect;
 use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Scope, Step};
 use crate::time::Timestamp;
@@ -80,6 +81,8 @@ pub(super) struct Case {
     admitted: Option<f32>,
     /// Calls a second that departed, by the last window above the threshold.
     weight: f32,
+    /// The largest effect that it was read with above the threshold.
+    told: f32,
 }
 
 /// A load has risen from so many bits on...
@@ -117,6 +120,7 @@ impl Case {
             loaded: None,
             admitted: None,
             weight: 0.0,
+            told: 0.0,
             incident,
         }
     }
@@ -148,8 +152,32 @@ impl Case {
 
     /// Whether it is told and nothing else, whatever comes of it.
     pub(super) fn is_told_only(&self) -> bool {
+        !self.is_hard() && (self.harmless().is_some() || self.only_tells())
+    }
+
+    fn only_tells(&self) -> bool {
         let restricts = |step: &Step| step.actions.iter().any(ActionKind::restricts);
-        !self.is_hard() && (self.harmless().is_some() || !self.reflex.steps.iter().any(restricts))
+        !self.reflex.steps.iter().any(restricts)
+    }
+
+    /// What it told of, and how large that was at most; `None` where its reflex does more than tell.
+    pub(super) fn told(&self) -> Option<(Feature, f32)> {
+        let tells = !self.is_hard() && self.only_tells();
+        self.incident.feature.filter(|_| tells).map(|feature| (feature, self.told))
+    }
+
+    /// Takes up how large a departure is that it tells of.
+    pub(super) fn tell(&mut self, measure: &Measure) {
+        let effect = self.incident.feature.map_or(0.0, |feature| told_effect(feature, measure));
+        if effect.abs() > self.told.abs() {
+            self.told = effect;
+        }
+    }
+
+    /// Its edge departs by itself, and no longer as its siblings do.
+    pub(super) fn unshare(&mut self) {
+        self.incident.shared = false;
+        self.refused = true;
     }
 
     /// Whether its departure has come back for as long as only a change does that lasts. Nobody says
@@ -240,6 +268,7 @@ impl Case {
         if bits >= self.threshold {
             self.incident.last_seen = now;
             self.incident.bits = self.incident.bits.max(bits);
+            self.tell(measure);
         } else {
             self.loud = 0;
         }
@@ -302,6 +331,12 @@ impl Case {
         if let (Some(room), Phase::Watching { ends }) = (room, &mut self.phase) {
             *ends = (*ends).max(room);
         }
+    }
+
+    /// How long the edge is on probation: long enough to see whether the signal is back, whose first
+    /// window does not count.
+    pub(super) fn probation(&self) -> Duration {
+        self.ttl.max(self.window * 4)
     }
 
     /// Begins the time after the restrictions expired.

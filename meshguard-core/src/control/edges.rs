@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::incident::IncidentId;
 use super::measure::is_still;
 use super::siblings::{Move, Shares, Waiting};
+use super::told::Told;
 use crate::baseline::{EdgeKey, Feature, Score};
 use crate::identity::SpiffeId;
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ pub(super) struct Edge {
     /// For each reflex of the plan, since when its signal holds.
     pub(super) holding: Vec<Option<Timestamp>>,
     rests: Vec<Rest>,
+    /// What was told of it.
+    pub(super) told: Vec<Told>,
     /// Its last window.
     pub(super) moved: Option<Move>,
     /// A window that waits for those of its siblings.
@@ -143,6 +146,7 @@ impl Edges {
     pub(super) fn sweep(&mut self, now: Timestamp) {
         self.known.retain(|_, known| {
             known.rests.retain(|rest| now < rest.until);
+            known.told.retain(|told| told.is_remembered(now));
             let fresh = known.scored.is_some_and(|at| now.since(at) <= KNOWN_FOR);
             let concerns = known.peers > 0 && now.since(known.peers_at) <= KNOWN_FOR;
             fresh || concerns || !known.cases.is_empty() || !known.rests.is_empty()
@@ -159,6 +163,7 @@ impl Edges {
     pub(super) fn forget_signals(&mut self) {
         for known in self.known.values_mut() {
             known.holding.clear();
+            known.told.clear();
             known.waiting = None;
         }
     }

@@ -31,8 +31,11 @@ impl Control {
             let feature = measure::about(&reflex.on, score, threshold);
             let planned = self.changes.allowance(edge, feature, now);
             let lasts = self.lasts(edge, at, &measure, planned, score, now);
-            let known = self.case_of(edge, &reflex.name).is_some();
+            let known = self.case_of(edge, &reflex.name).is_some_and(|id| !self.is_shared(id));
             if !lasts || known || self.rests(edge, &reflex, now) {
+                continue;
+            }
+            if self.has_told(edge, at, feature, &measure, now) {
                 continue;
             }
             if self.is_aftermath(&cases, signal, score, &measure) {
@@ -65,8 +68,11 @@ impl Control {
         now: Timestamp,
     ) {
         let reflex = Arc::clone(&self.reflexes[at]);
-        if self.case_of(edge, &reflex.name).is_some() || self.rests(edge, &reflex, now) {
+        if self.rests(edge, &reflex, now) {
             return;
+        }
+        if let Some(id) = self.case_of(edge, &reflex.name) {
+            return self.judge_shared(id, standing, now);
         }
         let on = &reflex.on;
         let feature = measure::about(on, score, measure::threshold(on, score));
@@ -80,6 +86,26 @@ impl Control {
         let text = words::surprise(on.signal, feature, &measure);
         let cause = Cause { measure, feature, text, score: Some(score), shared };
         self.open(edge, &reflex, cause, now);
+    }
+
+    fn is_shared(&self, id: IncidentId) -> bool {
+        self.cases.get(&id).is_some_and(|case| case.incident.shared)
+    }
+
+    /// The edge of a shared incident departs again: with its siblings, or by itself now.
+    fn judge_shared(&mut self, id: IncidentId, standing: Standing, now: Timestamp) {
+        let Some(case) = self.cases.get(&id).filter(|case| case.incident.shared) else { return };
+        let (edge, feature) = (case.incident.edge.clone(), case.incident.feature);
+        match standing {
+            Standing::Shared => self.shares(&edge, feature, now + COMES_BACK),
+            Standing::Unknown => {}
+            Standing::Alone => {
+                self.with_case(id, |control, case| {
+                    case.unshare();
+                    control.advance(case, now);
+                });
+            }
+        }
     }
 
     /// Lists the edge of an incident that nothing will follow from in one of its siblings' for the

@@ -63,6 +63,7 @@ impl Control {
             case.side(&cause.measure);
             case.load(score, now);
             case.weigh(score);
+            case.tell(&cause.measure);
         }
         if case.is_told_only() && self.join(&case) {
             return;
@@ -182,7 +183,7 @@ impl Control {
     fn hold_on(&mut self, case: &mut Case, expires: Timestamp, now: Timestamp) -> bool {
         if self.is_expired(expires, now) {
             self.lift(case, End::Expired);
-            case.begin_probation(expires + case.ttl);
+            case.begin_probation(expires + case.probation());
             return true;
         }
         if !case.has_relapsed() {
@@ -323,6 +324,7 @@ impl Control {
     /// Ends an incident that holds nothing any more.
     pub(super) fn finish(&mut self, case: &mut Case, state: IncidentState) {
         self.set_state(case, state);
+        self.remember_told(case, state);
         if let Some(known) = self.edges.get_mut(&case.incident.edge) {
             known.cases.retain(|id| *id != case.incident.id);
         }

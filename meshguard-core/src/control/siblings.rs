@@ -131,7 +131,7 @@ fn deviance(share: f32, usual: f32) -> f32 {
 }
 
 /// How far a feature is from normal, in its own scale: logarithms, but for shares.
-fn effect(feature: Feature, value: f32, normal: f32) -> f32 {
+pub(super) fn effect(feature: Feature, value: f32, normal: f32) -> f32 {
     let more = match feature {
         Feature::Rate => 0.1,
         Feature::P50 | Feature::P99 => 1e-6,

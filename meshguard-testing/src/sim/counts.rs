@@ -1,7 +1,7 @@
 //! What became of a caller's calls.
 
 /// A caller's calls since the simulation began, by what became of them. The first is the sum of
-/// the next five.
+/// the next six.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -17,6 +17,8 @@ pub struct Counts {
     pub held_back: u64,
     /// There was no connection: the callee's acceptor did not let it in.
     pub unconnected: u64,
+    /// All callees that it knows were stopped.
+    pub unserved: u64,
     /// Of those let in: failed, by whomsoever.
     pub failed: u64,
     /// Calls under way, and streams, that a quarantine ended. They count as let in, too.
@@ -35,6 +37,6 @@ impl Counts {
     #[must_use]
     pub const fn balances(&self) -> bool {
         let dealt_with = self.let_in + self.refused + self.restricted;
-        self.made == dealt_with + self.held_back + self.unconnected
+        self.made == dealt_with + self.held_back + self.unconnected + self.unserved
     }
 }

@@ -15,6 +15,7 @@ use super::attack::Deed;
 use super::node::Node;
 use super::rng::Rng;
 use super::source::{Route, Source, Wire};
+use super::tally::Tally;
 use super::{
     Attack, AttackId, Caller, Carrier, Defect, Hop, Load, Service, Sim, SimError, network,
 };
@@ -175,7 +176,7 @@ impl Sim {
         self.put_attacks()
     }
 
-    /// Stops a service: nobody is connected to it any more, and what was meant for it goes to the
+    /// Stops a service: it calls nobody, nobody is connected to it any more, and what was meant for it goes to the
     /// other instances that its callers know.
     pub fn stop(&mut self, service: Service) {
         self.nodes[service.0].stopped = true;
@@ -185,7 +186,10 @@ impl Sim {
 
     /// Starts a service that was stopped, or adds it to those that its callers use.
     pub fn start(&mut self, service: Service) {
-        self.nodes[service.0].stopped = false;
+        let node = &mut self.nodes[service.0];
+        node.stopped = false;
+        // Its windows begin anew.
+        node.tallies.iter_mut().for_each(|tally| *tally = Tally::new(tally.key.clone()));
     }
 
     /// Begins an attack, beside those that go on.

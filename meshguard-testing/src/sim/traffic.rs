@@ -44,6 +44,10 @@ struct Chances {
 impl Sim {
     /// All calls of one caller in this tick.
     pub(super) fn call(&mut self, at: usize) {
+        let own = self.sources[at].own;
+        if own.is_some_and(|own| self.nodes[own].stopped) {
+            return;
+        }
         let arrivals = self.sources[at].arrivals(self.tick, self.now);
         let routes = self.sources[at].routes.iter().enumerate();
         let up = routes.filter(|(_, way)| !self.nodes[way.node].stopped).map(|(route, _)| route);
@@ -52,7 +56,7 @@ impl Sim {
         if up.is_empty() {
             let (counts, all) = (&mut self.sources[at].counts, left.iter().sum::<u64>());
             counts.made += all;
-            counts.unconnected += all;
+            counts.unserved += all;
             return;
         }
         for (n, route) in up.iter().copied().enumerate() {

@@ -115,7 +115,8 @@ fn a_signal_that_comes_and_goes_is_one_incident_and_not_many() {
 }
 
 #[test]
-fn an_incident_that_goes_on_is_escalated_and_then_rests() {
+fn an_incident_that_goes_on_is_escalated_and_told_again_after_a_day_or_where_it_is_half_as_large_again()
+ {
     let mut world = World::new(reflex("do='alert'\nttl='1m'"));
     world.score(&caller(1), &errors(BITS));
     world.windows(&caller(1), 60, &errors(BITS));
@@ -123,8 +124,43 @@ fn an_incident_that_goes_on_is_escalated_and_then_rests() {
     assert!(!world.control.is_open(&caller(1)), "learning goes on");
     world.windows(&caller(1), 59, &errors(BITS));
     world.tells(&[]);
-    world.windows(&caller(1), 2, &errors(BITS));
+    world.windows(&caller(1), 3_600, &errors(1.4 * BITS));
+    world.tells(&[]);
+    world.windows(&caller(1), 1, &errors(1.6 * BITS));
     world.tells(&["i-2 opened", "a-2 alert applied"]);
+    // Over after a minute: told again in the next half hour, the next hour, and so on only if larger.
+    world.windows(&caller(1), 3_600, &errors(FEW));
+    world.told();
+    world.windows(&caller(1), 1, &errors(BITS));
+    world.tells(&[]);
+    world.wait(86_400_000);
+    world.windows(&caller(1), 1, &errors(BITS));
+    world.tells(&["i-3 opened", "a-3 alert applied"]);
+}
+
+#[test]
+fn what_comes_and_goes_for_hours_is_told_ever_more_seldom() {
+    let mut world = World::new(reflex("do='alert'\nttl='1m'"));
+    let mut told = Vec::new();
+    for minute in 0..600 {
+        world.windows(&caller(1), 1, &errors(BITS));
+        world.windows(&caller(1), 59, &errors(FEW));
+        if world.told().iter().any(|told| told.ends_with("opened")) {
+            told.push(minute);
+        }
+    }
+    assert_eq!(told.len(), 5, "{told:?}");
+}
+
+#[test]
+fn a_reflex_that_acts_does_so_whatever_was_told() {
+    let mut world = World::new(reflex("do='quarantine'\nttl='1m'"));
+    for _ in 0..3 {
+        world.windows(&caller(1), 1, &errors(BITS));
+        assert!(world.restricted(&caller(1)));
+        world.windows(&caller(1), 300, &errors(FEW));
+        assert!(!world.control.is_open(&caller(1)));
+    }
 }
 
 #[test]

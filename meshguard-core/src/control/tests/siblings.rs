@@ -141,6 +141,19 @@ fn where_most_depart_a_little_who_departs_more_by_chance_is_not_restricted() {
 }
 
 #[test]
+fn who_had_a_shared_incident_and_stands_out_later_is_restricted() {
+    let edges = callers(12);
+    let mut siblings = Siblings::new(&edges);
+    (0..3).for_each(|_| siblings.all(&each(&edges, |_| 0.1)));
+    let shared: Vec<_> = siblings.0.control.incidents().map(|i| i.edge.clone()).collect();
+    let [whose] = &*shared else { panic!("{shared:?}") };
+    assert!(!siblings.0.restricted(whose));
+    let stands_out = |n: usize| if edges[n] == *whose { 0.9 } else { 0.1 };
+    siblings.all(&each(&edges, stands_out));
+    assert!(siblings.0.restricted(whose), "{:?}", siblings.0.told());
+}
+
+#[test]
 fn who_comes_back_later_than_its_siblings_is_not_restricted_for_it() {
     let edges = callers(5);
     let mut siblings = Siblings::new(&edges);

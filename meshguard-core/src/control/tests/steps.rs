@@ -210,6 +210,28 @@ fn a_recurrence_on_probation_goes_back_to_the_step_that_worked_for_twice_as_long
 }
 
 #[test]
+fn a_cut_doubles_on_edges_with_long_windows_too() {
+    // Windows of 10 s, as long as an instance is first cut off for.
+    let long = |score: Score| Score { windows_per_day: 8_640.0, ..score };
+    let mut world = World::new(reflex("do='quarantine'"));
+    let (instance, mut cuts) = (callee("orders", "1"), Vec::new());
+    let mut was = false;
+    world.score(&callee("orders", "2"), &long(errors(0.0)));
+    for _ in 0..60 {
+        let is = world.restricted(&instance);
+        if is && !was {
+            let until = world.control.restriction(&instance).unwrap().until;
+            cuts.push(until.since(world.now).as_secs());
+        }
+        was = is;
+        world.wait(10_000);
+        world.score(&callee("orders", "2"), &long(errors(0.0)));
+        world.score(&instance, &long(if is { nothing() } else { errors(BITS) }));
+    }
+    assert!(cuts.starts_with(&[10, 20, 40, 80]), "{cuts:?}");
+}
+
+#[test]
 fn the_first_window_of_a_probation_does_not_count() {
     let mut world = World::new(reflex(QUARANTINE));
     world.score(&caller(1), &errors(BITS));
