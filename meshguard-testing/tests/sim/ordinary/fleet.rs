@@ -13,6 +13,8 @@ use super::situations::Situation;
 
 pub const CALLERS: usize = 12;
 pub const INSTANCES: usize = 3;
+/// Instances that situations add.
+pub const SPARE: usize = 27;
 /// What is normal is known by then.
 const WARM_UP: Duration = Duration::from_secs(3_000);
 /// Then the situation begins; the attack this much later.
@@ -64,7 +66,8 @@ impl Fleet {
         let mut sim = Sim::new(seed);
         let gateway = sim.service("spiffe://shop.example/gateway", &policy()).unwrap();
         let allow = "mesh = \"shop.example\"\nversion = 1\n[[allow]]\nname = \"all\"\n";
-        let orders = (0..INSTANCES + 3).map(|_| sim.service("spiffe://shop.example/orders", allow));
+        let orders =
+            (0..INSTANCES + SPARE).map(|_| sim.service("spiffe://shop.example/orders", allow));
         let orders: Vec<_> = orders.map(Result::unwrap).collect();
         // The last ones are added by a situation.
         orders[INSTANCES..].iter().for_each(|spare| sim.stop(*spare));

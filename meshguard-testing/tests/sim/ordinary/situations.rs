@@ -38,6 +38,8 @@ pub const SITUATIONS: &[(&str, Situation)] = &[
     ("a failover: half call twice as often, half not at all", failover),
     ("an instance is away for 20 s", away),
     ("three callers in four fail a twentieth for 15 s", fail_together),
+    ("autoscaling from 3 to 30 and back", scales_far),
+    ("the wall clock is set by two hours, and back", clock),
 ];
 
 const ALL: std::ops::Range<usize> = 0..CALLERS;
@@ -270,6 +272,28 @@ fn fail_together(fleet: &mut Fleet, second: u32) {
     match second {
         5 => change(fleet, most(), |load, _| load.errors(0.05)),
         20 => change(fleet, most(), |load, _| load.errors(0.002)),
+        _ => {}
+    }
+}
+
+fn scales_far(fleet: &mut Fleet, second: u32) {
+    let spare = fleet.orders[INSTANCES..].to_vec();
+    match second as usize {
+        at @ 5..32 => fleet.sim.start(spare[at - 5]),
+        at @ 50..77 => fleet.sim.stop(spare[at - 50]),
+        _ => {}
+    }
+}
+
+fn clock(fleet: &mut Fleet, second: u32) {
+    let set = |fleet: &mut Fleet, ahead| {
+        let gateway = fleet.gateway;
+        fleet.sim.operate(gateway, |state, _| state.set_wall_offset(ahead));
+    };
+    match second {
+        5 => set(fleet, 7_200),
+        20 => set(fleet, -7_200),
+        40 => set(fleet, 0),
         _ => {}
     }
 }
