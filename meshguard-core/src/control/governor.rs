@@ -23,7 +23,8 @@ pub enum GovernorRefusal {
     Hop,
     /// Nothing of what it asks can be asked of such an edge.
     NotApplicable,
-    /// The departure is to the side that does no harm, and the reflex does not act on both.
+    /// The departure is to the side that does no harm, and the reflex does not act on both; or it was
+    /// harmful, and this window is back at normal.
     Harmless,
     /// Policy refuses what the signal is about, and the reflex does not act on the whole caller.
     RefusedAnyway,
@@ -96,7 +97,7 @@ impl fmt::Display for GovernorRefusal {
             Self::Frozen => f.write_str("the loop is frozen"),
             Self::Hop => f.write_str("a hop is not restricted: the callers behind it are honest"),
             Self::NotApplicable => f.write_str("nothing of it can be asked of such an edge"),
-            Self::Harmless => f.write_str("a departure to this side does no harm"),
+            Self::Harmless => f.write_str("it is over, or to the side that does no harm"),
             Self::RefusedAnyway => f.write_str("policy refuses those calls anyway"),
             Self::Shared => {
                 f.write_str("most siblings depart alike, so the cause is not in this one")
