@@ -61,11 +61,17 @@
 //! which is what a quarantine is for, and is relief of whatever there was too much of, but none
 //! of a silence. Two windows without a call say so of a quarantine at once.
 //!
-//! What is **effective** is held until it expires. For as long again the edge is on probation:
-//! if the signal comes back, the step that worked is taken again, for twice as long, an hour at
-//! most. An instance is cut off for 10 s the first time, and then for twice as long each. What is **not** is undone, and the next step is taken; past the last one the incident
-//! is reverted, and its reflex rests on that edge for its `ttl`, an hour at most. A restriction
-//! that was effective and is not any more, for three windows, is measured again.
+//! What is **effective** is held until it expires. For as long again, and at least four windows, the
+//! edge is on probation: if the signal comes back, the step that worked is taken again, for twice as
+//! long, an hour at most. An instance is cut off for 10 s the first time, and then for twice as long
+//! each. What comes back half an hour after the incident began **lasts**: the incident is escalated,
+//! and its reflex rests there for half an hour, in which the baseline learns it; not where an operator
+//! confirmed it, a hard signal is open, or most of the edge's calls fail.
+//!
+//! What is **not** effective is undone, and the next step is taken; past the last one the incident is
+//! reverted, and its reflex rests on that edge for its `ttl`, an hour at most. A restriction that was
+//! effective and is not any more, for three windows, is measured again. Of a share of calls the share
+//! itself is compared, of other features how far they are from normal, in usual spreads.
 //!
 //! An incident that restricts nothing is resolved after five windows below half of the threshold
 //! that last 30 s (or half of the `ttl`, if that is shorter), and ends after its `ttl` in any
@@ -79,14 +85,16 @@
 //! - What most **siblings** share: the callers of this service, or the instances of a callee. A
 //!   window above a threshold waits for theirs, for twice its own length, 2 s at least and 10 s at
 //!   most. Where more than half of them depart to the same side, at least half as far, the incident is
-//!   [shared](Incident::shared); also where they depart a quarter as far in the mean, and this one is
-//!   less than six spreads beyond the median of them. For 30 s after it the same holds for
-//!   who comes back later than the others.
+//!   [shared](Incident::shared); also where they depart a quarter as far in the mean, or most of them by
+//!   two spreads, and this one is less than six spreads beyond the median of them. For 30 s after it the
+//!   same holds for who comes back later than the others. Who stands out later is acted on then.
 //! - A caller's **latency**, unless its calls or bytes rose in the 5 s before.
 //! - A change that was [planned](Control::expect_change), which also needs 6 bits more.
 //!
 //! What is told only is one incident for a reflex, a feature and a kind of edge: others
-//! [join](Event::Joined) it. It costs no trust.
+//! [join](Event::Joined) it. It costs no trust. Where its reflex does nothing but tell, the same
+//! departure is told again after a day if it went on, after half an hour if it was over, then after
+//! twice as long each time, a day at most; and at once where it is half as large again.
 //!
 //! While an edge is restricted no window of it opens another incident: its windows measure the
 //! restriction. **Hard signals** need no windows and always act, on the very same call; a
@@ -97,8 +105,8 @@
 //! actions together, see [`GovernorRefusal`]. What it refuses is an event; it is done after all
 //! once it is permitted, if the signal is above its threshold then: for `max_actions` as soon as
 //! there is room, for other caps with the next window. What comes first takes the place of what
-//! comes after: a restriction of a caller that of an address, a hard signal's any other. When
-//! peers leave, or caps are lowered, what breaks a cap is lifted, the
+//! comes after: a restriction of a caller that of an address, a hard signal's any other, and else one
+//! for which more than twice as many calls a second depart. When peers leave, or caps are lowered, what breaks a cap is lifted, the
 //! newest first: at no time is more restricted than the caps allow of the edges that are
 //! [known](KNOWN_FOR). Instances of a callee stay while they answer: with errors to half of the calls
 //! at most, and not longer ago than 15 s or three of their windows. In shadow mode and after [`freeze`](Control::freeze) nothing takes effect.
