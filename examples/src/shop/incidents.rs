@@ -38,14 +38,15 @@ pub(super) fn found(members: &[Member]) -> Vec<IncidentRow> {
 }
 
 /// What stands above rows.
-pub(super) const HEAD: &str = "service     incident  state           last seen   trust  what";
+pub(super) const HEAD: &str =
+    "service     incident  state           last seen  took of trust  what";
 
 impl fmt::Display for IncidentRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { service, ago, incident } = self;
         let (id, state) = (incident.id.to_string(), incident.state.as_str());
         write!(f, "{service:<12}{id:<10}{state:<13}{:>4} s ago", ago.as_secs())?;
-        write!(f, "{:>8.2}  ", 0.0 - incident.trust_taken())?;
+        write!(f, "{:>15.2}  ", incident.trust_taken())?;
         write!(f, "{}: {}", edges::short(&incident.edge), incident.text)?;
         match (incident.shared, incident.alike.len()) {
             (false, 0) => Ok(()),
