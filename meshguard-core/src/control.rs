@@ -106,7 +106,8 @@
 //! once it is permitted, if the signal is above its threshold then: for `max_actions` as soon as
 //! there is room, for other caps with the next window. What comes first takes the place of what
 //! comes after: a restriction of a caller that of an address, a hard signal's any other, and else one
-//! for which more than twice as many calls a second depart. When peers leave, or caps are lowered, what breaks a cap is lifted, the
+//! for which less than half as many calls a second depart. When peers leave, or caps are lowered, what
+//! breaks a cap is lifted, the
 //! newest first: at no time is more restricted than the caps allow of the edges that are
 //! [known](KNOWN_FOR). Instances of a callee stay while they answer: with errors to half of the calls
 //! at most, and not longer ago than 15 s or three of their windows. In shadow mode and after [`freeze`](Control::freeze) nothing takes effect.

@@ -25,11 +25,8 @@ const FIRST_CUT: Duration = Duration::from_secs(10);
 /// What a slow machine may add.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// The reflexes that docs/policy.md gives to begin with.
 fn policy() -> Policy {
-    const DOCS: &str = include_str!("../../../docs/policy.md");
-    let reflexes = DOCS.split("```toml reflexes\n").nth(1).unwrap().split("```").next().unwrap();
-    rig::policy(reflexes).parse().unwrap()
+    rig::policy(rig::documented::reflexes()).parse().unwrap()
 }
 
 struct Replica {

@@ -5,6 +5,8 @@
 mod attacks;
 mod calm;
 mod dice;
+#[path = "../rig/documented.rs"]
+mod documented;
 mod effects;
 mod example;
 mod governor;

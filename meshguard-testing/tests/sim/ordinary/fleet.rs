@@ -10,6 +10,7 @@ use meshguard_core::reflex::ActionKind;
 use meshguard_testing::sim::{Attack, Caller, Load, Service, Sim};
 
 use super::situations::Situation;
+use crate::documented;
 
 pub const CALLERS: usize = 12;
 pub const INSTANCES: usize = 3;
@@ -22,10 +23,8 @@ const HIDDEN: Duration = Duration::from_secs(12);
 /// How long a situation goes on.
 const LASTS: Duration = Duration::from_secs(90);
 
-/// The reflexes that docs/policy.md gives to begin with.
 fn policy() -> String {
-    const DOCS: &str = include_str!("../../../../docs/policy.md");
-    let reflexes = DOCS.split("```toml reflexes\n").nth(1).unwrap().split("```").next().unwrap();
+    let reflexes = documented::reflexes();
     let rule = "[[allow]]\nname = \"callers-read\"\nhttp = [\"GET /orders/{id}\"]\n";
     format!("mesh = \"shop.example\"\nversion = 1\n{rule}{reflexes}")
 }
