@@ -288,6 +288,25 @@ async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ConnectErro
 }
 
 impl<B: Send + 'static> Inner<B> {
+    /// Keeps a connection for all, until it ends.
+    fn share(self: &Arc<Self>, handle: h2::Handle<B>) {
+        let mut state = self.state();
+        state.speaks_h1 = false;
+        if !self.dialer.is_current(&handle.proof) {
+            return;
+        }
+        let (home, ended) = (Arc::downgrade(self), handle.ended());
+        let binding = Arc::clone(&handle.proof.binding);
+        tokio::spawn(async move {
+            ended.await;
+            if let Some(home) = home.upgrade() {
+                let over = home.state().discard(&binding);
+                drop(over); // without the lock
+            }
+        });
+        state.h2 = Some(handle);
+    }
+
     /// Keeps a connection for the next request, unless it is of no more use.
     pub(super) fn park(self: &Arc<Self>, mut conn: h1::Conn<B>) {
         let place = conn.place.take(); // free once the connection is there to be found
@@ -305,16 +324,6 @@ impl<B: Send + 'static> Inner<B> {
         }
         drop((state, place));
         self.parked.notify_one();
-    }
-}
-
-impl<B> Inner<B> {
-    fn share(&self, handle: h2::Handle<B>) {
-        let mut state = self.state();
-        state.speaks_h1 = false;
-        if self.dialer.is_current(&handle.proof) {
-            state.h2 = Some(handle);
-        }
     }
 }
 

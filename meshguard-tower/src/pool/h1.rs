@@ -28,6 +28,8 @@ pub(crate) struct Conn<B> {
     pub(crate) since: Instant,
     /// Where its tasks run: a body may be read elsewhere.
     pub(crate) runtime: Handle,
+    /// Cancelled once its task has ended.
+    ended: CancellationToken,
     _retired: DropGuard,
     /// Held while it carries a request.
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -54,8 +56,10 @@ where
         let retired = CancellationToken::new();
         let guard = retired.clone().drop_guard();
         let live = dialer.live();
+        let ended = CancellationToken::new();
+        let ends = ended.clone().drop_guard();
         tokio::spawn(async move {
-            let _live = live;
+            let (_live, _ends) = (live, ends);
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(target: "meshguard::pool", %error, "connection ended");
@@ -64,7 +68,7 @@ where
             }
         });
         let (since, runtime) = (Instant::now(), Handle::current());
-        Ok(Self { sender, proof, since, runtime, _retired: guard, place })
+        Ok(Self { sender, proof, since, runtime, ended, _retired: guard, place })
     }
 
     /// Sends `request`, and gives the connection to the response's body.
@@ -76,10 +80,22 @@ where
         // Of what nothing proves, hyper carries the trailers that the head names.
         let packs = request.headers().contains_key(field::NAME);
         let request = request.map(|body| Packed { body, packs });
-        let sent = self.sender.try_send_request(request).await;
-        let response = sent.map_err(|error| Failed::from(error).map(|packed| packed.body))?;
+        let mut sending = std::pin::pin!(self.sender.try_send_request(request));
+        let over = tokio::select! {
+            biased;
+            sent = &mut sending => Ok(sent),
+            () = self.ended.cancelled() => Err(()),
+        };
         let via = self.proof.via.clone();
-        let keep = Keep::H1(Box::new(Parked { conn: self, home }));
+        let (sent, keep) = match over {
+            Ok(sent) => (sent, Keep::H1(Box::new(Parked { conn: self, home }))),
+            // A request that was handed over at that very moment comes back without its sender only.
+            Err(()) => {
+                drop(self);
+                (sending.await, Keep::Nothing)
+            }
+        };
+        let response = sent.map_err(|error| Failed::from(error).map(|packed| packed.body))?;
         let mut response = response.map(|body| Reply::new(body, keep));
         response.extensions_mut().insert(via);
         Ok(response)

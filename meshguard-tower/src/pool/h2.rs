@@ -24,6 +24,8 @@ pub(crate) struct Handle<B> {
     sender: SendRequest<B>,
     pub(crate) proof: Proof,
     guard: Arc<DropGuard>,
+    /// Cancelled once its task has ended.
+    ended: CancellationToken,
 }
 
 impl<B> Handle<B>
@@ -40,17 +42,21 @@ where
             .await?
             .map_err(|error| ConnectError::Http(Arc::new(error)))?;
         let live = dialer.live();
+        let ended = CancellationToken::new();
+        let ends = ended.clone().drop_guard();
         spawner.execute(async move {
-            let _live = live;
+            let (_live, _ends) = (live, ends);
             if let Err(error) = connection.await {
                 tracing::debug!(target: "meshguard::pool", %error, "connection ended");
             }
         });
-        Ok(Self { sender, proof, guard: Arc::new(retired) })
+        Ok(Self { sender, proof, guard: Arc::new(retired), ended })
     }
 
     pub(crate) async fn send(mut self, request: Request<B>) -> Result<Response<Reply>, Failed<B>> {
-        let response = self.sender.try_send_request(request).await.map_err(Failed::from)?;
+        let sending = self.sender.try_send_request(request);
+        drop(self.sender); // see `ended`
+        let response = sending.await.map_err(Failed::from)?;
         let keep = Keep::H2(self.guard);
         let mut response = response.map(|body| Reply::new(body, keep));
         response.extensions_mut().insert(self.proof.via);
@@ -62,12 +68,18 @@ impl<B> Handle<B> {
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
+
+    /// Waits for the end of the connection. A share that is kept is to be dropped then: a request that
+    /// was handed over at that very moment comes back only when the last share is gone.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<B> {
+        self.ended.clone().cancelled_owned()
+    }
 }
 
 impl<B> Clone for Handle<B> {
     fn clone(&self) -> Self {
         let (sender, proof) = (self.sender.clone(), self.proof.clone());
-        Self { sender, proof, guard: Arc::clone(&self.guard) }
+        Self { sender, proof, guard: Arc::clone(&self.guard), ended: self.ended.clone() }
     }
 }
 

@@ -14,7 +14,8 @@ use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::time::sleep;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -33,6 +34,9 @@ use crate::session::MAX_HANDSHAKE;
 /// request while it closes does not know what came of it. Until then it closes with its next
 /// answer.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// Time that a peer has to close an HTTP/2 connection once this side has closed its own half.
+const UNREAD: Duration = Duration::from_secs(1);
 
 /// hyper's two servers, with our limits.
 #[derive(Clone)]
@@ -84,7 +88,6 @@ impl Http {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(io);
         let inner = TowerToHyperService::new(service);
         let turn = Turn::of(&connection);
         let one = turn.is_some();
@@ -95,7 +98,7 @@ impl Http {
         let ended = match connection.protocol() {
             Protocol::H1 => {
                 let service = Http1 { inner: service, leaving: Arc::clone(&leaving) };
-                let serving = self.h1.serve_connection(io, service).with_upgrades();
+                let serving = self.h1.serve_connection(TokioIo::new(io), service).with_upgrades();
                 let finish = async {
                     finished(&finish, &connection).await;
                     leaving.store(true, Relaxed);
@@ -112,7 +115,9 @@ impl Http {
                 }
             }
             Protocol::H2 => {
-                let serving = self.h2(&connection, one).serve_connection(io, Http2(service));
+                let mut io = io;
+                let http = self.h2(&connection, one);
+                let serving = http.serve_connection(TokioIo::new(&mut io), Http2(service));
                 let aged = CancellationToken::new();
                 let finish = async {
                     tokio::select! {
@@ -120,11 +125,14 @@ impl Http {
                         () = aged.cancelled() => {}
                     }
                 };
-                tokio::select! {
+                let ended = tokio::select! {
                     ended = until_finished(serving, finish, http2::Connection::graceful_shutdown) => ended,
                     never = grow_old(lifetime, &connection, || aged.cancel()) => match never {},
                     never = turned => match never {},
-                }
+                };
+                // What cannot be read by then has no more time.
+                let _ = timeout(UNREAD, read_out(io)).await;
+                ended
             }
         };
         if let Err(error) = ended {
@@ -143,6 +151,14 @@ fn tell(connection: &Connection, error: &hyper::Error) {
         },
         "a connection ended with an error"
     );
+}
+
+/// Closes this side's half, and reads to the end of the other. To close both at once while bytes are
+/// on their way resets the connection (RFC 9293, section 3.6.1), and a GOAWAY that the peer has not read
+/// by then is lost to it: it could not tell which of its requests were not acted on.
+async fn read_out(mut io: Io) -> std::io::Result<u64> {
+    io.shutdown().await?;
+    tokio::io::copy(&mut io, &mut tokio::io::sink()).await
 }
 
 /// Until the server drains, or this connection's peer may do nothing any more.

@@ -252,3 +252,37 @@ async fn no_more_http1_connections_are_made_than_allowed() {
         caller.get("/").await;
     }
 }
+
+/// A stock client that keeps its `SendRequest` while it waits, waits for ever: what enters tokio's channel
+/// while its receiver is dropped stays there until its last sender is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_sent_while_its_connection_ends_is_told() {
+    for alpn in [Alpn::H2, Alpn::Http11] {
+        let rig = Rig::new();
+        let server = Arc::new(Server::start(&rig, alpn).await);
+        let caller = Caller::to(&server, rig, alpn);
+        let ending = Arc::clone(&server);
+        let ending = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                ending.finish();
+            }
+        });
+        let callers = (0..8).map(|_| {
+            let pool = caller.pool.clone();
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    // Sent or not, it comes to an end.
+                    if let Ok(answer) = patiently(pool.send(get("/"))).await {
+                        let _ = patiently(answer.into_body().collect()).await;
+                    }
+                }
+            })
+        });
+        for caller in join_all(callers).await {
+            caller.unwrap();
+        }
+        ending.abort();
+        assert!(server.accepts() > 20, "{alpn:?}: {} connections", server.accepts());
+    }
+}

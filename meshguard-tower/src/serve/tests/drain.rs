@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 
 #[tokio::test]
@@ -91,4 +93,39 @@ async fn a_request_on_its_way_to_a_resting_connection_is_not_lost_when_the_drain
         assert_eq!(drained.cut, 0);
         return;
     }
+}
+
+/// A caller that is writing when it is told to go fails to write to a socket that is closed, and then reads
+/// no more: it would not learn which of its requests were not acted on.
+#[tokio::test]
+async fn what_is_written_after_the_goodbye_does_not_fail() {
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    let server = Server::start(Limits::default(), PATIENCE).await;
+    let mut stream = connect(server.addr, server.rig.client(Alpn::H2)).await.unwrap();
+    let settings = [0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&settings).await.unwrap();
+    let ping = loop {
+        let mut head = [0; 9];
+        timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        stream.read_exact(&mut payload).await.unwrap();
+        match head[3] {
+            SETTINGS => server.stop.notify_one(),
+            PING => break payload,
+            _ => {}
+        }
+    };
+    stream.write_all(&[0, 0, 8, PING, 1, 0, 0, 0, 0]).await.unwrap();
+    stream.write_all(&ping).await.unwrap();
+    let mut goodbye = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut goodbye)).await.unwrap().unwrap();
+    assert!(!goodbye.is_empty());
+    for _ in 0..8 {
+        stream.write_all(&settings).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    drop(stream);
+    assert_eq!(server.running.await.unwrap().unwrap(), Drained { finished: 1, cut: 0 });
 }
