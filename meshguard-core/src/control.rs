@@ -426,15 +426,20 @@ impl Control {
         self.edges.get(edge).is_some_and(|known| !known.cases.is_empty())
     }
 
-    /// Whether nothing is to be learnt of the edge now: an incident is open that may be acted on, or
-    /// a [change](Self::expect_change) is planned.
+    /// Whether nothing is to be learnt of the edge now: it has an incident that may be acted on, or is
+    /// listed in one that its siblings share, or a [change](Self::expect_change) is planned.
     #[must_use]
     pub fn stops_learning(&self, edge: &EdgeKey) -> bool {
-        if self.changes.concern(edge, self.now) {
-            return true;
-        }
-        let Some(known) = self.edges.get(edge) else { return false };
-        known.cases.iter().any(|id| self.cases.get(id).is_some_and(Case::harms))
+        let harms = |id| self.cases.get(id).is_some_and(Case::harms);
+        let joined = self.edges.get(edge).and_then(|known| known.joined.as_ref());
+        joined.is_some_and(harms) || self.has_episode(edge)
+    }
+
+    /// Whether what was known of the edge before is to be kept: as above, of incidents of its own.
+    pub(super) fn has_episode(&self, edge: &EdgeKey) -> bool {
+        let harms = |id| self.cases.get(id).is_some_and(Case::harms);
+        let known = self.edges.get(edge);
+        self.changes.concern(edge, self.now) || known.is_some_and(|k| k.cases.iter().any(harms))
     }
 
     /// How many incidents were not opened because [`MAX_OPEN`] were, or half of it of addresses.

@@ -9,7 +9,7 @@ use super::action::{Action, ActionId, ActionState};
 use super::governor::GovernorRefusal;
 use super::incident::{Incident, IncidentState};
 use super::measure::{is_absence, is_share, is_still, reading, threshold, window};
-use super::told::told_effect;
+use super::told::{only_tells, told_effect};
 use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Scope, Step};
 use crate::time::Timestamp;
@@ -152,17 +152,13 @@ impl Case {
 
     /// Whether it is told and nothing else, whatever comes of it.
     pub(super) fn is_told_only(&self) -> bool {
-        !self.is_hard() && (self.harmless().is_some() || self.only_tells())
+        !self.is_hard() && (self.harmless().is_some() || only_tells(&self.reflex))
     }
 
-    fn only_tells(&self) -> bool {
-        let restricts = |step: &Step| step.actions.iter().any(ActionKind::restricts);
-        !self.reflex.steps.iter().any(restricts)
-    }
-
-    /// What it told of, and how large that was at most; `None` where its reflex does more than tell.
-    pub(super) fn told(&self) -> Option<(Feature, f32)> {
-        let tells = !self.is_hard() && self.only_tells();
+    /// What it told of, and how large that was at most; `None` where its reflex does more than tell, and
+    /// it was not `shared`.
+    pub(super) fn told(&self, shared: bool) -> Option<(Feature, f32)> {
+        let tells = !self.is_hard() && (shared || only_tells(&self.reflex));
         self.incident.feature.filter(|_| tells).map(|feature| (feature, self.told))
     }
 

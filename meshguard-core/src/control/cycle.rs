@@ -88,7 +88,7 @@ impl Loop {
         if verified > 0 {
             self.control.handle_deliveries(edge, verified, now);
         }
-        self.baselines.keep(edge, self.control.stops_learning(edge));
+        self.baselines.keep(edge, self.control.has_episode(edge));
         if self.readings.len() >= self.most && !self.readings.contains_key(edge) {
             self.evict();
         }
@@ -113,14 +113,14 @@ impl Loop {
     pub fn handle_idle(&mut self, edge: &EdgeKey, idle: Duration, now: Timestamp) {
         if let Some(score) = self.baselines.silence(edge, idle) {
             self.control.handle_score(edge, &score, now);
-            self.baselines.keep(edge, self.control.stops_learning(edge));
+            self.baselines.keep(edge, self.control.has_episode(edge));
         }
     }
 
     /// Something that needs no statistics.
     pub fn handle_signal(&mut self, edge: &EdgeKey, signal: Signal, detail: &str, now: Timestamp) {
         self.control.handle_signal(edge, signal, detail, now);
-        self.baselines.keep(edge, self.control.stops_learning(edge));
+        self.baselines.keep(edge, self.control.has_episode(edge));
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -211,7 +211,7 @@ impl Loop {
             self.baselines.false_alarm(edge, score);
         }
         self.control.false_alarm(id, now);
-        self.baselines.keep(&incident.edge, self.control.stops_learning(&incident.edge));
+        self.baselines.keep(&incident.edge, self.control.has_episode(&incident.edge));
         Some(incident)
     }
 

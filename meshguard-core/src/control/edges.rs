@@ -39,6 +39,8 @@ pub(super) struct Edge {
     pub(super) moved: Option<Move>,
     /// A window that waits for those of its siblings.
     pub(super) waiting: Option<Waiting>,
+    /// The shared incident that it was listed in last.
+    pub(super) joined: Option<IncidentId>,
     /// What it departed in with its siblings.
     pub(super) shares: Option<Shares>,
     /// Whether most of what it answered in its last window were errors, or it was cut off since.

@@ -8,6 +8,7 @@ use super::event::Event;
 use super::incident::{Incident, IncidentId};
 use super::run::Cause;
 use super::siblings::{COMES_BACK, Standing};
+use super::told::only_tells;
 use super::{Control, MAX_ALIKE, measure, words};
 use crate::baseline::{EdgeKey, Feature, Measure, Score};
 use crate::reflex::{ActionKind, Reflex, Signal, Step, Trigger};
@@ -35,7 +36,7 @@ impl Control {
             if !lasts || known || self.rests(edge, &reflex, now) {
                 continue;
             }
-            if self.has_told(edge, at, feature, &measure, now) {
+            if only_tells(&reflex) && self.has_told(edge, at, feature, &measure, now) {
                 continue;
             }
             if self.is_aftermath(&cases, signal, score, &measure) {
@@ -82,6 +83,9 @@ impl Control {
         let shared = standing == Standing::Shared;
         if shared {
             self.shares(edge, feature, now + COMES_BACK);
+            if self.has_told(edge, at, feature, &measure, now) {
+                return;
+            }
         }
         let text = words::surprise(on.signal, feature, &measure);
         let cause = Cause { measure, feature, text, score: Some(score), shared };
@@ -125,10 +129,14 @@ impl Control {
         };
         let Some(case) = self.cases.values_mut().find(same) else { return false };
         case.joined(self.now);
+        let incident = case.incident.id;
+        if let Some(known) = self.edges.get_mut(edge) {
+            known.joined = Some(incident);
+        }
         let alike = &mut case.incident.alike;
         if alike.len() < MAX_ALIKE && !alike.contains(edge) {
             alike.push(edge.clone());
-            let (incident, edge, text) = (case.incident.id, edge.clone(), text.clone());
+            let (edge, text) = (edge.clone(), text.clone());
             self.events.push(Event::Joined { incident, edge, text });
         }
         true

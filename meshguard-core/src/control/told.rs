@@ -10,6 +10,7 @@ use super::edges::Edge;
 use super::incident::IncidentState;
 use super::siblings::effect;
 use crate::baseline::{EdgeKey, Feature, Measure};
+use crate::reflex::{ActionKind, Reflex, Step};
 use crate::time::Timestamp;
 
 /// A departure that was over is told again after so long, after twice as long the next time...
@@ -86,11 +87,19 @@ impl Edge {
     }
 }
 
+/// Whether a reflex restricts nothing.
+pub(super) fn only_tells(reflex: &Reflex) -> bool {
+    let restricts = |step: &Step| step.actions.iter().any(ActionKind::restricts);
+    !reflex.steps.iter().any(restricts)
+}
+
 impl Control {
-    /// Remembers what an incident told that is over, where its reflex does nothing else.
+    /// Remembers what an incident told that is over, where nothing else is done about such a departure.
     pub(super) fn remember_told(&mut self, case: &Case, state: IncidentState) {
-        let Some((feature, effect)) = case.told() else { return };
         let over = state != IncidentState::Escalated;
+        // What is shared and goes on was told, whatever the reflex would do about one edge alone.
+        let told = case.told(case.incident.shared && !over);
+        let Some((feature, effect)) = told else { return };
         let Self { edges, now, .. } = self;
         let incident = &case.incident;
         let of_it = std::iter::once(&incident.edge).chain(&incident.alike);
@@ -101,7 +110,7 @@ impl Control {
         }
     }
 
-    /// Whether a reflex that only tells has told of this.
+    /// Whether a reflex has told of this, which is all that it does about it.
     pub(super) fn has_told(
         &self,
         edge: &EdgeKey,
