@@ -246,6 +246,14 @@ impl<B> Lease<B> {
         }
     }
 
+    /// Whether others send over it, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        match self {
+            Self::H1(_) => false,
+            Self::H2(handle) => handle.is_shared(),
+        }
+    }
+
     /// What is known of the connection.
     pub(crate) fn binding(&self) -> &Arc<Binding> {
         match self {

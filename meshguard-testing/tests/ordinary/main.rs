@@ -21,3 +21,4 @@ mod restarts;
 mod rig;
 mod short_lives;
 mod streams;
+mod unread;

@@ -20,9 +20,10 @@ use crate::session::{ClientSession, RECEIPTS, path};
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// A request with receipts is given up after so long.
 const POST_TIME: Duration = Duration::from_secs(5);
-/// A request with receipts that is not answered within so long goes over a connection of its own:
-/// what is proven otherwise may be full.
-const ROOM_TIME: Duration = Duration::from_secs(1);
+/// A request with receipts, or with a session's handshake, that is not answered within so long goes
+/// over a connection of its own: bodies that nobody reads may fill the window of the shared one (RFC
+/// 9113, section 5.2), or what is proven otherwise.
+pub(super) const ROOM_TIME: Duration = Duration::from_secs(1);
 /// What a session or a channel owes that is gone is given up after so long.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 /// Or after so many requests that failed.

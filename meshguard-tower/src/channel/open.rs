@@ -12,6 +12,7 @@ use meshguard_core::delivery::Sid;
 use meshguard_core::policy::DeliveryRule;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::driver::ROOM_TIME;
 use super::join::Joined;
 use super::{CallError, CallErrorKind, Lease, Shared, WireBody};
 use crate::body::Outgoing;
@@ -175,18 +176,26 @@ impl Shared {
         self.open_once(lease, rule).await
     }
 
-    /// Over this connection, or over a new one where it turns out to be lost.
+    /// Over this connection, or over a new one where it turns out to be lost; or over one of its own,
+    /// where calls that go over this one hold the handshake up.
     async fn open_once(
         self: &Arc<Self>,
         lease: Lease,
         rule: DeliveryRule,
     ) -> Result<(Option<Lease>, Arc<ClientSession>), CallError> {
-        let first = match handshake(self, rule, lease).await {
-            Err(Stopped::Lost) => {
+        // A callee that is met for the first time is only slow.
+        let met = !self.sessions.load().is_empty() || lease.binding().session().is_some();
+        let time = if met && lease.is_shared() { ROOM_TIME } else { HANDSHAKE_TIME };
+        let first = match timeout(time, handshake(self, rule, lease)).await {
+            Err(_elapsed) => {
+                let lease = self.pool.apart().await?;
+                handshake(self, rule, lease).await
+            }
+            Ok(Err(Stopped::Lost)) => {
                 let lease = self.lease(true).await?;
                 handshake(self, rule, lease).await
             }
-            other => other,
+            Ok(other) => other,
         };
         first.map_err(|stopped| match stopped {
             Stopped::Error(error) => error,

@@ -69,6 +69,11 @@ impl<B> Handle<B> {
         self.sender.is_closed()
     }
 
+    /// Whether there are other shares than this one and the pool's.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.guard) > 2
+    }
+
     /// Waits for the end of the connection. A share that is kept is to be dropped then: a request that
     /// was handed over at that very moment comes back only when the last share is gone.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<B> {
