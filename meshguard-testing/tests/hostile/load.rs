@@ -42,8 +42,14 @@ async fn attacked(attack: Attack, phase: Duration) -> [Honest; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn honest_calls_go_on_and_memory_stays_bounded() {
+    // A busy machine may stop for as long; what a service holds up, it holds up each time.
+    const TRIES: usize = 3;
     for attack in Attack::ALL {
-        attacked(attack, PHASE).await;
+        let mut longest = Vec::new();
+        while longest.len() < TRIES && longest.last().is_none_or(|took| *took > LONGEST) {
+            longest.push(attacked(attack, PHASE).await[1].percentile(100));
+        }
+        assert!(longest.last() <= Some(&LONGEST), "{attack:?}: calls took {longest:?}");
     }
 }
 

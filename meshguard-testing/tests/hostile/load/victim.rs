@@ -13,7 +13,6 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::LONGEST;
 use crate::rig::tell::Told;
 use crate::rig::{self, CALLEE, CALLER, http, soon};
 
@@ -130,8 +129,6 @@ impl Honest {
 
     pub fn check(&self, when: &str) {
         assert_eq!(self.failed, [] as [&str; 0], "{when}");
-        let longest = self.percentile(100);
-        assert!(longest <= LONGEST, "{when}: a call took {longest:?}");
         assert!(self.took.len() > 50, "{when}: {} calls", self.took.len());
     }
 }
