@@ -18,6 +18,9 @@ use crate::mesh::random;
 use crate::quota::{Exceeded, Quotas};
 use crate::tls::{HandshakeErrorKind, TlsContext};
 
+/// A handshake that has gone on for less long is not displaced by another one of its peer.
+const YOUNG: Duration = Duration::from_secs(1);
+
 /// Handshakes under way, by the sid that their session will have.
 #[derive(Default)]
 pub(super) struct Handshakes {
@@ -90,11 +93,22 @@ impl Handshakes {
         now: Timestamp,
     ) -> Result<Pending, SessionRefusal> {
         let (weight, share) = (if is_hop { HOP_WEIGHT } else { 1 }, share(is_hop));
+        if !is_hop && self.is_full_of_young(outer.id(), share, now) {
+            return Err(SessionRefusal::TooMany);
+        }
         self.count(outer.id(), weight)?;
         let generation = tls.generation();
         let tls = ServerConnection::new(tls.inner_server())
             .map_err(|_| SessionRefusal::Protocol("no TLS to begin with"))?;
         Ok(Pending { tls, outer: outer.id().clone(), share, generation, since: now })
+    }
+
+    /// Whether so many handshakes of one peer go on, none of them for long. It is not displaced by its
+    /// own next one, nor is that one counted: many instances of a service that start at once would
+    /// begin again and again, until none of them may begin.
+    fn is_full_of_young(&self, outer: &SpiffeId, share: usize, now: Timestamp) -> bool {
+        let young = |p: &&Pending| p.outer == *outer && now.since(p.since) < YOUNG;
+        self.pending().values().filter(young).count() >= share
     }
 
     /// Counts a handshake against the share of `whom`.
@@ -112,8 +126,8 @@ impl Handshakes {
     }
 
     /// Keeps a handshake until its next body. Where its peer's share is taken, another one of
-    /// that peer makes room, chosen at random; where all places are, one of the peer that has
-    /// most: who fills them hits its own.
+    /// that peer makes room, the oldest, or of a hop one chosen at random; where all places are, one of
+    /// the peer that has most: who fills them hits its own.
     pub(super) fn keep(&self, sid: Sid, handshake: Pending, now: Timestamp) {
         let mut pending = self.pending();
         pending.retain(|_, p| now.since(p.since) < HANDSHAKE_TIME);
@@ -130,6 +144,9 @@ impl Handshakes {
         };
         let leaves = from.and_then(|peer| {
             let theirs: Vec<_> = pending.iter().filter(|(_, p)| p.outer == *peer).collect();
+            if theirs.iter().all(|(_, p)| p.share == MAX_PENDING_PER_PEER) {
+                return theirs.iter().min_by_key(|(_, p)| p.since).map(|(sid, _)| **sid);
+            }
             let at = u64::from_ne_bytes(random()) % theirs.len().max(1) as u64;
             theirs.get(at as usize).map(|(sid, _)| **sid)
         });

@@ -127,12 +127,21 @@ fn going_on(desk: &Desk, outer: &str, begun: &[Sid], at: Now) -> usize {
 fn one_peer_that_leaves_handshakes_behind_hits_its_own_alone() {
     let (desk, at) = (Desk::new(Rig::new()), now());
     let other = [begin(&desk, "other", at).unwrap().sid];
-    let greedy: Vec<_> =
-        (0..4 * MAX_PENDING_PER_PEER).map(|_| begin(&desk, "greedy", at).unwrap().sid).collect();
-    assert_eq!(going_on(&desk, "greedy", &greedy, at), MAX_PENDING_PER_PEER);
-    assert_eq!(going_on(&desk, "other", &other, at), 1);
-    // Its own last one has a place, whichever others had to leave.
-    assert_eq!(going_on(&desk, "greedy", &greedy[greedy.len() - 1..], at), 1);
+    let fill = |at| -> Vec<_> {
+        (0..MAX_PENDING_PER_PEER).map(|_| begin(&desk, "greedy", at).unwrap().sid).collect()
+    };
+    let greedy = fill(at);
+    // A thousand instances that start at once are turned away for a while, and spend nothing.
+    for _ in 0..4 * HANDSHAKES_AT_ONCE {
+        assert!(matches!(begin(&desk, "greedy", at), Err(SessionRefusal::TooMany)));
+    }
+    // A second later those that are left behind give their places to the next ones.
+    let second = Duration::from_secs(1);
+    let later = Now { wall: at.wall + second, steady: at.steady + second, ..at };
+    let next = fill(later);
+    assert_eq!(going_on(&desk, "greedy", &greedy, later), 0);
+    assert_eq!(going_on(&desk, "greedy", &next, later), MAX_PENDING_PER_PEER);
+    assert_eq!(going_on(&desk, "other", &other, later), 1);
 }
 
 #[test]
@@ -160,8 +169,11 @@ fn where_all_places_are_taken_the_peer_that_has_most_gives_one() {
 fn handshakes_have_a_rate_by_peer_and_a_hop_that_of_many() {
     let (desk, at) = (Desk::new(Rig::new()), now());
     let many = 2 * HANDSHAKES_AT_ONCE as usize;
+    // As many as may be under way, in each second.
+    let second = |n: usize| Duration::from_secs((n / MAX_PENDING_PER_PEER) as u64);
+    let in_turn = |n| Now { wall: at.wall + second(n), steady: at.steady + second(n), ..at };
     // Some come back during the test: far fewer than there are at once.
-    let begun: Vec<_> = (0..many).map(|_| begin(&desk, "greedy", at).map(drop)).collect();
+    let begun: Vec<_> = (0..many).map(|n| begin(&desk, "greedy", in_turn(n)).map(drop)).collect();
     let first = begun.iter().position(Result::is_err).unwrap();
     assert!(first >= HANDSHAKES_AT_ONCE as usize, "{first}");
     assert_eq!(begun[first], Err(SessionRefusal::TooMany));
