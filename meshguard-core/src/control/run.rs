@@ -264,7 +264,15 @@ impl Control {
         let called_for = case.is_loud() || (case.room.is_some() && case.is_loud_still(now));
         case.refused
             && called_for
+            && !self.is_shared_now(case, now)
             && step.is_some_and(|s| s.actions.iter().filter(restricting).any(permitted))
+    }
+
+    /// Whether most siblings depart as an incident's edge does by now: when it was opened, theirs may
+    /// not have been known.
+    fn is_shared_now(&self, case: &Case, now: Timestamp) -> bool {
+        let Incident { edge, feature, .. } = &case.incident;
+        !case.is_hard() && feature.is_some_and(|feature| self.most_depart(edge, feature, now))
     }
 
     /// Takes those actions of a step that the governor had refused.

@@ -258,6 +258,25 @@ impl Control {
         if departs && known > 0 { Standing::Shared } else { Standing::Alone }
     }
 
+    /// Whether most siblings depart by at least half as far as the edge does, each in its last window,
+    /// whenever that was closed.
+    pub(super) fn most_depart(&self, edge: &EdgeKey, feature: Feature, now: Timestamp) -> bool {
+        let moved = self.edges.get(edge).and_then(|known| known.moved.as_ref());
+        let Some(moved) = moved else { return false };
+        let shifted = moved.is_shifted(feature);
+        let Some(own) = moved.effect(feature, shifted) else { return false };
+        let theirs =
+            self.edges.siblings(edge).filter(|(key, _)| !self.restrictions.contains_key(key));
+        let theirs = theirs.filter_map(|(_, known)| known.moved.as_ref());
+        let alive = theirs.filter(|moved| moved.is_alive(now));
+        let (mut all, mut half) = (0, 0);
+        for effect in alive.filter_map(|moved| moved.effect(feature, shifted)) {
+            all += 1;
+            half += usize::from(effect * own.signum() >= own.abs() / 2.0);
+        }
+        2 * half > all
+    }
+
     /// Judges the windows that wait and can be judged now.
     pub(super) fn settle(&mut self, now: Timestamp) {
         for edge in std::mem::take(&mut self.waiting) {

@@ -132,3 +132,23 @@ fn a_caller_whose_own_loop_holds_it_back_is_not_cut_off_for_that() {
     // The control: who acts on less than usual has two loops feed each other.
     assert!(held_back("both") > 0);
 }
+
+/// When the first window of the first one closes, nothing is known of the others.
+#[test]
+fn replicas_that_begin_sick_alike_are_all_called() {
+    for seed in SEEDS {
+        println!("seed {seed}");
+        let mut sim = Sim::new(seed);
+        let sick = format!("{ALLOW}{}", reflex("errors", "do = [\"alert\", \"quarantine\"]"));
+        let gateway = sim.service("spiffe://shop.example/gateway", &sick).unwrap();
+        let orders = [(); 3].map(|()| sim.service("spiffe://shop.example/orders", ALLOW).unwrap());
+        let load = Load::new(orders[0], "GET /orders/7").and(orders[1]).and(orders[2]);
+        let calls = sim.outbound(gateway, load.rate(300.0)).unwrap();
+        let attacks = orders.map(|of| sim.attack(Attack::sick(of, 0.5)).unwrap());
+        sim.run_for(Duration::from_secs(40));
+        attacks.into_iter().for_each(|attack| sim.end(attack));
+        sim.run_for(Duration::from_secs(60));
+        assert!(sim.events().iter().any(|e| matches!(e.event, Event::Opened(_))));
+        assert_eq!(sim.counts(calls).lost(), 0);
+    }
+}
