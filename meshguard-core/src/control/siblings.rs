@@ -261,6 +261,10 @@ impl Control {
     /// Whether most siblings depart by at least half as far as the edge does, each in its last window,
     /// whenever that was closed.
     pub(super) fn most_depart(&self, edge: &EdgeKey, feature: Feature, now: Timestamp) -> bool {
+        #[cfg(test)]
+        if self.without_siblings {
+            return false;
+        }
         let moved = self.edges.get(edge).and_then(|known| known.moved.as_ref());
         let Some(moved) = moved else { return false };
         let shifted = moved.is_shifted(feature);
