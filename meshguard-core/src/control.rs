@@ -76,8 +76,9 @@
 //! An incident that restricts nothing is resolved after five windows below half of the threshold
 //! that last 30 s (or half of the `ttl`, if that is shorter), and ends after its `ttl` in any
 //! case: resolved if the signal is gone, else escalated to people, whereupon the reflex rests as
-//! above. Learning stops while an incident that may be acted on is open
-//! ([`stops_learning`](Control::stops_learning)), and then goes on.
+//! above. Learning stops while an incident that may be acted on is open, of all edges that it lists
+//! ([`stops_learning`](Control::stops_learning)), and then goes on. What siblings share and is escalated is
+//! told no more for a day, and learnt.
 //!
 //! # What is told and not acted on
 //! - A departure to the **side** that does no harm, unless the reflex acts on both ([`Side`]).

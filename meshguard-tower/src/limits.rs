@@ -188,7 +188,8 @@ impl Limits {
         self
     }
 
-    /// Time for a head; see [`HEAD_TIMEOUT`].
+    /// Time for a head; see [`HEAD_TIMEOUT`]. Over HTTP/1.1, a shorter one than 8 seconds closes connections
+    /// that channels would still use.
     #[must_use]
     pub fn with_head_timeout(mut self, time: Duration) -> Self {
         self.head_timeout = time;
