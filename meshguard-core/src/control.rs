@@ -431,16 +431,18 @@ impl Control {
     /// listed in one that its siblings share, or a [change](Self::expect_change) is planned.
     #[must_use]
     pub fn stops_learning(&self, edge: &EdgeKey) -> bool {
-        let harms = |id| self.cases.get(id).is_some_and(Case::harms);
         let joined = self.edges.get(edge).and_then(|known| known.joined.as_ref());
-        joined.is_some_and(harms) || self.has_episode(edge)
+        joined.is_some_and(|id| self.harms(id)) || self.has_episode(edge)
     }
 
     /// Whether what was known of the edge before is to be kept: as above, of incidents of its own.
     pub(super) fn has_episode(&self, edge: &EdgeKey) -> bool {
-        let harms = |id| self.cases.get(id).is_some_and(Case::harms);
-        let known = self.edges.get(edge);
-        self.changes.concern(edge, self.now) || known.is_some_and(|k| k.cases.iter().any(harms))
+        let cases = self.edges.get(edge).map_or(&[][..], |known| &known.cases);
+        self.changes.concern(edge, self.now) || cases.iter().any(|id| self.harms(id))
+    }
+
+    fn harms(&self, id: &IncidentId) -> bool {
+        self.cases.get(id).is_some_and(Case::harms)
     }
 
     /// How many incidents were not opened because [`MAX_OPEN`] were, or half of it of addresses.

@@ -155,10 +155,11 @@ impl Case {
         !self.is_hard() && (self.harmless().is_some() || only_tells(&self.reflex))
     }
 
-    /// What it told of, and how large that was at most; `None` where its reflex does more than tell, and
-    /// it was not `shared`.
-    pub(super) fn told(&self, shared: bool) -> Option<(Feature, f32)> {
-        let tells = !self.is_hard() && (shared || only_tells(&self.reflex));
+    /// What it told of, and how large that was at most. `None` where its reflex does more than tell; but
+    /// of what is shared and not `over` it did no more, whatever it would do about one edge alone.
+    pub(super) fn told(&self, over: bool) -> Option<(Feature, f32)> {
+        let goes_on = self.incident.shared && !over;
+        let tells = !self.is_hard() && (goes_on || only_tells(&self.reflex));
         self.incident.feature.filter(|_| tells).map(|feature| (feature, self.told))
     }
 

@@ -224,11 +224,7 @@ impl Control {
             return Standing::Shared;
         }
         let (mut effects, mut departing, mut pending) = (Vec::new(), 0, 0);
-        for (key, sibling) in self.edges.siblings(edge) {
-            let Some(theirs) = &sibling.moved else { continue };
-            if !theirs.is_alive(now) || self.restrictions.contains_key(key) {
-                continue;
-            }
+        for theirs in self.live_siblings(edge, now) {
             match theirs.effect(feature, shifted).filter(|_| theirs.shows(moved)) {
                 Some(effect) => {
                     effects.push(effect * own.signum());
@@ -258,6 +254,18 @@ impl Control {
         if departs && known > 0 { Standing::Shared } else { Standing::Alone }
     }
 
+    /// Returns the last windows of the siblings that are alive and not restricted.
+    fn live_siblings<'a>(
+        &'a self,
+        edge: &'a EdgeKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Move> {
+        self.edges.siblings(edge).filter_map(move |(key, sibling)| {
+            let free = !self.restrictions.contains_key(key);
+            sibling.moved.as_ref().filter(|moved| free && moved.is_alive(now))
+        })
+    }
+
     /// Whether most siblings depart by at least half as far as the edge does, each in its last window,
     /// whenever that was closed.
     pub(super) fn most_depart(&self, edge: &EdgeKey, feature: Feature, now: Timestamp) -> bool {
@@ -269,12 +277,9 @@ impl Control {
         let Some(moved) = moved else { return false };
         let shifted = moved.is_shifted(feature);
         let Some(own) = moved.effect(feature, shifted) else { return false };
-        let theirs =
-            self.edges.siblings(edge).filter(|(key, _)| !self.restrictions.contains_key(key));
-        let theirs = theirs.filter_map(|(_, known)| known.moved.as_ref());
-        let alive = theirs.filter(|moved| moved.is_alive(now));
         let (mut all, mut half) = (0, 0);
-        for effect in alive.filter_map(|moved| moved.effect(feature, shifted)) {
+        let theirs = self.live_siblings(edge, now);
+        for effect in theirs.filter_map(|moved| moved.effect(feature, shifted)) {
             all += 1;
             half += usize::from(effect * own.signum() >= own.abs() / 2.0);
         }

@@ -97,9 +97,7 @@ impl Control {
     /// Remembers what an incident told that is over, where nothing else is done about such a departure.
     pub(super) fn remember_told(&mut self, case: &Case, state: IncidentState) {
         let over = state != IncidentState::Escalated;
-        // What is shared and goes on was told, whatever the reflex would do about one edge alone.
-        let told = case.told(case.incident.shared && !over);
-        let Some((feature, effect)) = told else { return };
+        let Some((feature, effect)) = case.told(over) else { return };
         let Self { edges, now, .. } = self;
         let incident = &case.incident;
         let of_it = std::iter::once(&incident.edge).chain(&incident.alike);
